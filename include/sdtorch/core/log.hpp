@@ -1,0 +1,23 @@
+// Messages to a person, on stderr. stdout carries results only.
+#pragma once
+
+#include <string_view>
+
+namespace sdtorch {
+
+enum class LogLevel { quiet, normal, verbose };
+
+/// Sets what is shown: `quiet` warnings only, `normal` also information, `verbose` also details.
+void set_log_level(LogLevel level);
+LogLevel log_level();
+
+/// One line on stderr each, `warning: ` before a warning. Text only: format it with fmt::format.
+void log_detail(std::string_view line);
+void log_info(std::string_view line);
+void log_warning(std::string_view line);
+
+/// Called with `true` before and `false` after a line is written, so that a progress bar can step aside.
+/// One at a time; nullptr for none.
+void set_log_guard(void (*guard)(bool writing));
+
+}  // namespace sdtorch

@@ -1,0 +1,88 @@
+// Samplers: how a network that predicts noise turns noise into a latent.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sdtorch/diffusion/noise.hpp"
+#include "sdtorch/diffusion/scheduler_config.hpp"
+
+namespace sdtorch {
+
+/// The guided network output (eps, v or x0, as SchedulerConfig::prediction_type says) at one timestep.
+/// x: fp32 [B, 4, h, w], already scaled for the network; timestep: 0…num_train_timesteps-1, may be fractional.
+using Model = std::function<at::Tensor(const at::Tensor& x, double timestep)>;
+
+/// What an observer learns after each step.
+struct SamplerStep {
+  int64_t index = 0;      ///< 0…count-1
+  int64_t count = 0;      ///< steps in all
+  double timestep = 0;    ///< of the step's first network call
+  double sigma = 0;       ///< noise level before the step, in units of a variance-exploding process
+  at::Tensor latent;      ///< x after the step, fp32 [B, 4, h, w]
+  at::Tensor predicted;   ///< the x0 that the step predicted, fp32 [B, 4, h, w]
+};
+
+/// What the user chose; empty choices are the model's own.
+struct SamplerChoice {
+  std::optional<std::string> sampler{};     ///< a name or alias in the registry, any case
+  std::string scheduler = "model";          ///< sigma schedule: model, karras
+  std::optional<std::string> spacing{};     ///< leading, trailing, linspace
+  std::optional<double> eta{};              ///< DDIM's eta
+  std::optional<std::string> prediction{};  ///< epsilon, v_prediction, sample: overrides the model's
+};
+
+struct Sampler;
+
+/// A sampler made ready: where it evaluates the network, and from how much noise it starts.
+struct SamplingPlan {
+  const Sampler* sampler = nullptr;
+  SchedulerConfig config{};
+  int64_t steps = 0;
+  std::vector<double> timesteps{};  ///< one a network call, in order
+  std::vector<double> sigmas{};     ///< one a step, and the last
+  double init_noise_sigma = 1;      ///< the start latent is unit noise times this
+  double eta = 0;
+};
+
+struct SamplerContext {
+  Noise& noise;                                         ///< for samplers that add noise on the way
+  std::function<void(const SamplerStep&)> on_step{};    ///< after each step; may throw to cancel
+};
+
+/// One entry of the registry.
+struct Sampler {
+  std::string_view name;                       ///< canonical: ddpm, ddim, pndm, euler, euler_a, heun, lms, dpm++2m
+  std::string_view label;                      ///< as A1111 writes it in `parameters`: "Euler a", "DPM++ 2M"
+  std::span<const std::string_view> aliases;   ///< other spellings of sd.cpp, A1111, ComfyUI; lower case
+  std::string_view diffusers_class;            ///< "EulerDiscreteScheduler"
+  bool uses_eta;                               ///< --eta means something
+  bool supports_karras;                        ///< --scheduler karras means something
+  void (*plan)(SamplingPlan&);                 ///< fills timesteps, sigmas and init_noise_sigma from config and steps
+  /// x: fp32 [B, 4, h, w] at the first noise level → x after the last step.
+  at::Tensor (*sample)(const Model&, at::Tensor x, const SamplingPlan&, SamplerContext&);
+};
+
+/// All samplers, in the order in which --help lists them.
+std::span<const Sampler> samplers();
+
+/// By canonical name or alias, any case, or nullptr.
+const Sampler* find_sampler(std::string_view name);
+
+/// model_config: the model's scheduler_config.json; file: its path, for messages.
+/// Throws ErrorKind::usage for a choice that the sampler does not have, ErrorKind::model for a config
+/// key or value that is not supported, naming it.
+SamplingPlan plan_sampling(const nlohmann::json& model_config, const std::string& file, const SamplerChoice& choice,
+                           int64_t steps);
+
+/// noise: unit normal fp32 [B, 4, h, w]. Scales it, samples, returns the final latent (still times the VAE's scale).
+at::Tensor run_sampler(const SamplingPlan& plan, const Model& model, const at::Tensor& noise, SamplerContext& context);
+
+}  // namespace sdtorch

@@ -1,0 +1,37 @@
+// A model as a diffusers folder: which files it has, which of them to read.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "sdtorch/weights/state_dict.hpp"
+
+namespace sdtorch {
+
+/// A folder with model_index.json. Opening it reads only that file.
+class ModelFolder {
+ public:
+  /// Throws ErrorKind::model where the folder, its index or a component that a text-to-image pipeline
+  /// needs is missing or of a class that is not supported, naming it.
+  explicit ModelFolder(const std::filesystem::path& root);
+
+  const std::filesystem::path& root() const { return root_; }
+
+  /// root/name
+  std::filesystem::path component(const std::string& name) const { return root_ / name; }
+
+ private:
+  std::filesystem::path root_;
+  nlohmann::json index_;
+};
+
+/// A component's config.json (or scheduler_config.json). Throws ErrorKind::model.
+nlohmann::json load_config(const std::filesystem::path& file);
+
+/// A component folder's weights: diffusion_pytorch_model or model `.safetensors`, single or sharded with an index,
+/// full precision first, then the `fp16` variant. Maps the files. Throws ErrorKind::model saying what was looked for.
+/// Old spellings of keys are renamed to the networks' own (VAE attention, `text_model.`).
+StateDict load_component(const std::filesystem::path& folder);
+
+}  // namespace sdtorch

@@ -1,0 +1,35 @@
+#include "sdtorch/core/log.hpp"
+
+#include <cstdio>
+#include <string>
+
+namespace sdtorch {
+namespace {
+
+LogLevel level_ = LogLevel::normal;
+void (*guard_)(bool) = nullptr;
+
+void write_line(std::string line) {
+  line += '\n';
+  if (guard_) guard_(true);
+  std::fwrite(line.data(), 1, line.size(), stderr);
+  if (guard_) guard_(false);
+}
+
+}  // namespace
+
+void set_log_level(LogLevel level) { level_ = level; }
+LogLevel log_level() { return level_; }
+void set_log_guard(void (*guard)(bool)) { guard_ = guard; }
+
+void log_detail(std::string_view line) {
+  if (level_ == LogLevel::verbose) write_line(std::string(line));
+}
+
+void log_info(std::string_view line) {
+  if (level_ != LogLevel::quiet) write_line(std::string(line));
+}
+
+void log_warning(std::string_view line) { write_line("warning: " + std::string(line)); }
+
+}  // namespace sdtorch

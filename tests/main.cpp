@@ -1,0 +1,12 @@
+#if SDTORCH_CATCH_VERSION >= 3
+#include <catch2/catch_session.hpp>
+#else
+#define CATCH_CONFIG_RUNNER
+#include <catch2/catch.hpp>
+#endif
+#include <ATen/Parallel.h>
+
+int main(int argc, char** argv) {
+  at::set_num_threads(1);  // goldens are made on one thread; sums in another order differ in the last bits
+  return Catch::Session().run(argc, argv);
+}
