@@ -1,0 +1,14 @@
+// Where the files that belong to the program lie.
+#pragma once
+
+#include <filesystem>
+
+namespace sdtorch {
+
+/// `<the executable's folder>/../share/sdtorch`, symbolic links to the executable followed: the same in a build
+/// folder, in an installed tree and after that tree has been moved. Holds `models/` (the built-in model in
+/// `models/demo`) and `clip/` (`vocab.json`, `merges.txt`). Not checked to exist.
+/// Throws a bug where the system does not tell the executable's path.
+std::filesystem::path share_folder();
+
+}  // namespace sdtorch

@@ -1,0 +1,14 @@
+#include "sdtorch/core/version.hpp"
+
+#include <torch/headeronly/version.h>
+
+#include "support/catch.hpp"
+
+TEST_CASE("the version names the tool, LibTorch, the CPU capability and CUDA", "[core]") {
+  const std::string text = sdtorch::version_text();
+  CHECK(text.rfind("sdtorch ", 0) == 0);
+  CHECK(text.find(std::string("\nLibTorch ") + TORCH_VERSION) != std::string::npos);
+  CHECK(text.find("\nCPU capability ") != std::string::npos);
+  CHECK(text.find("\nCUDA ") != std::string::npos);
+  CHECK(text.back() != '\n');
+}
