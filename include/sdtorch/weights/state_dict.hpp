@@ -18,17 +18,20 @@ struct SourcedTensor {
 
 using StateDict = std::map<std::string, SourcedTensor>;
 
-/// Maps a .safetensors file; the tensors share the mapping and keep it alive. Nothing is copied.
+/// Maps a .safetensors file; the tensors share the mapping and keep it alive, and nothing is copied but booleans and
+/// what lies unaligned. The tensors are read-only: an in-place operation on one ends the process.
 /// Throws ErrorKind::model naming file, key or offset.
 StateDict load_safetensors(const std::filesystem::path& file);
 
-/// Writes a .safetensors file atomically; keys are sorted, tensors contiguous on the CPU.
+/// Writes a .safetensors file atomically, tensor by tensor; keys are sorted. Tensors of any device and layout.
+/// Throws ErrorKind::output.
 void save_safetensors(const std::filesystem::path& file, const std::map<std::string, at::Tensor>& tensors,
                       const std::map<std::string, std::string>& metadata = {});
 
-/// Gives each parameter and buffer of `module` its tensor of the same name, converted once to dtype and device.
-/// Strict: all missing, unexpected and misshapen keys are reported together in one ErrorKind::model.
-/// name: what the module is, for messages ("unet").
+/// Gives each parameter and buffer of `module` its tensor of the same name, floating-point ones converted once to
+/// dtype, all to device; a tensor that is there already stays mapped. Parameters ask for no gradient afterwards.
+/// Strict: all missing, unexpected and misshapen keys are reported together in one ErrorKind::model, and nothing is
+/// bound then. name: what the module is, for messages ("unet").
 void bind(torch::nn::Module& module, StateDict weights, at::ScalarType dtype, at::Device device,
           const std::string& name);
 

@@ -1,0 +1,43 @@
+// Files that appear under their name only when they are complete, even after a power cut.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string_view>
+
+namespace sdtorch {
+
+/// A file written piece by piece under a temporary name in the same folder. `commit` syncs it, renames it over its
+/// final name and syncs the folder; without a commit nothing remains. All failures are ErrorKind::output, naming the
+/// final path.
+class AtomicFile {
+ public:
+  /// Throws where the folder is missing or not writable, or the path is there and no regular file (a folder,
+  /// /dev/null). A symbolic link is followed.
+  explicit AtomicFile(const std::filesystem::path& path);
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  ~AtomicFile();
+
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
+
+  /// Puts the file under its final name, replacing what was there.
+  void commit();
+
+ private:
+  [[noreturn]] void fail(const char* what, int error) const;
+
+  std::filesystem::path path_, target_, temporary_;
+  int file_ = -1;
+};
+
+/// The whole file at once.
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
+void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+
+/// Makes a folder's entries (a file renamed into it) safe against a power cut. Throws ErrorKind::output.
+void sync_folder(const std::filesystem::path& folder);
+
+}  // namespace sdtorch

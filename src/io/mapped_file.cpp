@@ -1,0 +1,50 @@
+#include "sdtorch/io/mapped_file.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+#include <system_error>
+
+namespace sdtorch {
+namespace {
+
+/// An open file descriptor, closed at the end of its scope.
+struct Descriptor {
+  int number;
+  ~Descriptor() {
+    if (number >= 0) close(number);
+  }
+};
+
+}  // namespace
+
+MappedFile::MappedFile(const std::filesystem::path& path, ErrorKind kind) : path_(path) {
+  const auto fail = [&](const std::string& reason) -> void {
+    throw Error(kind, {.file = path.string(), .reason = reason});
+  };
+  const auto system_reason = [] { return std::generic_category().message(errno); };
+
+  // Not blocking, so that a named pipe is refused below instead of waited for.
+  const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (file.number < 0) fail("cannot be opened: " + system_reason());
+  struct stat status {};
+  if (fstat(file.number, &status) != 0) fail("cannot be examined: " + system_reason());
+  if (S_ISDIR(status.st_mode)) fail("is a folder, a file was expected");
+  if (!S_ISREG(status.st_mode)) fail("is no regular file");
+  if (status.st_size == 0) return;
+
+  const auto size = static_cast<size_t>(status.st_size);
+  const void* address = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.number, 0);
+  if (address == MAP_FAILED) fail("cannot be mapped: " + system_reason());
+  bytes_ = {static_cast<const std::byte*>(address), size};
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+}  // namespace sdtorch

@@ -1,0 +1,97 @@
+#include "sdtorch/weights/state_dict.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "sdtorch/core/error.hpp"
+#include "sdtorch/io/atomic_file.hpp"
+#include "sdtorch/io/mapped_file.hpp"
+#include "sdtorch/io/safetensors.hpp"
+
+namespace sdtorch {
+namespace {
+
+constexpr std::pair<TensorType, at::ScalarType> type_pairs[] = {
+    {TensorType::f64, at::kDouble},
+    {TensorType::f32, at::kFloat},
+    {TensorType::f16, at::kHalf},
+    {TensorType::bf16, at::kBFloat16},
+    {TensorType::f8_e4m3, at::kFloat8_e4m3fn},
+    {TensorType::f8_e5m2, at::kFloat8_e5m2},
+    {TensorType::c64, at::kComplexFloat},
+    {TensorType::i64, at::kLong},
+    {TensorType::i32, at::kInt},
+    {TensorType::i16, at::kShort},
+    {TensorType::i8, at::kChar},
+    {TensorType::u64, at::kUInt64},
+    {TensorType::u32, at::kUInt32},
+    {TensorType::u16, at::kUInt16},
+    {TensorType::u8, at::kByte},
+    {TensorType::boolean, at::kBool},
+};
+
+at::ScalarType torch_type(TensorType type) {
+  for (const auto& [ours, torchs] : type_pairs) {
+    if (ours == type) return torchs;
+  }
+  throw Error(ErrorKind::bug, {.reason = "a tensor type without a counterpart in LibTorch"});
+}
+
+TensorType safetensors_type(at::ScalarType type, const std::filesystem::path& file, const std::string& key) {
+  for (const auto& [ours, torchs] : type_pairs) {
+    if (torchs == type) return ours;
+  }
+  throw Error(ErrorKind::output, {.file = file.string(),
+                                  .place = key,
+                                  .reason = fmt::format("safetensors have no type for {}", c10::toString(type))});
+}
+
+at::Tensor tensor_of(const std::shared_ptr<MappedFile>& file, const TensorEntry& entry) {
+  // A byte that is neither 0 nor 1 is no bool to the compiler: booleans are read as numbers.
+  const bool boolean = entry.type == TensorType::boolean;
+  const at::ScalarType type = boolean ? at::kByte : torch_type(entry.type);
+  const std::byte* data = file->bytes().data() + entry.begin;
+  if (entry.begin == entry.end) return at::empty(entry.shape, torch_type(entry.type));
+  if (reinterpret_cast<uintptr_t>(data) % at::elementSize(type) != 0) {
+    const at::Tensor copy = at::empty(entry.shape, type);
+    std::memcpy(copy.data_ptr(), data, entry.end - entry.begin);
+    return copy;
+  }
+  // LibTorch has no tensor of const data; nobody writes through this one.
+  const at::Tensor mapped = at::from_blob(
+      const_cast<std::byte*>(data), entry.shape, [file](void*) {}, at::TensorOptions(type));
+  return boolean ? mapped.ne(0) : mapped;
+}
+
+}  // namespace
+
+StateDict load_safetensors(const std::filesystem::path& file) {
+  const auto mapped = std::make_shared<MappedFile>(file, ErrorKind::model);
+  const SafetensorsHeader header = read_safetensors_header(mapped->bytes(), file.string());
+  StateDict tensors;
+  for (const auto& [key, entry] : header.tensors) tensors[key] = {tensor_of(mapped, entry), file.string()};
+  return tensors;
+}
+
+void save_safetensors(const std::filesystem::path& file, const std::map<std::string, at::Tensor>& tensors,
+                      const std::map<std::string, std::string>& metadata) {
+  std::vector<std::pair<std::string, TensorEntry>> entries;
+  for (const auto& [key, tensor] : tensors) {
+    entries.emplace_back(
+        key, TensorEntry{.type = safetensors_type(tensor.scalar_type(), file, key), .shape = tensor.sizes().vec()});
+  }
+  AtomicFile output(file);
+  output.write(make_safetensors_header(entries, metadata));
+  for (const auto& [key, tensor] : tensors) {
+    const at::Tensor plain = tensor.detach().to(at::kCPU).contiguous();
+    output.write(std::span(static_cast<const std::byte*>(plain.const_data_ptr()), plain.nbytes()));
+  }
+  output.commit();
+}
+
+}  // namespace sdtorch

@@ -1,0 +1,15 @@
+// How close is close enough: every tolerance of the tests stands here.
+#pragma once
+
+namespace tolerance {
+
+/// Tensors at fp32 against diffusers' and transformers': max|a - b| / max|b|.
+inline constexpr double tensor_relative = 1e-4;
+
+/// The same for a network at its full published size, where longer sums round more.
+inline constexpr double full_size_relative = 1e-3;
+
+/// Pixels in [0, 1] of a whole run against diffusers'.
+inline constexpr double pixel = 2.0 / 255;
+
+}  // namespace tolerance
