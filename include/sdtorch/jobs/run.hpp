@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sdtorch/diffusion/sampler.hpp"
+#include "sdtorch/jobs/output_options.hpp"
 #include "sdtorch/pipeline/request.hpp"
 
 namespace sdtorch {
@@ -15,15 +16,6 @@ namespace sdtorch {
 struct Job {
   Request request{};
   std::string source{};  ///< "prompts.txt: line 7", for messages; empty for the command line's own
-};
-
-/// Where pictures and what else a run leaves behind go. Empty paths: not asked for.
-struct OutputOptions {
-  std::filesystem::path file{};        ///< `--output`: the one picture, replaced atomically
-  std::filesystem::path folder{};      ///< `--outdir`: made if missing; empty is the current folder
-  std::string name{};                  ///< `--name`: template of file names in the folder; empty is the default
-  std::filesystem::path dump{};        ///< `--dump`: a .safetensors file of every stage's tensors
-  std::filesystem::path save_steps{};  ///< `--save-steps`: a folder for the picture after each step
 };
 
 /// One written picture: what stdout reports.
