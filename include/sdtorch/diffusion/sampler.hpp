@@ -22,12 +22,12 @@ using Model = std::function<at::Tensor(const at::Tensor& x, double timestep)>;
 
 /// What an observer learns after each step.
 struct SamplerStep {
-  int64_t index = 0;      ///< 0…count-1
-  int64_t count = 0;      ///< steps in all
-  double timestep = 0;    ///< of the step's first network call
-  double sigma = 0;       ///< noise level before the step, in units of a variance-exploding process
-  at::Tensor latent;      ///< x after the step, fp32 [B, 4, h, w]
-  at::Tensor predicted;   ///< the x0 that the step predicted, fp32 [B, 4, h, w]
+  int64_t index = 0;     ///< 0…count-1
+  int64_t count = 0;     ///< steps in all
+  double timestep = 0;   ///< of the step's first network call
+  double sigma = 0;      ///< noise level before the step, in units of a variance-exploding process
+  at::Tensor latent;     ///< x after the step, fp32 [B, 4, h, w]
+  at::Tensor predicted;  ///< the x0 that the step predicted, fp32 [B, 4, h, w]
 };
 
 /// What the user chose; empty choices are the model's own.
@@ -46,26 +46,32 @@ struct SamplingPlan {
   const Sampler* sampler = nullptr;
   SchedulerConfig config{};
   int64_t steps = 0;
+  double eta = 0;
+  std::vector<float> alpha_bar{};   ///< of the training timesteps
   std::vector<double> timesteps{};  ///< one a network call, in order
   std::vector<double> sigmas{};     ///< one a step, and the last
   double init_noise_sigma = 1;      ///< the start latent is unit noise times this
-  double eta = 0;
 };
 
 struct SamplerContext {
-  Noise& noise;                                         ///< for samplers that add noise on the way
-  std::function<void(const SamplerStep&)> on_step{};    ///< after each step; may throw to cancel
+  Noise& noise;                                       ///< for samplers that add noise on the way
+  std::function<void(const SamplerStep&)> on_step{};  ///< after each step; may throw to cancel
 };
 
 /// One entry of the registry.
 struct Sampler {
-  std::string_view name;                       ///< canonical: ddpm, ddim, pndm, euler, euler_a, heun, lms, dpm++2m
-  std::string_view label;                      ///< as A1111 writes it in `parameters`: "Euler a", "DPM++ 2M"
-  std::span<const std::string_view> aliases;   ///< other spellings of sd.cpp, A1111, ComfyUI; lower case
-  std::string_view diffusers_class;            ///< "EulerDiscreteScheduler"
-  bool uses_eta;                               ///< --eta means something
-  bool supports_karras;                        ///< --scheduler karras means something
-  void (*plan)(SamplingPlan&);                 ///< fills timesteps, sigmas and init_noise_sigma from config and steps
+  std::string_view name;                      ///< canonical: ddpm, ddim, pndm, euler, euler_a, heun, lms, dpm++2m
+  std::string_view label;                     ///< as A1111 writes it in `parameters`: "Euler a", "DPM++ 2M"
+  std::span<const std::string_view> aliases;  ///< other spellings of sd.cpp, A1111, ComfyUI; see find_sampler
+  std::string_view diffusers_class;           ///< "EulerDiscreteScheduler"
+  SchedulerDefaults defaults;                 ///< of that class, for keys that the model's file lacks
+  bool uses_eta = false;                      ///< --eta means something
+  bool supports_karras = false;               ///< --scheduler karras means something
+  bool reads_karras_key = false;              ///< so does use_karras_sigmas in the model's file
+  bool supports_x0 = true;                    ///< networks that predict x0
+  bool supports_zero_snr = true;              ///< models trained to zero terminal SNR
+  bool exploding = false;                     ///< its latents are x0 + sigma noise, else alpha_bar's mixture
+  void (*plan)(SamplingPlan&);                ///< fills timesteps, sigmas and init_noise_sigma from the rest
   /// x: fp32 [B, 4, h, w] at the first noise level → x after the last step.
   at::Tensor (*sample)(const Model&, at::Tensor x, const SamplingPlan&, SamplerContext&);
 };
@@ -73,14 +79,28 @@ struct Sampler {
 /// All samplers, in the order in which --help lists them.
 std::span<const Sampler> samplers();
 
-/// By canonical name or alias, any case, or nullptr.
+/// By canonical name, alias or diffusers' class, or nullptr. Case, spaces, underscores and hyphens do not matter.
 const Sampler* find_sampler(std::string_view name);
+
+/// What `--sampler` says: A1111 writes the schedule behind the sampler's name ("DPM++ 2M Karras").
+struct SamplerName {
+  const Sampler* sampler = nullptr;  ///< nullptr: unknown
+  bool karras = false;
+};
+SamplerName parse_sampler_name(std::string_view name);
+
+/// The choices of `--scheduler`.
+std::span<const std::string_view> scheduler_names();
 
 /// model_config: the model's scheduler_config.json; file: its path, for messages.
 /// Throws ErrorKind::usage for a choice that the sampler does not have, ErrorKind::model for a config
 /// key or value that is not supported, naming it.
 SamplingPlan plan_sampling(const nlohmann::json& model_config, const std::string& file, const SamplerChoice& choice,
                            int64_t steps);
+
+/// The latent from which `plan` continues at `step`: clean latent x0 noised to that step's level.
+/// x0, noise: fp32 [B, 4, h, w]; step: 0…plan.steps.
+at::Tensor noised_for_step(const SamplingPlan& plan, const at::Tensor& x0, const at::Tensor& noise, int64_t step);
 
 /// noise: unit normal fp32 [B, 4, h, w]. Scales it, samples, returns the final latent (still times the VAE's scale).
 at::Tensor run_sampler(const SamplingPlan& plan, const Model& model, const at::Tensor& noise, SamplerContext& context);

@@ -1,0 +1,22 @@
+// What a network's output means: its epsilon, v or x0 turned into the others.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include "sdtorch/diffusion/scheduler_config.hpp"
+
+namespace sdtorch {
+
+/// The clean latent. x: fp32 [B, 4, h, w] with x = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps; output: the network's.
+at::Tensor predicted_x0(Prediction prediction, const at::Tensor& output, const at::Tensor& x, float alpha_bar);
+
+/// The noise, for the same x.
+at::Tensor predicted_eps(Prediction prediction, const at::Tensor& output, const at::Tensor& x, float alpha_bar);
+
+/// The clean latent in the variance-exploding frame: x = x0 + sigma eps.
+at::Tensor predicted_x0_at_sigma(Prediction prediction, const at::Tensor& output, const at::Tensor& x, float sigma);
+
+/// x0 as the config limits it: dynamic thresholding (Saharia et al. 2022, section 2.3), or a clamp, or as it is.
+at::Tensor limited(const SchedulerConfig& config, const at::Tensor& x0);
+
+}  // namespace sdtorch

@@ -1,0 +1,40 @@
+#include "sdtorch/diffusion/prediction.hpp"
+
+#include <cmath>
+
+namespace sdtorch {
+
+using at::Tensor;
+
+Tensor predicted_x0(Prediction prediction, const Tensor& output, const Tensor& x, float alpha_bar) {
+  const float signal = std::sqrt(alpha_bar), noise = std::sqrt(1 - alpha_bar);
+  if (prediction == Prediction::x0) return output;
+  if (prediction == Prediction::v) return signal * x - noise * output;
+  return (x - noise * output) / signal;
+}
+
+Tensor predicted_eps(Prediction prediction, const Tensor& output, const Tensor& x, float alpha_bar) {
+  const float signal = std::sqrt(alpha_bar), noise = std::sqrt(1 - alpha_bar);
+  if (prediction == Prediction::x0) return (x - signal * output) / noise;
+  if (prediction == Prediction::v) return signal * output + noise * x;
+  return output;
+}
+
+Tensor predicted_x0_at_sigma(Prediction prediction, const Tensor& output, const Tensor& x, float sigma) {
+  if (prediction == Prediction::x0) return output;
+  if (prediction == Prediction::epsilon) return x - sigma * output;
+  const float variance = sigma * sigma + 1;
+  return output * (-sigma / std::sqrt(variance)) + x / variance;
+}
+
+Tensor limited(const SchedulerConfig& config, const Tensor& x0) {
+  if (config.thresholding) {
+    const Tensor flat = x0.flatten(1);
+    const Tensor quantile = flat.abs().quantile(config.dynamic_thresholding_ratio, 1, /*keepdim=*/true);
+    const Tensor bound = quantile.clamp(1, config.sample_max_value);
+    return (flat.clamp(-bound, bound) / bound).view_as(x0);
+  }
+  return config.clip_sample ? x0.clamp(-config.clip_sample_range, config.clip_sample_range) : x0;
+}
+
+}  // namespace sdtorch

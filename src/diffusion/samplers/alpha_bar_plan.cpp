@@ -1,0 +1,39 @@
+#include "alpha_bar_plan.hpp"
+
+#include <fmt/format.h>
+
+#include "sdtorch/diffusion/noise_schedule.hpp"
+
+namespace sdtorch {
+
+float final_alpha_bar(const SamplingPlan& plan) { return plan.config.set_alpha_to_one ? 1 : plan.alpha_bar.front(); }
+
+float alpha_bar_at(const SamplingPlan& plan, int64_t timestep) {
+  return timestep < 0 ? final_alpha_bar(plan) : plan.alpha_bar.at(static_cast<size_t>(timestep));
+}
+
+void plan_alpha_bars(SamplingPlan& plan, std::span<const double> step_timesteps, float final_alpha_bar) {
+  const int64_t total = plan.config.num_train_timesteps;
+  for (const double t : plan.timesteps) {
+    if (t < static_cast<double>(total)) continue;
+    throw Error(ErrorKind::usage,
+                {.file = "--steps",
+                 .reason = fmt::format("{} steps with {} spacing ask for timestep {}, and the model has {} (0 to {})",
+                                       plan.steps, to_string(plan.config.timestep_spacing), t, total, total - 1),
+                 .hint = "take fewer steps or another --spacing"});
+  }
+  plan.sigmas.clear();
+  for (const double t : step_timesteps) {
+    const float alpha_bar = alpha_bar_at(plan, static_cast<int64_t>(t));
+    if (alpha_bar == 0 && plan.config.prediction_type == Prediction::epsilon) {
+      throw unsupported(plan.config, "rescale_betas_zero_snr",
+                        fmt::format("timestep {} is pure noise, from which a prediction of the noise tells nothing", t),
+                        "use --prediction v if the model predicts v, or --spacing leading");
+    }
+    plan.sigmas.push_back(sigma_of(alpha_bar));
+  }
+  plan.sigmas.push_back(sigma_of(final_alpha_bar));
+  plan.init_noise_sigma = 1;
+}
+
+}  // namespace sdtorch
