@@ -1,21 +1,10 @@
 #include "sdtorch/weights/state_dict.hpp"
 
-#include <fstream>
-#include <iterator>
-
-#include "sdtorch/core/error.hpp"
 #include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/files.hpp"
 #include "support/golden.hpp"
 #include "support/temp_dir.hpp"
-
-namespace {
-
-std::string contents(const std::filesystem::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-}  // namespace
 
 TEST_CASE("every element type that the safetensors library writes is read back", "[weights]") {
   const std::map<std::string, at::Tensor> tensors = load_golden("weights/types");
@@ -71,7 +60,7 @@ TEST_CASE("tensors of another layout are written as what they are", "[weights]")
   const at::Tensor transposed = at::arange(6).reshape({2, 3}).t();
   sdtorch::save_safetensors(folder / "t.safetensors", {{"t", transposed}});
   CHECK(at::equal(sdtorch::load_safetensors(folder / "t.safetensors").at("t").tensor, transposed));
-  CHECK(contents(folder / "t.safetensors").size() % 8 == 0);
+  CHECK(file_contents(folder / "t.safetensors").size() % 8 == 0);
 }
 
 TEST_CASE("mapped tensors outlive the state dict and the file's name", "[weights]") {
@@ -80,4 +69,29 @@ TEST_CASE("mapped tensors outlive the state dict and the file's name", "[weights
   const at::Tensor x = sdtorch::load_safetensors(folder / "x.safetensors").at("x").tensor;
   std::filesystem::remove(folder / "x.safetensors");
   CHECK(at::equal(x, at::arange(1000)));
+}
+
+TEST_CASE("unaligned data is copied into its place", "[weights]") {
+  const TempDir folder;
+  const std::string header =
+      R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})";
+  const float number = 1.5f;
+  std::string file(8, '\0');
+  file[0] = static_cast<char>(header.size());
+  file += header + '\7' + std::string(reinterpret_cast<const char*>(&number), sizeof number);
+  write_file(folder / "x.safetensors", file);
+  const sdtorch::StateDict tensors = sdtorch::load_safetensors(folder / "x.safetensors");
+  CHECK(tensors.at("a").tensor.item<uint8_t>() == 7);
+  CHECK(tensors.at("b").tensor.item<float>() == 1.5f);
+}
+
+TEST_CASE("saving where nothing can be saved is an output error", "[weights]") {
+  const TempDir folder;
+  check_error(sdtorch::ErrorKind::output, "x.safetensors: cannot be written", [&] {
+    sdtorch::save_safetensors(folder / "none" / "x.safetensors", {{"x", at::zeros(1)}});
+  });
+  check_error(sdtorch::ErrorKind::output, "x: safetensors have no type for", [&] {
+    sdtorch::save_safetensors(folder / "x.safetensors", {{"x", at::zeros(1, at::kComplexDouble)}});
+  });
+  CHECK(entries_in(folder.path()) == 0);
 }

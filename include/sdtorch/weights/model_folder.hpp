@@ -26,12 +26,13 @@ class ModelFolder {
   nlohmann::json index_;
 };
 
-/// A component's config.json (or scheduler_config.json). Throws ErrorKind::model.
+/// A component's config.json (or scheduler_config.json), a JSON object. Throws ErrorKind::model.
 nlohmann::json load_config(const std::filesystem::path& file);
 
-/// A component folder's weights: diffusion_pytorch_model or model `.safetensors`, single or sharded with an index,
-/// full precision first, then the `fp16` variant. Maps the files. Throws ErrorKind::model saying what was looked for.
+/// A component's weights: a .safetensors file with diffusers' keys, or a folder with diffusion_pytorch_model or model
+/// `.safetensors`, single or sharded with an index, full precision first, then the `fp16` variant. Maps the files.
+/// Throws ErrorKind::model saying what was looked for.
 /// Old spellings of keys are renamed to the networks' own (VAE attention, `text_model.`).
-StateDict load_component(const std::filesystem::path& folder);
+StateDict load_component(const std::filesystem::path& folder_or_file);
 
 }  // namespace sdtorch
