@@ -1,6 +1,6 @@
 #include "sdtorch/core/version.hpp"
 
-#include <torch/headeronly/version.h>
+#include <torch/version.h>
 
 #include "support/catch.hpp"
 
