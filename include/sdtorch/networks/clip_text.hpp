@@ -1,23 +1,48 @@
 // CLIP's text encoder (Radford et al. 2021), with transformers' key names.
 #pragma once
 
-#include <torch/nn/module.h>
+#include <vector>
 
 #include "sdtorch/networks/config.hpp"
+#include "sdtorch/nn/embedding.hpp"
+#include "sdtorch/nn/linear.hpp"
+#include "sdtorch/nn/norm.hpp"
 
 namespace sdtorch {
+
+/// One layer: causal self-attention and a feed-forward layer, each on a residual and after its norm.
+class ClipEncoderLayerImpl : public torch::nn::Module {
+ public:
+  explicit ClipEncoderLayerImpl(const ClipTextConfig& config);
+
+  /// x: [B, L, C] → the same shape.
+  at::Tensor forward(at::Tensor x);
+
+ private:
+  int64_t heads_;
+  Activation activation_;
+  LayerNorm layer_norm1_;
+  Linear q_proj_, k_proj_, v_proj_, out_proj_;
+  LayerNorm layer_norm2_;
+  Linear fc1_, fc2_;
+};
+TORCH_MODULE(ClipEncoderLayer);
 
 class ClipTextModel : public torch::nn::Module {
  public:
   explicit ClipTextModel(const ClipTextConfig& config);
 
   /// tokens: int64 [B, L], L <= max_position_embeddings → last hidden state after the final norm, [B, L, C].
+  /// Throws ErrorKind::model for a token or a length that the model has no embedding for.
   at::Tensor forward(const at::Tensor& tokens);
 
   const ClipTextConfig& config() const { return config_; }
 
  private:
   ClipTextConfig config_;
+  Embedding token_embedding_, position_embedding_;
+  std::vector<ClipEncoderLayer> layers_;
+  LayerNorm final_layer_norm_;
 };
 
 }  // namespace sdtorch

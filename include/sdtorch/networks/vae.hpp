@@ -1,9 +1,10 @@
 // The autoencoder between pictures and latents (Rombach et al. 2021), with diffusers' key names.
 #pragma once
 
-#include <torch/nn/module.h>
+#include <vector>
 
 #include "sdtorch/networks/config.hpp"
+#include "sdtorch/networks/vae_blocks.hpp"
 
 namespace sdtorch {
 
@@ -13,6 +14,38 @@ struct LatentDistribution {
   at::Tensor logvar;  ///< clamped to -30…20
 };
 
+class VaeEncoderImpl : public torch::nn::Module {
+ public:
+  explicit VaeEncoderImpl(const VaeConfig& config);
+
+  /// picture: [B, in_channels, H, W] → [B, 2 latent_channels, h, w]
+  at::Tensor forward(const at::Tensor& picture);
+
+ private:
+  Conv2d conv_in_;
+  std::vector<DownEncoderBlock2D> down_blocks_;
+  VaeMidBlock mid_block_;
+  GroupNorm conv_norm_out_;
+  Conv2d conv_out_;
+};
+TORCH_MODULE(VaeEncoder);
+
+class VaeDecoderImpl : public torch::nn::Module {
+ public:
+  explicit VaeDecoderImpl(const VaeConfig& config);
+
+  /// latent: [B, latent_channels, h, w] → [B, out_channels, H, W]
+  at::Tensor forward(const at::Tensor& latent);
+
+ private:
+  Conv2d conv_in_;
+  VaeMidBlock mid_block_;
+  std::vector<UpDecoderBlock2D> up_blocks_;  ///< from the coarsest to the finest, as they run
+  GroupNorm conv_norm_out_;
+  Conv2d conv_out_;
+};
+TORCH_MODULE(VaeDecoder);
+
 class AutoencoderKL : public torch::nn::Module {
  public:
   explicit AutoencoderKL(const VaeConfig& config);
@@ -20,13 +53,16 @@ class AutoencoderKL : public torch::nn::Module {
   /// latent: [B, latent_channels, h, w], the scale already undone → picture [B, 3, h·factor, w·factor], about -1…1.
   at::Tensor decode(const at::Tensor& latent);
 
-  /// picture: [B, 3, H, W] in -1…1 → the distribution of its latent, before scaling.
+  /// picture: [B, 3, H, W] in -1…1, H and W multiples of factor → the distribution of its latent, before scaling.
   LatentDistribution encode(const at::Tensor& picture);
 
   const VaeConfig& config() const { return config_; }
 
  private:
   VaeConfig config_;
+  VaeEncoder encoder_;
+  VaeDecoder decoder_;
+  Conv2d quant_conv_ = nullptr, post_quant_conv_ = nullptr;
 };
 
 }  // namespace sdtorch

@@ -1,0 +1,29 @@
+// Convolution in two dimensions.
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+namespace sdtorch {
+
+struct Conv2dOptions {
+  int64_t stride = 1;
+  int64_t padding = 0;  ///< zeros on every side
+};
+
+/// Registers `weight` [out, in, kernel, kernel] and `bias` [out], uninitialised: their values come from a checkpoint.
+class Conv2dImpl : public torch::nn::Module {
+ public:
+  Conv2dImpl(int64_t in, int64_t out, int64_t kernel, Conv2dOptions options = {});
+
+  /// x: [B, in, h, w] → [B, out, h', w'], h' = (h + 2 padding - kernel) / stride + 1
+  at::Tensor forward(const at::Tensor& x);
+
+  at::Tensor weight, bias;
+
+ private:
+  Conv2dOptions options_;
+};
+TORCH_MODULE(Conv2d);
+
+}  // namespace sdtorch

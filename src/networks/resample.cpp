@@ -1,0 +1,24 @@
+#include "sdtorch/networks/resample.hpp"
+
+#include <ATen/ATen.h>
+
+#include "sdtorch/nn/attach.hpp"
+
+namespace sdtorch {
+
+Downsample2DImpl::Downsample2DImpl(int64_t channels, int64_t padding)
+    : padding_(padding),
+      conv_(attach(*this, "conv", Conv2d(channels, channels, 3, Conv2dOptions{.stride = 2, .padding = padding}))) {}
+
+at::Tensor Downsample2DImpl::forward(const at::Tensor& x) {
+  return conv_(padding_ == 0 ? at::constant_pad_nd(x, {0, 1, 0, 1}) : x);
+}
+
+Upsample2DImpl::Upsample2DImpl(int64_t channels)
+    : conv_(attach(*this, "conv", Conv2d(channels, channels, 3, Conv2dOptions{.padding = 1}))) {}
+
+at::Tensor Upsample2DImpl::forward(const at::Tensor& x, at::IntArrayRef size) {
+  return conv_(at::upsample_nearest2d(x, size));
+}
+
+}  // namespace sdtorch

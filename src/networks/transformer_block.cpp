@@ -1,0 +1,78 @@
+#include "sdtorch/networks/transformer_block.hpp"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "sdtorch/nn/attach.hpp"
+
+namespace sdtorch {
+namespace {
+
+constexpr double layer_norm_eps = 1e-5;       // fixed in the reference, whatever the config's norm_eps
+constexpr double group_norm_eps = 1e-6;       // likewise
+constexpr int64_t feed_forward_widening = 4;  // likewise (Vaswani et al. 2017, section 3.3)
+
+}  // namespace
+
+CrossAttentionImpl::CrossAttentionImpl(int64_t width, int64_t source_width, int64_t inner, int64_t heads)
+    : heads_(heads),
+      to_q_(attach(*this, "to_q", Linear(width, inner, LinearOptions{.bias = false}))),
+      to_k_(attach(*this, "to_k", Linear(source_width, inner, LinearOptions{.bias = false}))),
+      to_v_(attach(*this, "to_v", Linear(source_width, inner, LinearOptions{.bias = false}))),
+      to_out_(attach(*this, "to_out.0", Linear(inner, width))) {}
+
+at::Tensor CrossAttentionImpl::forward(const at::Tensor& x, const at::Tensor& source) {
+  return to_out_(attention(to_q_(x), to_k_(source), to_v_(source), {.heads = heads_}));
+}
+
+BasicTransformerBlockImpl::BasicTransformerBlockImpl(const TransformerOptions& o, int64_t inner)
+    : only_cross_attention_(o.only_cross_attention),
+      norm1_(attach(*this, "norm1", LayerNorm(inner, layer_norm_eps))),
+      attn1_(attach(*this, "attn1",
+                    CrossAttention(inner, o.only_cross_attention ? o.context_width : inner, inner, o.heads))),
+      norm2_(attach(*this, "norm2", LayerNorm(inner, layer_norm_eps))),
+      attn2_(attach(*this, "attn2", CrossAttention(inner, o.context_width, inner, o.heads))),
+      norm3_(attach(*this, "norm3", LayerNorm(inner, layer_norm_eps))),
+      ff_in_(attach(*this, "ff.net.0.proj", Linear(inner, 2 * feed_forward_widening * inner))),
+      ff_out_(attach(*this, "ff.net.2", Linear(feed_forward_widening * inner, inner))) {}
+
+at::Tensor BasicTransformerBlockImpl::forward(at::Tensor x, const at::Tensor& context) {
+  const at::Tensor normed = norm1_(x);
+  x = attn1_(normed, only_cross_attention_ ? context : normed) + x;
+  x = attn2_(norm2_(x), context) + x;
+  return feed_forward(norm3_(x)) + x;
+}
+
+at::Tensor BasicTransformerBlockImpl::feed_forward(const at::Tensor& x) {
+  const auto halves = ff_in_(x).chunk(2, -1);
+  return ff_out_(halves[0] * activate(halves[1], Activation::gelu));
+}
+
+Transformer2DModelImpl::Transformer2DModelImpl(const TransformerOptions& o)
+    : norm_(attach(*this, "norm", GroupNorm(o.groups, o.channels, group_norm_eps))) {
+  const int64_t inner = o.channels / o.heads * o.heads;  // narrower where the heads do not divide the channels
+  if (o.linear_projection) {
+    linear_in_ = attach(*this, "proj_in", Linear(o.channels, inner));
+    linear_out_ = attach(*this, "proj_out", Linear(inner, o.channels));
+  } else {
+    conv_in_ = attach(*this, "proj_in", Conv2d(o.channels, inner, 1));
+    conv_out_ = attach(*this, "proj_out", Conv2d(inner, o.channels, 1));
+  }
+  for (int64_t i = 0; i < o.depth; ++i) {
+    blocks_.push_back(attach(*this, fmt::format("transformer_blocks.{}", i), BasicTransformerBlock(o, inner)));
+  }
+}
+
+at::Tensor Transformer2DModelImpl::forward(const at::Tensor& x, const at::Tensor& context) {
+  const auto to_sequence = [](const at::Tensor& t) { return t.permute({0, 2, 3, 1}).flatten(1, 2); };
+  const auto to_picture = [&](const at::Tensor& t) {
+    return t.unflatten(1, {x.size(2), x.size(3)}).permute({0, 3, 1, 2});
+  };
+  at::Tensor h = norm_(x);
+  h = linear_in_ ? linear_in_(to_sequence(h)) : to_sequence(conv_in_(h));
+  for (BasicTransformerBlock& block : blocks_) h = block(h, context);
+  h = linear_out_ ? to_picture(linear_out_(h)) : conv_out_(to_picture(h));
+  return h + x;
+}
+
+}  // namespace sdtorch

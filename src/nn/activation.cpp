@@ -1,0 +1,42 @@
+#include "sdtorch/nn/activation.hpp"
+
+namespace sdtorch {
+
+at::Tensor activate(const at::Tensor& x, Activation activation) {
+  switch (activation) {
+    case Activation::silu:
+      return at::silu(x);
+    case Activation::gelu:
+      return at::gelu(x);
+    case Activation::gelu_tanh:
+      return at::gelu(x, "tanh");
+    case Activation::quick_gelu:
+      return x * at::sigmoid(1.702 * x);
+    case Activation::mish:
+      return at::mish(x);
+    case Activation::relu:
+      return at::relu(x);
+  }
+  return x;
+}
+
+at::Tensor activate(at::Tensor&& x, Activation activation) {
+  if (at::GradMode::is_enabled() && x.requires_grad()) return activate(std::as_const(x), activation);
+  switch (activation) {
+    case Activation::silu:
+      return at::silu_(x);
+    case Activation::gelu:
+      return at::gelu_(x);
+    case Activation::gelu_tanh:
+      return at::gelu_(x, "tanh");
+    case Activation::relu:
+      return at::relu_(x);
+    case Activation::mish:
+      return at::mish_(x);
+    case Activation::quick_gelu:
+      return x.mul_(at::sigmoid(1.702 * x));
+  }
+  return std::move(x);
+}
+
+}  // namespace sdtorch

@@ -1,0 +1,27 @@
+#include "sdtorch/nn/norm.hpp"
+
+#include <ATen/ATen.h>
+
+namespace sdtorch {
+
+GroupNormImpl::GroupNormImpl(int64_t groups, int64_t channels, double eps)
+    : weight(register_parameter("weight", at::empty({channels}), /*requires_grad=*/false)),
+      bias(register_parameter("bias", at::empty({channels}), /*requires_grad=*/false)),
+      groups_(groups),
+      eps_(eps) {}
+
+at::Tensor GroupNormImpl::forward(const at::Tensor& x, std::optional<Activation> activation) {
+  at::Tensor y = at::group_norm(x, groups_, weight, bias, eps_);
+  return activation ? activate(std::move(y), *activation) : y;
+}
+
+LayerNormImpl::LayerNormImpl(int64_t width, double eps)
+    : weight(register_parameter("weight", at::empty({width}), /*requires_grad=*/false)),
+      bias(register_parameter("bias", at::empty({width}), /*requires_grad=*/false)),
+      eps_(eps) {}
+
+at::Tensor LayerNormImpl::forward(const at::Tensor& x) {
+  return at::layer_norm(x, weight.sizes(), weight, bias, eps_);
+}
+
+}  // namespace sdtorch
