@@ -165,9 +165,7 @@ std::optional<Activation> ConfigReader::optional_activation(const char* key, std
   return activation(key, "", names);
 }
 
-void ConfigReader::ignore(std::initializer_list<const char*> keys) {
-  known_.insert(keys.begin(), keys.end());
-}
+void ConfigReader::ignore(std::initializer_list<const char*> keys) { known_.insert(keys.begin(), keys.end()); }
 
 void ConfigReader::only(const char* key, const nlohmann::json& supported) {
   if (given(key) && *value(key) != supported) {

@@ -8,9 +8,7 @@
 namespace sdtorch {
 namespace {
 
-Conv2d conv_3x3(int64_t in, int64_t out) {
-  return Conv2d(in, out, 3, Conv2dOptions{.padding = 1});
-}
+Conv2d conv_3x3(int64_t in, int64_t out) { return Conv2d(in, out, 3, Conv2dOptions{.padding = 1}); }
 
 // The reference's last activation is this one, whatever the config's act_fn.
 constexpr Activation last_activation = Activation::silu;

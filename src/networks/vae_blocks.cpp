@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "sdtorch/nn/attach.hpp"
 #include "sdtorch/nn/attention.hpp"
@@ -78,7 +79,9 @@ UpDecoderBlock2DImpl::UpDecoderBlock2DImpl(const VaeConfig& config, size_t level
 
 at::Tensor UpDecoderBlock2DImpl::forward(at::Tensor x) {
   for (ResnetBlock2D& block : resnets_) x = block(x, at::Tensor());
-  return upsampler_ ? upsampler_(x, {2 * x.size(2), 2 * x.size(3)}) : x;
+  if (!upsampler_) return x;
+  const std::array<int64_t, 2> doubled{2 * x.size(2), 2 * x.size(3)};
+  return upsampler_(x, doubled);
 }
 
 }  // namespace sdtorch

@@ -18,9 +18,7 @@ void require_blocks(ConfigReader& reader, const char* key, const char* supported
 
 }  // namespace
 
-int64_t VaeConfig::factor() const {
-  return int64_t{1} << (block_out_channels.size() - 1);
-}
+int64_t VaeConfig::factor() const { return int64_t{1} << (block_out_channels.size() - 1); }
 
 VaeConfig VaeConfig::from_json(const nlohmann::json& json, const std::string& file) {
   ConfigReader reader(json, file);

@@ -20,8 +20,6 @@ LayerNormImpl::LayerNormImpl(int64_t width, double eps)
       bias(register_parameter("bias", at::empty({width}), /*requires_grad=*/false)),
       eps_(eps) {}
 
-at::Tensor LayerNormImpl::forward(const at::Tensor& x) {
-  return at::layer_norm(x, weight.sizes(), weight, bias, eps_);
-}
+at::Tensor LayerNormImpl::forward(const at::Tensor& x) { return at::layer_norm(x, weight.sizes(), weight, bias, eps_); }
 
 }  // namespace sdtorch
