@@ -1,0 +1,29 @@
+// Unicode as the reference tokenizer sees it: UTF-8, character classes, lower case and composition.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace sdtorch {
+
+/// The offset of the first byte that does not belong to well-formed UTF-8 (Unicode 15, table 3-7), or npos.
+size_t find_invalid_utf8(std::string_view text);
+
+/// The code point at `offset` of well-formed UTF-8; moves offset behind it.
+char32_t next_code_point(std::string_view text, size_t& offset);
+
+/// The classes that CLIP's split expression tells apart: \p{L}, \p{N}, \s and the rest.
+enum class CharClass { letter, number, space, other };
+CharClass char_class(char32_t c);
+
+/// \w of the `regex` crate (UTS 18): alphabetic, mark, decimal number, connector punctuation, join control.
+bool is_word_char(char32_t c);
+
+/// Each code point's own lower case, whatever stands around it (a final sigma stays σ). text: well-formed UTF-8.
+std::string to_lower(std::string_view text);
+
+/// Normalization form C (UAX 15). text: well-formed UTF-8.
+std::string to_nfc(std::string_view text);
+
+}  // namespace sdtorch
