@@ -6,17 +6,24 @@ namespace sdtorch {
 
 using at::Tensor;
 
-Tensor predicted_x0(Prediction prediction, const Tensor& output, const Tensor& x, float alpha_bar) {
-  const float signal = std::sqrt(alpha_bar), noise = std::sqrt(1 - alpha_bar);
-  if (prediction == Prediction::x0) return output;
-  if (prediction == Prediction::v) return signal * x - noise * output;
-  return (x - noise * output) / signal;
+Mixture mixture_of_alpha_bar(float alpha_bar) {
+  return {.signal = std::sqrt(alpha_bar), .noise = std::sqrt(1 - alpha_bar)};
 }
 
-Tensor predicted_eps(Prediction prediction, const Tensor& output, const Tensor& x, float alpha_bar) {
-  const float signal = std::sqrt(alpha_bar), noise = std::sqrt(1 - alpha_bar);
-  if (prediction == Prediction::x0) return (x - signal * output) / noise;
-  if (prediction == Prediction::v) return signal * output + noise * x;
+Mixture mixture_of_sigma(float sigma) {
+  const float signal = 1 / std::sqrt(sigma * sigma + 1);
+  return {.signal = signal, .noise = sigma * signal};
+}
+
+Tensor predicted_x0(Prediction prediction, const Tensor& output, const Tensor& x, Mixture at) {
+  if (prediction == Prediction::x0) return output;
+  if (prediction == Prediction::v) return at.signal * x - at.noise * output;
+  return (x - at.noise * output) / at.signal;
+}
+
+Tensor predicted_eps(Prediction prediction, const Tensor& output, const Tensor& x, Mixture at) {
+  if (prediction == Prediction::x0) return (x - at.signal * output) / at.noise;
+  if (prediction == Prediction::v) return at.signal * output + at.noise * x;
   return output;
 }
 

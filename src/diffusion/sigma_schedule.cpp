@@ -12,10 +12,11 @@ namespace sdtorch {
 
 std::vector<float> training_sigmas(std::span<const float> alpha_bar) {
   constexpr float smallest = 0x1p-24F;
-  std::vector<float> sigmas;
-  sigmas.reserve(alpha_bar.size());
-  for (const float signal : alpha_bar) sigmas.push_back(sigma_of(signal == 0 ? smallest : signal));
-  return sigmas;
+  at::Tensor signal = at::tensor(at::ArrayRef<float>(alpha_bar.data(), alpha_bar.size()));
+  signal = signal.masked_fill(signal == 0, smallest);
+  const at::Tensor sigmas = ((1 - signal) / signal).pow(0.5);  // not sqrt: the rounding is to be diffusers'
+  const float* values = sigmas.const_data_ptr<float>();
+  return {values, values + sigmas.numel()};
 }
 
 std::vector<float> logarithms(std::span<const float> sigmas) {

@@ -7,11 +7,23 @@
 
 namespace sdtorch {
 
-/// The clean latent. x: fp32 [B, 4, h, w] with x = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps; output: the network's.
-at::Tensor predicted_x0(Prediction prediction, const at::Tensor& output, const at::Tensor& x, float alpha_bar);
+/// The parts of a noisy latent x = signal·x0 + noise·eps with signal² + noise² = 1.
+struct Mixture {
+  float signal;
+  float noise;
+};
+
+/// sqrt(alpha_bar) and sqrt(1 - alpha_bar).
+Mixture mixture_of_alpha_bar(float alpha_bar);
+
+/// Those of x0 + sigma·eps scaled to unit variance.
+Mixture mixture_of_sigma(float sigma);
+
+/// The clean latent. x: fp32 [B, 4, h, w], mixed as `at` says; output: the network's for it.
+at::Tensor predicted_x0(Prediction prediction, const at::Tensor& output, const at::Tensor& x, Mixture at);
 
 /// The noise, for the same x.
-at::Tensor predicted_eps(Prediction prediction, const at::Tensor& output, const at::Tensor& x, float alpha_bar);
+at::Tensor predicted_eps(Prediction prediction, const at::Tensor& output, const at::Tensor& x, Mixture at);
 
 /// The clean latent in the variance-exploding frame: x = x0 + sigma eps.
 at::Tensor predicted_x0_at_sigma(Prediction prediction, const at::Tensor& output, const at::Tensor& x, float sigma);

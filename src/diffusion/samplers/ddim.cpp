@@ -23,8 +23,9 @@ at::Tensor sample_ddim(const Model& model, at::Tensor x, const SamplingPlan& pla
     const auto t = static_cast<int64_t>(plan.timesteps[i]);
     const float alpha_bar = alpha_bar_at(plan, t), previous = alpha_bar_at(plan, t - stride);
     const at::Tensor output = model(x, plan.timesteps[i]);
-    const at::Tensor x0 = limited(plan.config, predicted_x0(prediction, output, x, alpha_bar));
-    const at::Tensor eps = predicted_eps(prediction, output, x, alpha_bar);
+    const Mixture here = mixture_of_alpha_bar(alpha_bar);
+    const at::Tensor x0 = limited(plan.config, predicted_x0(prediction, output, x, here));
+    const at::Tensor eps = predicted_eps(prediction, output, x, here);
     const float variance = (1 - previous) / (1 - alpha_bar) * (1 - alpha_bar / previous);
     const float deviation = eta * std::sqrt(variance);
     x = std::sqrt(previous) * x0 + std::sqrt(1 - previous - deviation * deviation) * eps;

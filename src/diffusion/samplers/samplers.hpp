@@ -8,7 +8,8 @@ namespace sdtorch {
 using PlanFunction = void(SamplingPlan&);
 using SampleFunction = at::Tensor(const Model&, at::Tensor, const SamplingPlan&, SamplerContext&);
 
-PlanFunction plan_ddim, plan_euler;
-SampleFunction sample_ddim, sample_euler;
+PlanFunction plan_ddpm, plan_ddim, plan_pndm, plan_euler, plan_euler_a, plan_heun, plan_lms, plan_dpmpp_2m;
+SampleFunction sample_ddpm, sample_ddim, sample_pndm, sample_euler, sample_euler_a, sample_heun, sample_lms,
+    sample_dpmpp_2m;
 
 }  // namespace sdtorch
