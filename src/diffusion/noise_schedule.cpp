@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numbers>
 
 namespace sdtorch {
@@ -61,9 +62,11 @@ std::vector<float> alpha_bars(const SchedulerConfig& config) {
   return {values, values + alpha_bar.numel()};
 }
 
+float root(float x) { return at::scalar_tensor(x, at::kFloat).pow(0.5).item<float>(); }
+
 Tensor add_noise(const Tensor& x0, const Tensor& noise, double alpha_bar) {
   const auto signal = static_cast<float>(alpha_bar);
-  return std::sqrt(signal) * x0 + std::sqrt(1 - signal) * noise;
+  return root(signal) * x0 + root(1 - signal) * noise;
 }
 
 Tensor add_noise_exploding(const Tensor& x0, const Tensor& noise, double sigma) { return x0 + noise * sigma; }

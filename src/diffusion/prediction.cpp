@@ -1,17 +1,15 @@
 #include "sdtorch/diffusion/prediction.hpp"
 
-#include <cmath>
+#include "sdtorch/diffusion/noise_schedule.hpp"
 
 namespace sdtorch {
 
 using at::Tensor;
 
-Mixture mixture_of_alpha_bar(float alpha_bar) {
-  return {.signal = std::sqrt(alpha_bar), .noise = std::sqrt(1 - alpha_bar)};
-}
+Mixture mixture_of_alpha_bar(float alpha_bar) { return {.signal = root(alpha_bar), .noise = root(1 - alpha_bar)}; }
 
 Mixture mixture_of_sigma(float sigma) {
-  const float signal = 1 / std::sqrt(sigma * sigma + 1);
+  const float signal = 1 / root(sigma * sigma + 1);
   return {.signal = signal, .noise = sigma * signal};
 }
 
@@ -31,7 +29,7 @@ Tensor predicted_x0_at_sigma(Prediction prediction, const Tensor& output, const 
   if (prediction == Prediction::x0) return output;
   if (prediction == Prediction::epsilon) return x - sigma * output;
   const float variance = sigma * sigma + 1;
-  return output * (-sigma / std::sqrt(variance)) + x / variance;
+  return output * (-sigma / root(variance)) + x / variance;
 }
 
 Tensor limited(const SchedulerConfig& config, const Tensor& x0) {

@@ -75,7 +75,7 @@ void plan_sigmas(SamplingPlan& plan, KarrasRange range, double last) {
   plan.sigmas.push_back(last);
   for (double& sigma : plan.sigmas) sigma = static_cast<float>(sigma);
   const auto largest = static_cast<float>(std::ranges::max(plan.sigmas));
-  plan.init_noise_sigma = config.timestep_spacing == Spacing::leading ? std::sqrt(largest * largest + 1) : largest;
+  plan.init_noise_sigma = config.timestep_spacing == Spacing::leading ? root(largest * largest + 1) : largest;
 }
 
 double final_sigma(const SamplingPlan& plan) {

@@ -3,7 +3,6 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
 #include <vector>
 
 #include "sdtorch/diffusion/scheduler_config.hpp"
@@ -15,8 +14,12 @@ namespace sdtorch {
 /// Throws ErrorKind::model for a beta_schedule that is not known.
 std::vector<float> alpha_bars(const SchedulerConfig& config);
 
+/// x^(1/2) in fp32 as torch's pow rounds it, which is not always as sqrt does: near the noisy end of a cosine schedule
+/// the last bit is amplified ten thousand times.
+float root(float x);
+
 /// Noise level of the same process seen as variance exploding: sqrt((1 - alpha_bar) / alpha_bar).
-inline float sigma_of(float alpha_bar) { return std::sqrt((1 - alpha_bar) / alpha_bar); }
+inline float sigma_of(float alpha_bar) { return root((1 - alpha_bar) / alpha_bar); }
 
 /// A sample of q(x_t | x_0) = N(sqrt(alpha_bar) x_0, (1 - alpha_bar) I) (Ho et al. 2020, eq. 4).
 /// x0, noise: fp32 of one shape, noise standard normal; alpha_bar: 0…1, of timestep t.

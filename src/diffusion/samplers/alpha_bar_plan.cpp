@@ -25,7 +25,8 @@ void plan_alpha_bars(SamplingPlan& plan, std::span<const double> step_timesteps,
   plan.sigmas.clear();
   for (const double t : step_timesteps) {
     const float alpha_bar = alpha_bar_at(plan, static_cast<int64_t>(t));
-    if (alpha_bar == 0 && plan.config.prediction_type == Prediction::epsilon) {
+    const bool bounded = plan.config.clip_sample || plan.config.thresholding;
+    if (alpha_bar == 0 && plan.config.prediction_type == Prediction::epsilon && !bounded) {
       throw unsupported(plan.config, "rescale_betas_zero_snr",
                         fmt::format("timestep {} is pure noise, from which a prediction of the noise tells nothing", t),
                         "use --prediction v if the model predicts v, or --spacing leading");

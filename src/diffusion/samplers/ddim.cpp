@@ -1,7 +1,7 @@
-#include <cmath>
 
 #include "alpha_bar_plan.hpp"
 #include "samplers.hpp"
+#include "sdtorch/diffusion/noise_schedule.hpp"
 #include "sdtorch/diffusion/prediction.hpp"
 #include "sdtorch/diffusion/timesteps.hpp"
 #include "step.hpp"
@@ -27,8 +27,8 @@ at::Tensor sample_ddim(const Model& model, at::Tensor x, const SamplingPlan& pla
     const at::Tensor x0 = limited(plan.config, predicted_x0(prediction, output, x, here));
     const at::Tensor eps = predicted_eps(prediction, output, x, here);
     const float variance = (1 - previous) / (1 - alpha_bar) * (1 - alpha_bar / previous);
-    const float deviation = eta * std::sqrt(variance);
-    x = std::sqrt(previous) * x0 + std::sqrt(1 - previous - deviation * deviation) * eps;
+    const float deviation = eta * root(variance);
+    x = root(previous) * x0 + root(1 - previous - deviation * deviation) * eps;
     if (eta > 0) x = x + deviation * unit_noise(context, x);
     report(context, plan, i, plan.timesteps[i], x, x0);
   }

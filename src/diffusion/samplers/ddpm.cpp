@@ -3,6 +3,7 @@
 
 #include "alpha_bar_plan.hpp"
 #include "samplers.hpp"
+#include "sdtorch/diffusion/noise_schedule.hpp"
 #include "sdtorch/diffusion/prediction.hpp"
 #include "sdtorch/diffusion/timesteps.hpp"
 #include "step.hpp"
@@ -25,10 +26,10 @@ namespace {
 
 /// sigma_t of Ho et al. 2020, section 3.2: beta_t (fixed_large), or beta_t (1 - alpha_bar_{t-1}) / (1 - alpha_bar_t).
 float noise_deviation(const std::string& type, float alpha_bar, float previous, float beta) {
-  if (type == "fixed_large") return std::sqrt(beta);
+  if (type == "fixed_large") return root(beta);
   constexpr float smallest = 1e-20F;  // so that its logarithm exists
   const float variance = std::max((1 - previous) / (1 - alpha_bar) * beta, smallest);
-  return type == "fixed_small_log" ? std::exp(0.5F * std::log(variance)) : std::sqrt(variance);
+  return type == "fixed_small_log" ? std::exp(0.5F * std::log(variance)) : root(variance);
 }
 
 }  // namespace
@@ -44,7 +45,7 @@ at::Tensor sample_ddpm(const Model& model, at::Tensor x, const SamplingPlan& pla
     const at::Tensor output = model(x, plan.timesteps[i]);
     const at::Tensor x0 =
         limited(plan.config, predicted_x0(plan.config.prediction_type, output, x, mixture_of_alpha_bar(alpha_bar)));
-    x = std::sqrt(previous) * beta / (1 - alpha_bar) * x0 + std::sqrt(alpha) * (1 - previous) / (1 - alpha_bar) * x;
+    x = root(previous) * beta / (1 - alpha_bar) * x0 + root(alpha) * (1 - previous) / (1 - alpha_bar) * x;
     if (t > 0) {
       x = x + noise_deviation(plan.config.variance_type, alpha_bar, previous, beta) * unit_noise(context, x);
     }

@@ -1,6 +1,6 @@
-#include <cmath>
 
 #include "samplers.hpp"
+#include "sdtorch/diffusion/noise_schedule.hpp"
 #include "sdtorch/diffusion/prediction.hpp"
 #include "sdtorch/diffusion/sigma_schedule.hpp"
 #include "step.hpp"
@@ -18,8 +18,8 @@ at::Tensor sample_euler_a(const Model& model, at::Tensor x, const SamplingPlan& 
     const at::Tensor output = evaluate_at_sigma(model, x, plan.timesteps[i], sigma);
     const at::Tensor x0 = predicted_x0_at_sigma(plan.config.prediction_type, output, x, sigma);
     const float variance = sigma * sigma, next_variance = next * next;
-    const float up = std::sqrt(next_variance * (variance - next_variance) / variance);
-    const float down = std::sqrt(next_variance - up * up);
+    const float up = root(next_variance * (variance - next_variance) / variance);
+    const float down = root(next_variance - up * up);
     x = x + (x - x0) / sigma * (down - sigma) + unit_noise(context, x) * up;
     report(context, plan, i, plan.timesteps[i], x, x0);
   }

@@ -1,9 +1,9 @@
 #include <array>
-#include <cmath>
 #include <vector>
 
 #include "alpha_bar_plan.hpp"
 #include "samplers.hpp"
+#include "sdtorch/diffusion/noise_schedule.hpp"
 #include "sdtorch/diffusion/prediction.hpp"
 #include "sdtorch/diffusion/timesteps.hpp"
 #include "step.hpp"
@@ -19,7 +19,7 @@ int64_t stride(const SamplingPlan& plan) { return plan.config.num_train_timestep
 at::Tensor transfer(const SamplingPlan& plan, const at::Tensor& x, const at::Tensor& e, int64_t t, int64_t previous) {
   const float a = alpha_bar_at(plan, t), p = alpha_bar_at(plan, previous);
   const at::Tensor eps = predicted_eps(plan.config.prediction_type, e, x, mixture_of_alpha_bar(a));
-  return std::sqrt(p / a) * x - (p - a) * eps / (a * std::sqrt(1 - p) + std::sqrt(a * (1 - a) * p));
+  return root(p / a) * x - (p - a) * eps / (a * root(1 - p) + root(a * (1 - a) * p));
 }
 
 /// The outputs so far (newest last) extrapolated by Adams-Bashforth (Liu et al. 2022, eq. 12).

@@ -1,15 +1,14 @@
 // What the samplers share: one network call, one report, one draw of noise.
 #pragma once
 
-#include <cmath>
-
+#include "sdtorch/diffusion/noise_schedule.hpp"
 #include "sdtorch/diffusion/sampler.hpp"
 
 namespace sdtorch {
 
 /// The network's output for x in the variance-exploding frame: the network sees x at unit variance.
 inline at::Tensor evaluate_at_sigma(const Model& model, const at::Tensor& x, double timestep, float sigma) {
-  return model(x / std::sqrt(sigma * sigma + 1), timestep);
+  return model(x / root(sigma * sigma + 1), timestep);
 }
 
 /// Unit noise of x's shape, on x's device.
