@@ -17,16 +17,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string system_reason(int error) {
-  return std::generic_category().message(error);
-}
+std::string system_reason(int error) { return std::generic_category().message(error); }
 
 /// Some systems write at most 2 GiB a call.
 constexpr size_t max_write = size_t{1} << 30;
 
-fs::path folder_of(const fs::path& file) {
-  return file.has_parent_path() ? file.parent_path() : fs::path(".");
-}
+fs::path folder_of(const fs::path& file) { return file.has_parent_path() ? file.parent_path() : fs::path("."); }
 
 /// Where a rename must put the file so that a link to it stays a link.
 fs::path resolve_links(const fs::path& path) {

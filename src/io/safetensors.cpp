@@ -180,12 +180,8 @@ void check_coverage(const SafetensorsHeader& header, const std::string& file, si
 
 }  // namespace
 
-std::string_view name_of(TensorType type) {
-  return row_of(type).name;
-}
-size_t size_of(TensorType type) {
-  return row_of(type).bytes;
-}
+std::string_view name_of(TensorType type) { return row_of(type).name; }
+size_t size_of(TensorType type) { return row_of(type).bytes; }
 
 SafetensorsHeader read_safetensors_header(std::span<const std::byte> file, const std::string& name) {
   const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());

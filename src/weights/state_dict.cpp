@@ -80,16 +80,26 @@ StateDict load_safetensors(const std::filesystem::path& file) {
 
 void save_safetensors(const std::filesystem::path& file, const std::map<std::string, at::Tensor>& tensors,
                       const std::map<std::string, std::string>& metadata) {
+  std::map<std::string, TensorPlan> plans;
+  for (const auto& [key, tensor] : tensors) plans[key] = {tensor.scalar_type(), tensor.sizes().vec()};
+  save_safetensors(
+      file, plans, [&](const std::string& key) { return tensors.at(key); }, metadata);
+}
+
+void save_safetensors(const std::filesystem::path& file, const std::map<std::string, TensorPlan>& plans,
+                      const std::function<at::Tensor(const std::string& key)>& make,
+                      const std::map<std::string, std::string>& metadata) {
   std::vector<std::pair<std::string, TensorEntry>> entries;
-  for (const auto& [key, tensor] : tensors) {
-    entries.emplace_back(
-        key, TensorEntry{.type = safetensors_type(tensor.scalar_type(), file, key), .shape = tensor.sizes().vec()});
+  for (const auto& [key, plan] : plans) {
+    entries.emplace_back(key, TensorEntry{.type = safetensors_type(plan.type, file, key), .shape = plan.shape});
   }
   AtomicFile output(file);
   output.write(make_safetensors_header(entries, metadata));
-  for (const auto& [key, tensor] : tensors) {
-    const at::Tensor plain = tensor.detach().to(at::kCPU).contiguous();
-    output.write(std::span(static_cast<const std::byte*>(plain.const_data_ptr()), plain.nbytes()));
+  for (const auto& [key, plan] : plans) {
+    const at::Tensor tensor = make(key).detach().to(at::kCPU, plan.type).contiguous();
+    if (tensor.sizes() != plan.shape)
+      throw Error(ErrorKind::bug, {.place = key, .reason = "another shape than planned"});
+    output.write(std::span(static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()));
   }
   output.commit();
 }

@@ -5,8 +5,10 @@
 #include <torch/nn/module.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace sdtorch {
 
@@ -26,6 +28,18 @@ StateDict load_safetensors(const std::filesystem::path& file);
 /// Writes a .safetensors file atomically, tensor by tensor; keys are sorted. Tensors of any device and layout.
 /// Throws ErrorKind::output.
 void save_safetensors(const std::filesystem::path& file, const std::map<std::string, at::Tensor>& tensors,
+                      const std::map<std::string, std::string>& metadata = {});
+
+/// A tensor that is still to be made.
+struct TensorPlan {
+  at::ScalarType type = at::kFloat;
+  std::vector<int64_t> shape{};
+};
+
+/// The same for models that would not fit into memory at once: `make` gives each tensor when its turn comes, in the
+/// order of the keys, and it is let go when it is written.
+void save_safetensors(const std::filesystem::path& file, const std::map<std::string, TensorPlan>& plans,
+                      const std::function<at::Tensor(const std::string& key)>& make,
                       const std::map<std::string, std::string>& metadata = {});
 
 /// Gives each parameter and buffer of `module` its tensor of the same name, floating-point ones converted once to
