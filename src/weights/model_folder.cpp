@@ -11,6 +11,7 @@
 
 #include "sdtorch/core/error.hpp"
 #include "sdtorch/io/json.hpp"
+#include "sdtorch/weights/hub_cache.hpp"
 #include "sdtorch/weights/key_names.hpp"
 
 namespace sdtorch {
@@ -160,6 +161,17 @@ StateDict load_sharded(const fs::path& index_file) {
   return weights;
 }
 
+/// A folder that is there goes before a model of the same name on the hub.
+fs::path resolve(const fs::path& folder_or_name) {
+  if (is_there(folder_or_name)) return folder_or_name;
+  if (const auto cached = find_in_hub_cache(folder_or_name.string())) return *cached;
+  std::string reason = "there is no such model folder";
+  if (is_hub_name(folder_or_name.string())) {
+    reason += fmt::format(", nor a model of this name in {}", hub_cache().string());
+  }
+  fail(folder_or_name, {}, std::move(reason));
+}
+
 StateDict load_folder(const fs::path& folder) {
   if (!is_folder(folder)) fail(folder, {}, "there is no such folder with a component's weights");
   for (const std::string_view name : weight_files) {
@@ -179,8 +191,8 @@ StateDict load_folder(const fs::path& folder) {
 
 }  // namespace
 
-ModelFolder::ModelFolder(const fs::path& root) : root_(root) {
-  if (!is_there(root)) fail(root, {}, "there is no such model folder");
+ModelFolder::ModelFolder(const fs::path& folder_or_name) : root_(resolve(folder_or_name)) {
+  const fs::path& root = root_;
   if (!is_folder(root)) {
     fail(root, {}, fmt::format("is a file; a diffusers model folder with {} was expected", index_name));
   }
@@ -199,7 +211,9 @@ json load_config(const fs::path& file) {
 
 StateDict load_component(const fs::path& folder_or_file) {
   const bool file = is_there(folder_or_file) && !is_folder(folder_or_file);
-  return with_canonical_keys(file ? load_safetensors(folder_or_file) : load_folder(folder_or_file));
+  StateDict weights = file ? load_safetensors(folder_or_file) : load_folder(folder_or_file);
+  if (weights.empty()) fail(folder_or_file, {}, "holds no tensors");
+  return with_canonical_keys(std::move(weights));
 }
 
 }  // namespace sdtorch

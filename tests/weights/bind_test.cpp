@@ -1,6 +1,7 @@
 #include <torch/nn/module.h>
 
 #include "sdtorch/weights/state_dict.hpp"
+#include "support/cuda.hpp"
 #include "support/errors.hpp"
 #include "support/temp_dir.hpp"
 
@@ -90,4 +91,13 @@ TEST_CASE("long lists are cut short, with a count", "[weights]") {
   CHECK(message.find("a.safetensors: the weights do not fit the thing\n  30 unexpected:\n") == 0);
   CHECK(message.find("… and 10 more") != std::string::npos);
   CHECK(message.find("extra9") == std::string::npos);
+}
+
+TEST_CASE("weights are bound on a GPU", "[weights][cuda]") {
+  if (no_cuda_device()) return;
+  Outer module;
+  sdtorch::bind(module, good(), at::kHalf, at::kCUDA, "thing");
+  CHECK(module.inner->weight.is_cuda());
+  CHECK(module.inner->counts.is_cuda());
+  CHECK(at::equal(module.bias.cpu(), at::arange(4, at::kHalf)));
 }

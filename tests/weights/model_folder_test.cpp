@@ -153,6 +153,9 @@ TEST_CASE("folders without weights that can be read are refused, saying what was
   check_error(ErrorKind::model, "none: there is no such folder", [&] { load_component(folder / "none"); });
   check_error(ErrorKind::model, "no weights here; looked for diffusion_pytorch_model.safetensors",
               [&] { load_component(folder.path()); });
+  sdtorch::save_safetensors(folder / "empty.safetensors", {});
+  check_error(ErrorKind::model, "empty.safetensors: holds no tensors",
+              [&] { load_component(folder / "empty.safetensors"); });
   write_file(folder / "pytorch_model.bin", "x");
   check_error(ErrorKind::model, "pytorch_model.bin: weights in .bin files are not read by this version",
               [&] { load_component(folder.path()); });

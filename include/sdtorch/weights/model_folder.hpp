@@ -12,9 +12,10 @@ namespace sdtorch {
 /// A folder with model_index.json. Opening it reads only that file.
 class ModelFolder {
  public:
+  /// The folder, or `org/name` of a model in the local Hugging Face cache (hub_cache.hpp).
   /// Throws ErrorKind::model where the folder, its index or a component that a text-to-image pipeline
   /// needs is missing or of a class that is not supported, naming it.
-  explicit ModelFolder(const std::filesystem::path& root);
+  explicit ModelFolder(const std::filesystem::path& folder_or_name);
 
   const std::filesystem::path& root() const { return root_; }
 
