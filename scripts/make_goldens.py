@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Make the tests' goldens with diffusers and transformers: scripts/make_goldens.py [AREA...]
+"""Make the tests' goldens with diffusers and transformers: scripts/make_goldens.py [--full DIR] [AREA...]
 
 An area is a module scripts/goldens/AREA.py with a function make(out: pathlib.Path), which writes its files
 under tests/golden/AREA. The versions that made them go into each .safetensors file's metadata (`made_by`) and
 into tests/golden/AREA/versions.json. scripts/goldens/requirements.txt pins those versions:
 pip install -r scripts/goldens/requirements.txt
+
+With --full the areas that have a make_full(out: pathlib.Path) write goldens of full-size models into DIR instead,
+several gigabytes for the tests tagged [.full].
 """
 
 import argparse
@@ -64,7 +67,9 @@ def main() -> None:
     areas = sorted(path.stem for path in (SCRIPTS / "goldens").glob("*.py"))
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("areas", nargs="*", metavar="AREA", help=f"of {', '.join(areas)}; all when none is given")
-    chosen = parser.parse_args().areas or areas
+    parser.add_argument("--full", metavar="DIR", type=pathlib.Path, help="write full-size goldens to DIR instead")
+    args = parser.parse_args()
+    chosen = args.areas or areas
     unknown = set(chosen) - set(areas)
     if unknown:
         parser.error(f"no such area: {', '.join(sorted(unknown))}; there are {', '.join(areas)}")
@@ -77,11 +82,18 @@ def main() -> None:
     torch.set_grad_enabled(False)
     sys.path.insert(0, str(SCRIPTS / "goldens"))  # areas may share helper modules
     for area in chosen:
+        module = load_area(area)
+        torch.manual_seed(0)
+        if args.full:
+            if hasattr(module, "make_full"):
+                print(f"full-size goldens: {area}", file=sys.stderr)
+                args.full.mkdir(parents=True, exist_ok=True)
+                module.make_full(args.full)
+            continue
         print(f"goldens: {area}", file=sys.stderr)
         folder = GOLDEN / area
         folder.mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(0)
-        load_area(area).make(folder)
+        module.make(folder)
         stamp(folder, {"python": platform.python_version(), **pins})
 
 

@@ -9,6 +9,9 @@ inline constexpr double tensor_relative = 1e-4;
 /// The same for a network at its full published size, where longer sums round more.
 inline constexpr double full_size_relative = 1e-3;
 
+/// Our loss at bf16 and fp16 over the reference's at the same type.
+inline constexpr double half_type_factor = 1.5;
+
 /// Pixels in [0, 1] of a whole run against diffusers'.
 inline constexpr double pixel = 2.0 / 255;
 

@@ -1,0 +1,95 @@
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "sdtorch/nn/attach.hpp"
+#include "sdtorch/nn/conv.hpp"
+#include "sdtorch/nn/linear.hpp"
+#include "sdtorch/nn/norm.hpp"
+#include "support/catch.hpp"
+#include "support/golden.hpp"
+#include "support/tolerance.hpp"
+
+using namespace sdtorch;
+
+namespace {
+
+void fill(torch::nn::Module& module) {
+  for (at::Tensor& parameter : module.parameters()) parameter.set_data(at::randn(parameter.sizes()));
+}
+
+}  // namespace
+
+TEST_CASE("a layer is registered at the whole of its key", "[nn]") {
+  torch::nn::Module root("root");
+  attach(root, "to_out.0", Linear(2, 3));
+  attach(root, "to_out.1", Linear(3, 2, LinearOptions{.bias = false}));
+  attach(root, "norm", GroupNorm(1, 4, 1e-5));
+  std::vector<std::string> keys = root.named_parameters().keys();
+  std::sort(keys.begin(), keys.end());
+  CHECK(keys ==
+        std::vector<std::string>{"norm.bias", "norm.weight", "to_out.0.bias", "to_out.0.weight", "to_out.1.weight"});
+  for (const at::Tensor& parameter : root.parameters()) CHECK_FALSE(parameter.requires_grad());
+}
+
+TEST_CASE("a norm with an activation is the one after the other", "[nn]") {
+  at::manual_seed(1);
+  const at::NoGradGuard no_grad;
+  GroupNorm norm(3, 12, 1e-5);
+  fill(*norm);
+  const at::Tensor x = at::randn({2, 12, 5, 4});
+  const at::Tensor kept = x.clone();
+  for (const auto activation : {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::quick_gelu,
+                                Activation::mish, Activation::relu}) {
+    const at::Tensor normed = norm(x);
+    CHECK(relative_error(norm(x, activation), activate(normed, activation)) < tolerance::tensor_relative);
+    CHECK(at::equal(x, kept));
+  }
+}
+
+TEST_CASE("the layers are differentiable", "[nn]") {
+  at::manual_seed(2);
+  Conv2d conv(4, 6, 3, Conv2dOptions{.padding = 1});
+  GroupNorm norm(2, 6, 1e-5);
+  Linear linear(6, 6);
+  for (torch::nn::Module* module : std::vector<torch::nn::Module*>{conv.get(), norm.get(), linear.get()}) {
+    fill(*module);
+    for (at::Tensor& parameter : module->parameters()) parameter.set_requires_grad(true);
+  }
+  const auto loss = [&](const at::Tensor& x) {
+    return linear(norm(conv(x), Activation::silu).flatten(2).transpose(1, 2)).square().sum();
+  };
+  const at::Tensor x = at::randn({1, 4, 3, 3});
+  loss(x).backward();
+  for (at::Tensor* parameter : {&conv->weight, &conv->bias, &norm->weight, &linear->weight}) {
+    REQUIRE(parameter->grad().defined());
+    // Against the difference quotient along the gradient itself.
+    const double slope = parameter->grad().norm().item<double>();
+    const at::Tensor kept = parameter->detach().clone();
+    constexpr double step = 1e-2;
+    parameter->set_data(kept + step / slope * parameter->grad());
+    const double ahead = loss(x).item<double>();
+    parameter->set_data(kept - step / slope * parameter->grad());
+    const double behind = loss(x).item<double>();
+    parameter->set_data(kept);
+    CHECK((ahead - behind) / (2 * step) == Approx(slope).epsilon(0.02));
+  }
+}
+
+TEST_CASE("a convolution keeps its values whatever its input's memory layout", "[nn]") {
+  at::manual_seed(5);
+  const at::NoGradGuard no_grad;
+  Conv2d conv(6, 10, 3, Conv2dOptions{.stride = 2, .padding = 1});
+  fill(*conv);
+  const at::Tensor x = at::randn({2, 6, 9, 7});
+  const at::Tensor expected = at::conv2d(x, conv->weight, conv->bias, 2, 1);
+  CHECK(relative_error(conv(x), expected) < tolerance::tensor_relative);
+  CHECK(relative_error(conv(x.contiguous(at::MemoryFormat::ChannelsLast)), expected) < tolerance::tensor_relative);
+  CHECK(relative_error(conv(x.transpose(2, 3).contiguous().transpose(2, 3)), expected) < tolerance::tensor_relative);
+  // New weights count from the next call on.
+  conv->weight.set_data(2 * conv->weight);
+  conv->bias.set_data(2 * conv->bias);
+  CHECK(relative_error(conv(x), 2 * expected) < tolerance::tensor_relative);
+}
