@@ -10,6 +10,7 @@
 #include <cmath>
 #include <iterator>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "sdtorch/core/error.hpp"
@@ -118,40 +119,38 @@ class TokenNames {
   Spelled named(const std::string& key, const std::string& folder) const {
     const auto found = named_.find(key);
     if (found == named_.end()) return plain(key == "bos_token" ? "<|startoftext|>" : end_of_text, folder, key);
-    const Spelled& token = found->second;
-    const auto is_same = [&](const auto& entry) { return entry.second.token.content == token.token.content; };
-    // Of two entries with one content the last read counts.
-    const auto listed = std::find_if(by_order_.rbegin(), by_order_.rend(), is_same);
-    return listed == by_order_.rend() ? token : listed->second;
+    const auto listed = by_content_.find(found->second.token.content);
+    return listed == by_content_.end() ? found->second : listed->second;
   }
 
   /// Every token that is to be added, in order, each with its id where a file says it.
   std::vector<NamedToken> to_add(const std::string& folder) const {
-    std::vector<std::pair<Spelled, std::optional<int64_t>>> tokens;
-    std::vector<std::string> contents;
-    for (const auto& [id, token] : by_id_) {
-      tokens.emplace_back(token, id);
-      contents.push_back(token.token.content);
-    }
-    const auto add = [&](const Spelled& token) {
-      const auto equal = [&](const auto& entry) { return entry.first.same(token); };
-      if (std::ranges::count(contents, token.token.content) > 0 || std::ranges::any_of(tokens, equal)) return;
-      tokens.emplace_back(token, std::nullopt);
+    std::vector<NamedToken> tokens;
+    const auto append = [&](const Spelled& token, std::optional<int64_t> id) {
+      tokens.push_back({.token = token.token, .id = id, .file = token.file, .place = token.place});
     };
-    std::vector<std::string> special = {};
+    for (const auto& [id, token] : by_id_) append(token, id);
+
+    // A name adds its token unless the list has its content, or an equal token has been added by name already.
+    std::multimap<std::string, Spelled> by_name;
+    const auto add = [&](const Spelled& token) {
+      const std::string& content = token.token.content;
+      const auto [first, last] = by_name.equal_range(content);
+      if (by_content_.contains(content) ||
+          std::any_of(first, last, [&](const auto& entry) { return entry.second.same(token); }))
+        return;
+      by_name.emplace(content, token);
+      append(token, std::nullopt);
+    };
+    std::set<std::string> special;
     for (const std::string& key : keys_in_order()) {
       const Spelled token = named(key, folder);
-      special.push_back(token.token.content);
+      special.insert(token.token.content);
       add(token);
     }
     for (const Spelled& token : extra_) add(token);
-
-    std::vector<NamedToken> result;
-    for (auto& [token, id] : tokens) {
-      if (std::ranges::count(special, token.token.content) > 0) token.token.special = true;
-      result.push_back({.token = token.token, .id = id, .file = token.file, .place = token.place});
-    }
-    return result;
+    for (NamedToken& named : tokens) named.token.special = named.token.special || special.contains(named.token.content);
+    return tokens;
   }
 
  private:
@@ -165,8 +164,7 @@ class TokenNames {
     keys.push_back("pad_token");
     optional_key("cls_token");
     optional_key("mask_token");
-    for (const std::string& key : own_keys_)
-      if (std::ranges::count(keys, key) == 0) keys.push_back(key);
+    keys.insert(keys.end(), own_keys_.begin(), own_keys_.end());
     return keys;
   }
 
@@ -176,8 +174,8 @@ class TokenNames {
     constexpr ptrdiff_t required = 4;  // of the standard ones, the first
     const ptrdiff_t index = std::ranges::find(standard, key) - std::begin(standard);
     if (key.ends_with("_token") && (value.is_string() || value.is_object())) {
-      named_.insert_or_assign(key, spelled(value, file, key, force_special));
-      own_keys_.push_back(key);
+      const bool is_new = named_.insert_or_assign(key, spelled(value, file, key, force_special)).second;
+      if (is_new && index == std::ssize(standard)) own_keys_.push_back(key);
     } else if (index < std::ssize(standard) && (index < required || !value.is_null())) {
       fail_expected(file, key, "a token", value);
     }
@@ -187,17 +185,15 @@ class TokenNames {
     if (value.is_object()) {
       for (const auto& [name, token] : value.items()) take(name, token, file, true);
     } else if (!value.is_null()) {
-      for (Spelled& token : spelled_list(value, file, key)) {
-        const auto equal = [&](const Spelled& other) { return other.same(token); };
-        if (std::ranges::none_of(extra_, equal)) extra_.push_back(std::move(token));
-      }
+      const std::vector<Spelled> tokens = spelled_list(value, file, key);
+      extra_.insert(extra_.end(), tokens.begin(), tokens.end());
     }
   }
 
   void read_config(const std::filesystem::path& file) {
     config_ = read_tokenizer_json(file);
     const json& root = config_.root;
-    for (const std::string& key : keys_in_file_order(file)) take(key, root[key], config_.file, false);
+    for (const std::string& key : keys_in_file_order(config_)) take(key, root[key], config_.file, false);
     const auto filled = [&](const char* key) { return root.contains(key) && !root[key].empty(); };
     if (filled("extra_special_tokens"))
       take_extra("extra_special_tokens", root["extra_special_tokens"], config_.file);
@@ -216,7 +212,7 @@ class TokenNames {
 
   void read_special_map(const std::filesystem::path& file) {
     const JsonFile map = read_tokenizer_json(file);
-    for (const std::string& key : keys_in_file_order(file)) {
+    for (const std::string& key : keys_in_file_order(map)) {
       const json& value = map.root[key];
       if (key == "extra_special_tokens" || (key == "additional_special_tokens" && !has_extra_))
         take_extra(key, value, map.file);
@@ -227,12 +223,13 @@ class TokenNames {
 
   void read_added(const std::filesystem::path& file) {
     const JsonFile added = read_tokenizer_json(file);
+    std::set<std::string> special;
+    for (const auto& [key, token] : named_) special.insert(token.token.content);
+    for (const Spelled& token : extra_) special.insert(token.token.content);
     for (const auto& [content, id] : added.root.items()) {
       Spelled token = plain(content, added.file, fmt::format("{:?}", content));
-      const auto equal = [&, &name = content](const Spelled& other) { return other.token.content == name; };
       token.plain = false;
-      token.token.special = std::ranges::any_of(named_, [&](const auto& entry) { return equal(entry.second); }) ||
-                            std::ranges::any_of(extra_, equal);
+      token.token.special = special.contains(content);
       token.token.normalized = !token.token.special;
       list(token_id(id, added.file, token.place), token);
     }
@@ -253,15 +250,15 @@ class TokenNames {
 
   void list(int64_t id, const Spelled& token) {
     by_id_.insert_or_assign(id, token);
-    by_order_.emplace_back(id, token);
+    by_content_.insert_or_assign(token.token.content, token);
   }
 
   JsonFile config_;
-  std::map<std::string, Spelled> named_;  // bos_token …
-  std::vector<std::string> own_keys_;     // `…_token` keys as they were met
-  std::vector<Spelled> extra_;            // additional special tokens
-  std::map<int64_t, Spelled> by_id_;      // added tokens with the ids that files give them
-  std::vector<std::pair<int64_t, Spelled>> by_order_;
+  std::map<std::string, Spelled> named_;       // bos_token …
+  std::vector<std::string> own_keys_;          // `…_token` keys as they were met
+  std::vector<Spelled> extra_;                 // additional special tokens
+  std::map<int64_t, Spelled> by_id_;           // added tokens with the ids that files give them
+  std::map<std::string, Spelled> by_content_;  // the same by content, the last read of equal ones
   bool has_decoder_ = false, has_extra_ = false;
 };
 

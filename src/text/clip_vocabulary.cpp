@@ -7,6 +7,7 @@
 
 #include "clip_tokenizer_files.hpp"
 #include "sdtorch/core/error.hpp"
+#include "sdtorch/io/mapped_file.hpp"
 #include "tokenizer_json.hpp"
 
 namespace sdtorch {
@@ -176,7 +177,9 @@ ClipVocabulary read_clip_vocabulary(const std::filesystem::path& vocab_file, con
                                      .hint = "a CLIP tokenizer is vocab.json and merges.txt, or tokenizer.json"});
   ClipVocabulary vocabulary{
       .file = vocab_file, .pieces = pieces_by_id(read_tokenizer_json(vocab_file).root, vocab_file, ""), .merges = {}};
-  vocabulary.merges = merges_of_text(read_tokenizer_text(merges_file), ids_of(vocabulary.pieces), merges_file);
+  const MappedFile merges(merges_file, ErrorKind::model);
+  vocabulary.merges = merges_of_text({reinterpret_cast<const char*>(merges.bytes().data()), merges.bytes().size()},
+                                     ids_of(vocabulary.pieces), merges_file);
   return vocabulary;
 }
 

@@ -1,0 +1,88 @@
+#include "sdtorch/cli/tokenize.hpp"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/golden.hpp"
+
+using namespace sdtorch;
+
+namespace {
+
+std::string run(const TokenizeOptions& options, const std::string& input = "") {
+  std::istringstream in(input);
+  std::ostringstream out;
+  const int exit_code = tokenize_command(options, in, out);  // outside of CHECK, which would catch what it throws
+  CHECK(exit_code == 0);
+  return out.str();
+}
+
+std::filesystem::path small() { return golden_path("text/small"); }
+
+std::vector<nlohmann::json> json_lines(const std::string& text) {
+  std::vector<nlohmann::json> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
+
+}  // namespace
+
+TEST_CASE("tokenize writes a JSON line for each text", "[cli]") {
+  const std::string out = run({.model = small(), .texts = {"the sky!", "", std::string(80, '!')}, .json = true});
+  CHECK(out.starts_with("{\"ids\":["));
+  const auto lines = json_lines(out);
+  REQUIRE(lines.size() == 3);
+  CHECK(lines[0]["pieces"] == nlohmann::json({"the</w>", "sky</w>", "!</w>"}));
+  CHECK(lines[0]["ids"].size() == 3);
+  CHECK(lines[0]["chunks"] == 1);
+  CHECK(lines[1] ==
+        nlohmann::json({{"ids", nlohmann::json::array()}, {"pieces", nlohmann::json::array()}, {"chunks", 1}}));
+  CHECK(lines[2]["ids"].size() == 80);
+  CHECK(lines[2]["chunks"] == 2);
+}
+
+TEST_CASE("tokenize reads a text a line from standard input", "[cli]") {
+  const std::string out = run({.model = small(), .texts = {"-"}, .json = true}, "sky\r\n\n  hill \nlast");
+  const auto lines = json_lines(out);
+  REQUIRE(lines.size() == 4);
+  CHECK(lines[0]["pieces"] == nlohmann::json({"sky</w>"}));
+  CHECK(lines[1]["ids"].empty());
+  CHECK(lines[3]["ids"].size() > 0);
+}
+
+TEST_CASE("tokenize shows a person ids, pieces and where chunks begin", "[cli]") {
+  const std::string out = run({.model = small(), .texts = {"sky " + std::string(75, '!') + "\x1b[31m"}});
+  for (const char* part :
+       {"in 2 chunks of up to 75", "chunk 1 of 2: 75 tokens\n", "chunk 2 of 2: ", "\"sky</w>\"", "\\u001b[31m"})
+    CHECK(out.find(part) != std::string::npos);
+  CHECK(out.find('\x1b') == std::string::npos);
+}
+
+TEST_CASE("tokenize says where text is not UTF-8, after what came before", "[cli]") {
+  std::istringstream in("sky\nhi\xffll\n");
+  std::ostringstream out;
+  const TokenizeOptions options{.model = small(), .texts = {"-"}, .json = true};
+  check_error(ErrorKind::input, "<stdin>: line 2, offset 2: not valid UTF-8",
+              [&] { tokenize_command(options, in, out); });
+  CHECK(json_lines(out.str()).size() == 1);
+  check_error(ErrorKind::input, "TEXT 2: offset 0", [&] { run({.model = small(), .texts = {"a", "\xc3"}}); });
+}
+
+TEST_CASE("tokenize refuses what it cannot read", "[cli]") {
+  check_error(ErrorKind::usage, "no text", [] { run({.model = small()}); });
+  check_error(ErrorKind::model, "no such model folder", [] { run({.model = "/nonexistent", .texts = {"a"}}); });
+  check_error(ErrorKind::model, "no tokenizer",
+              [] { run({.model = golden_path("text").parent_path(), .texts = {"a"}}); });
+}
+
+TEST_CASE("tokenize takes the built-in model where none is named", "[cli]") {
+  const std::filesystem::path demo = std::filesystem::path(SDTORCH_SOURCE_DIR) / "models" / "demo";
+  CHECK(run({.texts = {"a pirate ship"}, .json = true}) ==
+        run({.model = demo, .texts = {"a pirate ship"}, .json = true}));
+}
