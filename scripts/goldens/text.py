@@ -15,7 +15,8 @@ import sys
 import tempfile
 
 from text_data.strings import strings
-from tokenizers import Regex, normalizers
+from tokenizers import AddedToken, Regex, Tokenizer, normalizers
+from tokenizers.models import BPE
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -197,6 +198,12 @@ def make_unicode(out: pathlib.Path) -> None:
         left = set(normalizers.Replace(Regex(expression), "").normalize_str(everything))
         return ranges(c for c in CODE_POINTS if chr(c) not in left)
 
+    # A token that must be a word of its own is not found behind a character of words.
+    probe = Tokenizer(BPE(vocab={"a": 0}, merges=[]))
+    probe.add_tokens([AddedToken("zz", single_word=True, normalized=False)])
+    found = probe.encode_batch([chr(c) + "zz" for c in CODE_POINTS])
+    words = [c for c, encoding in zip(CODE_POINTS, found) if "zz" not in encoding.tokens]
+
     lower = normalizers.Lowercase()
     composed = normalizers.NFC()
     pairs = [(c, lower.normalize_str(chr(c))) for c in CODE_POINTS]
@@ -204,6 +211,7 @@ def make_unicode(out: pathlib.Path) -> None:
         "letter": taken_by(r"\p{L}"),
         "number": taken_by(r"\p{N}"),
         "space": taken_by(r"\s"),
+        "word": ranges(words),
         "lower": [[c, *map(ord, text)] for c, text in pairs if text != chr(c)],
         "nfc": [[c, *map(ord, text)] for c in CODE_POINTS if (text := composed.normalize_str(chr(c))) != chr(c)],
     }

@@ -96,7 +96,10 @@ CharClass char_class(char32_t c) {
 }
 
 bool is_word_char(char32_t c) {
-  if (char_class(c) == CharClass::letter || c == 0x200C || c == 0x200D) return true;
+  using unicode_pins::contains;
+  if (contains(unicode_pins::later_word_chars, c) || contains(unicode_pins::later_letters_and_numbers, c)) return false;
+  if (contains(unicode_pins::recent_word_chars, c) || char_class(c) == CharClass::letter) return true;
+  if (c == 0x200C || c == 0x200D) return true;  // joiners
   // The symbols that are alphabetic: letters in circles and squares.
   if ((c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) || (c >= 0x1F150 && c <= 0x1F169) ||
       (c >= 0x1F170 && c <= 0x1F189))
