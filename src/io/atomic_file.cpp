@@ -70,11 +70,30 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
   }
 }
 
-void AtomicFile::commit() {
+void AtomicFile::close_synced() {
   if (fsync(file_) != 0) fail("cannot be synced", errno);
   // Some network file systems report a failed write only when the file is closed.
   const int file = std::exchange(file_, -1);
   if (close(file) != 0) fail("cannot be closed", errno);
+}
+
+bool AtomicFile::commit_new() {
+  close_synced();
+  // A second link, unlike a rename, fails where the name is taken. Some file systems have no links.
+  const bool linked = link(temporary_.c_str(), target_.c_str()) == 0;
+  if (!linked) {
+    if (errno == EEXIST) return false;
+    if (errno != EPERM && errno != ENOTSUP && errno != ENOSYS) fail("cannot be put in place", errno);
+    if (fs::exists(fs::symlink_status(target_))) return false;
+    if (std::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot be put in place", errno);
+    temporary_.clear();
+  }
+  sync_folder(folder_of(target_));
+  return true;
+}
+
+void AtomicFile::commit() {
+  close_synced();
   if (std::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot be put in place", errno);
   temporary_.clear();
   sync_folder(folder_of(target_));

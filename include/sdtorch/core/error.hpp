@@ -8,16 +8,17 @@ namespace sdtorch {
 
 /// Why a run failed. The value is the process's exit code.
 enum class ErrorKind {
-  bug = 1,           ///< a defect of ours
-  usage = 2,         ///< a flag or a combination of flags
-  jobs_failed = 3,   ///< finished, but some jobs failed
-  model = 4,         ///< model, config or tokenizer files
-  input = 5,         ///< an input picture or a prompt file
-  output = 6,        ///< what we write
-  memory = 7,        ///< out of memory
-  non_finite = 8,    ///< NaN or infinity where numbers belong
-  in_use = 11,       ///< another run works in the same folder
-  interrupted = 130  ///< SIGINT
+  bug = 1,            ///< a defect of ours
+  usage = 2,          ///< a flag or a combination of flags
+  jobs_failed = 3,    ///< finished, but some jobs failed
+  model = 4,          ///< model, config or tokenizer files
+  input = 5,          ///< an input picture or a prompt file
+  output = 6,         ///< what we write
+  memory = 7,         ///< out of memory
+  non_finite = 8,     ///< NaN or infinity where numbers belong
+  in_use = 11,        ///< another run works in the same folder
+  interrupted = 130,  ///< SIGINT
+  terminated = 143    ///< SIGTERM
 };
 
 /// What an error message is made of; empty parts are left out.

@@ -26,7 +26,12 @@ class AtomicFile {
   /// Puts the file under its final name, replacing what was there.
   void commit();
 
+  /// Puts the file under its final name unless something is there already: then returns false, and nothing remains.
+  /// Of two that try for one name, one gets it.
+  bool commit_new();
+
  private:
+  void close_synced();
   [[noreturn]] void fail(const char* what, int error) const;
 
   std::filesystem::path path_, target_, temporary_;

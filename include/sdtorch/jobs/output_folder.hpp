@@ -1,0 +1,20 @@
+// Folders that pictures go to: made, or checked without a trace.
+#pragma once
+
+#include <filesystem>
+
+namespace sdtorch {
+
+/// Makes a folder and those above it, if missing; empty is the current one. Throws ErrorKind::output where that fails
+/// or files cannot be made in it.
+void make_folder(const std::filesystem::path& folder);
+
+/// Whether files could be made in `folder`, or in the folder above it that is there if it is still to be made.
+/// Writes nothing. Throws ErrorKind::output saying why not.
+void check_folder(const std::filesystem::path& folder);
+
+/// Whether `file` could be written: its folder is there and can be written to, and it is no folder itself.
+/// Writes nothing. Throws ErrorKind::output.
+void check_file(const std::filesystem::path& file);
+
+}  // namespace sdtorch

@@ -1,0 +1,370 @@
+#include "sdtorch/cli/options.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+
+#include "sdtorch/cli/flags.hpp"
+#include "sdtorch/core/error.hpp"
+#include "sdtorch/core/number.hpp"
+#include "sdtorch/core/suggest.hpp"
+#include "sdtorch/core/version.hpp"
+#include "sdtorch/diffusion/sampler.hpp"
+#include "sdtorch/jobs/output_names.hpp"
+#include "sdtorch/pipeline/metadata.hpp"
+#include "sdtorch/pipeline/request_fields.hpp"
+
+namespace sdtorch {
+namespace {
+
+constexpr int most_threads = 1024;
+constexpr std::string_view bench_prompt = "a lake between mountains at sunset";
+
+[[noreturn]] void refuse(const std::string& flag, const std::string& reason, const std::string& hint = "") {
+  throw Error(ErrorKind::usage, {.file = flag, .reason = reason, .hint = hint});
+}
+
+std::string picked(const std::string& flag, const std::string& text, const std::vector<std::string>& choices) {
+  const std::string lower = ascii_lower(text);
+  if (std::find(choices.begin(), choices.end(), lower) != choices.end()) return lower;
+  refuse(flag, fmt::format("'{}' is not a choice", text), did_you_mean(text, choices));
+}
+
+std::string filled(const std::string& flag, const std::string& text) {
+  if (text.empty()) refuse(flag, "is empty");
+  return text;
+}
+
+/// What the flags said, before it becomes an Invocation: the request's fields wait for --from-image.
+struct Reading {
+  Invocation invocation{};
+  struct Override {
+    std::string name{}, flag{}, text{};
+  };
+  std::vector<Override> overrides{};
+  std::string from_image{};
+  bool quiet = false, verbose = false;
+
+  bool has(std::string_view name) const {
+    return std::any_of(overrides.begin(), overrides.end(), [&](const auto& o) { return o.name == name; });
+  }
+};
+
+using Apply = decltype(Flag::apply);
+
+/// Keeps the value for the request's field of the flag's own name.
+Apply field(Reading& reading) {
+  return [&reading](const std::string& flag, const std::string& text) {
+    reading.overrides.push_back({flag.substr(2), flag, text});
+  };
+}
+
+Apply nonempty_field(Reading& reading) {
+  return [&reading](const std::string& flag, const std::string& text) {
+    reading.overrides.push_back({flag.substr(2), flag, filled(flag, text)});
+  };
+}
+
+Apply to_switch(bool& target) {
+  return [&target](const std::string&, const std::string&) { target = true; };
+}
+
+Apply to_path(std::filesystem::path& target) {
+  return [&target](const std::string& flag, const std::string& text) { target = filled(flag, text); };
+}
+
+Apply to_choice(std::string& target, std::vector<std::string> choices) {
+  return [&target, choices = std::move(choices)](const std::string& flag, const std::string& text) {
+    target = picked(flag, text, choices);
+  };
+}
+
+Apply to_threads(int& target) {
+  return [&target](const std::string& flag, const std::string& text) {
+    const auto number = parse_int(text);
+    if (!number || *number < 1 || *number > most_threads) {
+      refuse(flag, fmt::format("must be 1…{}, is '{}'", most_threads, text));
+    }
+    target = static_cast<int>(*number);
+  };
+}
+
+std::vector<FlagGroup> request_groups(Reading& r) {
+  return {
+      {"Picture",
+       {{"-p, --prompt", "TEXT", "what to draw; \"\" is a prompt too", field(r)},
+        {"-n, --negative-prompt", "TEXT", "what to keep out of it", field(r)},
+        {"--from-image", "FILE.png", "take the request from a picture's metadata; flags override it",
+         [&r](const std::string& flag, const std::string& text) { r.from_image = filled(flag, text); }},
+        {"--steps, --num-inference-steps, --ddim_steps", "N", "denoising steps (20)", field(r)},
+        {"--cfg-scale, --guidance-scale, --cfg, --scale", "S",
+         "how strongly the prompt guides (7.5); 1 is the conditional model alone, 0 ignores the prompt", field(r)},
+        {"-s, --seed", "N", "0…2^64-1 (42); -1 draws one and reports it; image i of a batch uses N + i", field(r)},
+        {"-W, --width", "PIXELS", "default: the model's own size", field(r)},
+        {"-H, --height", "PIXELS", "likewise", field(r)},
+        {"-b, --batch-count", "N", "images in all (1)", field(r)},
+        {"--batch-size", "N", "how many of them share a U-Net call (1)", field(r)}}},
+      {"Sampling",
+       {{"--sampler, --sampling-method", "NAME",
+         fmt::format("{}; other tools' spellings work; default: what the model names",
+                     fmt::join(sampler_names(), ", ")),
+         nonempty_field(r)},
+        {"--scheduler, --schedule", "NAME",
+         fmt::format("sigma schedule: {} (model)", fmt::join(scheduler_names(), ", ")), nonempty_field(r)},
+        {"--spacing", "NAME",
+         fmt::format("timesteps: {}; default: what the model or the sampler says", fmt::join(spacing_names, ", ")),
+         nonempty_field(r)},
+        {"--eta", "X", "0…1: how much noise ddim adds back at each step (0)", field(r)},
+        {"--guidance-rescale", "X", "0…1: how far to undo guidance's overexposure (0)", field(r)}}},
+      {"Model",
+       {{"-m, --model, --ckpt", "DIR", "a diffusers folder; default: the built-in model", nonempty_field(r)},
+        {"--vae", "DIR", "another VAE than the model's own", nonempty_field(r)}}},
+      {"Machine",
+       {{"--device", "NAME", "auto, cpu, cuda, cuda:N (auto)", nonempty_field(r)},
+        {"--dtype", "NAME", fmt::format("{} (auto)", fmt::join(dtype_names, ", ")), nonempty_field(r)},
+        {"-t, --threads", "N", "CPU threads; default: LibTorch's choice", to_threads(r.invocation.threads)},
+        {"--deterministic", "", "same build, device and request: same bytes", field(r)}}},
+  };
+}
+
+FlagGroup general_group(Reading& r, bool logs) {
+  FlagGroup group{"General", {}};
+  if (logs) {
+    group.flags = {{"-q, --quiet", "", "only results, warnings and errors", to_switch(r.quiet)},
+                   {"-v, --verbose", "", "details too", to_switch(r.verbose)}};
+  }
+  group.flags.push_back({"-h, --help", "", "this text", [](const std::string&, const std::string&) {}});
+  return group;
+}
+
+constexpr const char* generate_footer =
+    R"(Commands (sdtorch COMMAND --help tells more):
+  inspect PATH            what a PNG's metadata or a model folder says
+  tokenize TEXT           a prompt's token ids, pieces and chunks
+  init-model DIR          write a model of random weights, for tests
+  bench                   time and memory of each stage
+
+Fields of --name: {index}, {index:05}, {seed}, {slug} (from the prompt),
+{sampler}, {steps}, {cfg}, {width}, {height}, {model}.
+
+Paths of written pictures go to stdout, everything else to stderr.
+Exit codes: 0 done, 1 a bug, 2 usage, 3 some jobs failed, 4 model files,
+5 input picture or prompt file, 6 output, 7 out of memory, 8 non-finite
+numbers, 11 folder in use, 130 and 143 interrupted.
+
+Example:
+  sdtorch -p "a pirate ship near a paradise beach" -o ship.png
+)";
+
+CommandSpec generate_spec(Reading& r) {
+  Invocation& i = r.invocation;
+  CommandSpec spec{"sdtorch -p TEXT [FLAGS]", "Draws a picture from a text with Stable Diffusion.", request_groups(r),
+                   generate_footer};
+  spec.groups.front().flags.push_back(
+      {"--from-file", "FILE",
+       "many prompts: .txt, one a line (blank lines and lines that start with # are passed over), or .jsonl, "
+       "an object of long flag names a line; - reads standard input",
+       [&i](const std::string& flag, const std::string& text) { i.from_file = filled(flag, text); }});
+  spec.groups.push_back(
+      {"Output",
+       {{"-o, --output", "FILE.png", "one picture's file; replaced if it exists", to_path(i.output.output)},
+        {"--outdir", "DIR", "folder, made if missing (the current one)", to_path(i.output.outdir)},
+        {"--name", "TEMPLATE", fmt::format("names in the folder ({})", default_name_template),
+         [&i](const std::string& flag, const std::string& text) { i.output.name = filled(flag, text); }},
+        {"--save-steps", "DIR", "the predicted picture after each step: step-000.png …, and steps.webp",
+         to_path(i.output.save_steps)},
+        {"--dump", "FILE.safetensors", "every stage's tensors", to_path(i.output.dump)},
+        {"--json", "", "results as one JSON object a line", to_switch(i.json)}}});
+  FlagGroup general = general_group(r, true);
+  general.flags.insert(general.flags.begin(),
+                       {"--dry-run", "", "check everything, load no weights, write nothing", to_switch(i.dry_run)});
+  general.flags.push_back({"--version", "", "versions of sdtorch and LibTorch, CPU capability, CUDA",
+                           [&i](const std::string&, const std::string&) { i.command = Command::print; }});
+  spec.groups.push_back(std::move(general));
+  return spec;
+}
+
+CommandSpec bench_spec(Reading& r) {
+  CommandSpec spec{"sdtorch bench [FLAGS]", "Prints the time and the peak memory of each stage of one run.",
+                   request_groups(r), ""};
+  spec.groups.push_back({"Output", {{"--json", "", "one JSON object on a line", to_switch(r.invocation.json)}}});
+  spec.groups.push_back(general_group(r, true));
+  return spec;
+}
+
+CommandSpec inspect_spec(Reading& r) {
+  return {"sdtorch inspect PATH [--json]",
+          "Prints the parameters that a PNG carries, or what a model folder holds.",
+          {{"Arguments", {{"PATH", "", "a PNG file or a model folder", to_path(r.invocation.inspect.path)}}},
+           {"Output", {{"--json", "", "one JSON object on a line", to_switch(r.invocation.inspect.json)}}},
+           general_group(r, false)},
+          ""};
+}
+
+CommandSpec tokenize_spec(Reading& r) {
+  TokenizeOptions& t = r.invocation.tokenize;
+  const Apply add_text = [&t](const std::string&, const std::string& text) { t.texts.push_back(text); };
+  return {"sdtorch tokenize [FLAGS] TEXT…",
+          "Prints the ids, pieces and chunks that the model's text encoder sees.",
+          {{"Arguments",
+            {{"TEXT", "", "texts; - reads lines from standard input; put -- before one that starts with -", add_text,
+              true}}},
+           {"Model",
+            {{"-m, --model, --ckpt", "DIR", "a diffusers folder; default: the built-in model",
+              [&t](const std::string& flag, const std::string& text) { t.model = filled(flag, text); }}}},
+           {"Output",
+            {{"--json", "", "one object a text: ids, pieces, chunks; ids are the text's own", to_switch(t.json)}}},
+           general_group(r, false)},
+          ""};
+}
+
+CommandSpec init_model_spec(Reading& r) {
+  InitModelOptions& m = r.invocation.init_model;
+  const Apply seed = [&m](const std::string& flag, const std::string& text) {
+    const auto number = parse_unsigned(text);
+    if (!number) refuse(flag, fmt::format("'{}' is not a whole number of 0…2^64-1", text));
+    m.seed = *number;
+  };
+  return {"sdtorch init-model [FLAGS] DIR",
+          "Writes a diffusers folder of seeded random weights: noise for pictures, but a whole model, for tests and "
+          "benchmarks.",
+          {{"Arguments", {{"DIR", "", "the folder to make", to_path(m.folder)}}},
+           {"Model",
+            {{"--family", "NAME", "sd1, sd2 (sd1)", to_choice(m.family, {"sd1", "sd2"})},
+             {"--size", "NAME", "tiny, full (tiny)", to_choice(m.size, {"tiny", "full"})},
+             {"--dtype", "NAME", "type of the stored weights: fp32, fp16, bf16 (fp32)",
+              to_choice(m.dtype, {"fp32", "fp16", "bf16"})},
+             {"-s, --seed", "N", "0…2^64-1 (0)", seed}}},
+           general_group(r, false)},
+          ""};
+}
+
+struct CommandEntry {
+  std::string_view name;
+  Command command;
+  CommandSpec (*spec)(Reading&);
+};
+
+constexpr std::array<CommandEntry, 4> commands = {{
+    {"inspect", Command::inspect, inspect_spec},
+    {"tokenize", Command::tokenize, tokenize_spec},
+    {"init-model", Command::init_model, init_model_spec},
+    {"bench", Command::bench, bench_spec},
+}};
+
+/// The command that the first argument names; a mistyped one is told from a forgotten --prompt by its likeness.
+const CommandEntry* find_command(const std::vector<std::string>& arguments) {
+  if (arguments.empty() || arguments.front().starts_with('-')) return nullptr;
+  std::vector<std::string> names;
+  for (const CommandEntry& entry : commands) {
+    if (entry.name == arguments.front()) return &entry;
+    names.emplace_back(entry.name);
+  }
+  const std::string near = nearest(arguments.front(), names);
+  refuse(fmt::format("'{}'", arguments.front()), "unknown command",
+         near.empty() ? "a prompt is given by --prompt; see --help" : fmt::format("did you mean {}?", near));
+}
+
+void finish_request(Reading& r) {
+  Invocation& i = r.invocation;
+  if (!r.from_image.empty()) i.request = request_from_picture(r.from_image);
+  for (const RequestField& known : request_fields()) {
+    for (const auto& given : r.overrides) {
+      if (given.name == known.name) set_from_text(i.request, known, given.flag, given.text);
+    }
+  }
+  const auto seed =
+      std::find_if(r.overrides.begin(), r.overrides.end(), [](const auto& o) { return o.name == "seed"; });
+  i.seed_drawn = seed != r.overrides.end() && seed->text == "-1";
+  if (i.command == Command::bench && !r.has("prompt") && r.from_image.empty()) i.request.prompt = bench_prompt;
+  i.request.validate();
+}
+
+void check_prompt_source(const Reading& r) {
+  const bool from_file = r.invocation.from_file.has_value();
+  if (from_file && r.has("prompt")) refuse("--from-file", "does not go with --prompt", "leave one of them out");
+  if (!from_file && !r.has("prompt") && r.from_image.empty()) {
+    refuse("--prompt", "nothing to draw", "give --prompt TEXT, --from-file FILE or --from-image FILE.png; see --help");
+  }
+}
+
+void check_output(const Reading& r) {
+  const Invocation& i = r.invocation;
+  const OutputOptions& output = i.output;
+  const bool several = i.request.batch_count > 1;
+  if (!output.output.empty()) {
+    if (!output.outdir.empty()) refuse("--output", "does not go with --outdir", "leave one of them out");
+    if (!output.name.empty()) refuse("--output", "does not go with --name", "leave one of them out");
+    if (ascii_lower(output.output.extension().string()) != ".png") {
+      refuse("--output", fmt::format("'{}' does not end in .png", output.output.string()), "pictures are PNG files");
+    }
+    if (several) refuse("--output", "is one file for several pictures", "give --outdir DIR");
+  }
+  if (!output.name.empty()) NameTemplate{output.name};
+  if (!output.save_steps.empty() && (several || i.from_file)) {
+    refuse("--save-steps", "follows one picture", "leave out --batch-count and --from-file");
+  }
+  if (!output.dump.empty()) {
+    if (i.from_file) refuse("--dump", "is one file for one batch", "leave out --from-file");
+    if (i.request.batch_count > i.request.batch_size) {
+      refuse("--dump", "is one file for one batch", fmt::format("give --batch-size {}", i.request.batch_count));
+    }
+    if (ascii_lower(output.dump.extension().string()) != ".safetensors") {
+      refuse("--dump", fmt::format("'{}' does not end in .safetensors", output.dump.string()));
+    }
+  }
+}
+
+LogLevel chosen_log_level(const Reading& r) {
+  if (r.quiet && r.verbose) refuse("--quiet", "does not go with --verbose", "leave one of them out");
+  return r.quiet ? LogLevel::quiet : r.verbose ? LogLevel::verbose : LogLevel::normal;
+}
+
+void finish(Reading& r) {
+  Invocation& i = r.invocation;
+  i.log_level = chosen_log_level(r);
+  switch (i.command) {
+    case Command::print:
+      i.text = version_text() + "\n";
+      break;
+    case Command::generate:
+      check_prompt_source(r);
+      finish_request(r);
+      check_output(r);
+      break;
+    case Command::bench:
+      finish_request(r);
+      break;
+    case Command::inspect:
+      if (i.inspect.path.empty()) refuse("PATH", "what to inspect is missing", "see sdtorch inspect --help");
+      break;
+    case Command::tokenize:
+      if (i.tokenize.texts.empty()) refuse("TEXT", "what to tokenize is missing", "see sdtorch tokenize --help");
+      break;
+    case Command::init_model:
+      if (i.init_model.folder.empty()) refuse("DIR", "the folder to make is missing", "see sdtorch init-model --help");
+      break;
+  }
+}
+
+}  // namespace
+
+Invocation parse_command_line(int argc, const char* const* argv) {
+  std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+  Reading reading;
+  const CommandEntry* entry = find_command(arguments);
+  if (entry) arguments.erase(arguments.begin());
+  reading.invocation.command = entry ? entry->command : Command::generate;
+  const CommandSpec spec = entry ? entry->spec(reading) : generate_spec(reading);
+  if (!parse_flags(spec, arguments)) {
+    reading.invocation.command = Command::print;
+    reading.invocation.text = help_text(spec);
+  } else {
+    finish(reading);
+  }
+  return reading.invocation;
+}
+
+}  // namespace sdtorch

@@ -1,0 +1,19 @@
+#include "sdtorch/core/utf8.hpp"
+
+#include <utf8proc.h>
+
+namespace sdtorch {
+
+std::optional<size_t> invalid_utf8_offset(std::string_view text) {
+  const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
+  for (size_t offset = 0; offset < text.size();) {
+    utf8proc_int32_t code_point = 0;
+    const auto left = static_cast<utf8proc_ssize_t>(text.size() - offset);
+    const utf8proc_ssize_t length = utf8proc_iterate(bytes + offset, left, &code_point);
+    if (length <= 0) return offset;
+    offset += static_cast<size_t>(length);
+  }
+  return std::nullopt;
+}
+
+}  // namespace sdtorch

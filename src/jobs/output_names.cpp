@@ -1,0 +1,145 @@
+#include <fmt/format.h>
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <array>
+
+#include "sdtorch/core/error.hpp"
+#include "sdtorch/core/number.hpp"
+#include "sdtorch/core/suggest.hpp"
+#include "sdtorch/jobs/output_names.hpp"
+#include "sdtorch/pipeline/metadata.hpp"
+
+namespace sdtorch {
+namespace {
+
+constexpr std::array<std::string_view, 9> field_names = {"index", "seed",  "slug",   "sampler", "steps",
+                                                         "cfg",   "width", "height", "model"};
+constexpr std::array<std::string_view, 5> whole_numbers = {"index", "seed", "steps", "width", "height"};
+constexpr int64_t most_digits = 18;  // an index of so many digits still fits 64 bits
+
+[[noreturn]] void refuse(const std::string& reason, const std::string& hint = "") {
+  throw Error(ErrorKind::usage, {.file = "--name", .reason = reason, .hint = hint});
+}
+
+bool is_one_of(std::string_view name, std::span<const std::string_view> names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+bool belongs_to_word(utf8proc_int32_t c) {
+  const utf8proc_category_t category = utf8proc_category(c);
+  return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO) ||
+         (category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME) ||
+         (category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO);
+}
+
+int64_t read_digits(const std::string& field, std::string_view text) {
+  const auto digits = parse_int(text);
+  if (!text.starts_with('0') || !digits || *digits < 1 || *digits > most_digits) {
+    refuse(fmt::format("'{{{}:{}}}' is not a count of digits", field, text), fmt::format("write {{{}:05}}", field));
+  }
+  if (!is_one_of(field, whole_numbers)) refuse(fmt::format("'{{{}}}' takes no count of digits", field));
+  return *digits;
+}
+
+}  // namespace
+
+std::string slug(std::string_view text, size_t most_bytes) {
+  std::string out;
+  size_t last_word = 0;  // where the last whole word ends
+  bool pending = false;  // a separator, if another word follows
+  for (size_t i = 0; i < text.size();) {
+    utf8proc_int32_t c = 0;
+    const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data()) + i;
+    const utf8proc_ssize_t length = utf8proc_iterate(bytes, static_cast<utf8proc_ssize_t>(text.size() - i), &c);
+    i += static_cast<size_t>(std::max<utf8proc_ssize_t>(length, 1));
+    if (length <= 0 || !belongs_to_word(c)) {
+      pending = pending || !out.empty();
+      if (pending && last_word != out.size()) last_word = out.size();
+      continue;
+    }
+    std::array<utf8proc_uint8_t, 4> encoded{};
+    const auto size = static_cast<size_t>(utf8proc_encode_char(utf8proc_tolower(c), encoded.data()));
+    if (out.size() + pending + size > most_bytes) {
+      // Half a slug of whole words tells more than a whole one that ends inside a word.
+      if (!pending && last_word >= most_bytes / 2) out.resize(last_word);
+      break;
+    }
+    if (pending) out += '-';
+    pending = false;
+    out.append(reinterpret_cast<const char*>(encoded.data()), size);
+  }
+  return out.empty() ? "image" : out;
+}
+
+NameTemplate::NameTemplate(std::string_view text) {
+  Part literal;
+  const auto flush = [&] {
+    if (!literal.literal.empty()) parts_.push_back(literal);
+    literal.literal.clear();
+  };
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '/') refuse("a name cannot hold a folder", "give the folder by --outdir");
+    const bool doubled = (c == '{' || c == '}') && i + 1 < text.size() && text[i + 1] == c;
+    if (doubled || (c != '{' && c != '}')) {
+      literal.literal += c;
+      i += doubled;
+      continue;
+    }
+    const size_t end = text.find('}', i);
+    if (c == '}' || end == std::string_view::npos)
+      refuse("a brace without its other half", "write {{ or }} for a brace");
+    const std::string_view inside = text.substr(i + 1, end - i - 1);
+    Part part{.field = std::string(inside.substr(0, inside.find(':')))};
+    if (!is_one_of(part.field, field_names)) {
+      refuse(fmt::format("unknown field '{{{}}}'", part.field),
+             did_you_mean(part.field, {field_names.begin(), field_names.end()}));
+    }
+    if (part.field.size() < inside.size()) {
+      part.digits = static_cast<int>(read_digits(part.field, inside.substr(part.field.size() + 1)));
+    }
+    flush();
+    parts_.push_back(part);
+    i = end;
+  }
+  flush();
+  if (parts_.empty() || !ascii_lower(parts_.back().literal).ends_with(".png")) {
+    refuse(fmt::format("'{}' does not end in .png", text), "pictures are PNG files");
+  }
+}
+
+std::string NameTemplate::fill(int64_t index, const Request& picture) const {
+  std::string name;
+  for (const Part& part : parts_) {
+    const std::string& field = part.field;
+    if (field.empty()) name += part.literal;
+    if (field == "index") name += fmt::format("{:0{}}", index, part.digits);
+    if (field == "seed") name += fmt::format("{:0{}}", picture.seed, part.digits);
+    if (field == "steps") name += fmt::format("{:0{}}", picture.steps, part.digits);
+    if (field == "width") name += fmt::format("{:0{}}", picture.width.value_or(0), part.digits);
+    if (field == "height") name += fmt::format("{:0{}}", picture.height.value_or(0), part.digits);
+    if (field == "cfg") name += fmt::format("{}", picture.cfg_scale);
+    if (field == "sampler") name += picture.sampler.value_or("model");
+    if (field == "model") name += slug(model_name(picture));
+    if (field == "slug") name += slug(picture.prompt);
+  }
+  return name;
+}
+
+bool NameTemplate::has_index() const {
+  return std::any_of(parts_.begin(), parts_.end(), [](const Part& part) { return part.field == "index"; });
+}
+
+std::optional<int64_t> NameTemplate::index_in(std::string_view file_name) const {
+  const bool leading = parts_.front().field == "index";
+  const bool after_literal = parts_.size() > 1 && parts_[0].field.empty() && parts_[1].field == "index";
+  if (!leading && !after_literal) return std::nullopt;
+  const std::string& before = parts_.front().literal;  // empty for a field
+  if (!file_name.starts_with(before)) return std::nullopt;
+  const std::string_view rest = file_name.substr(before.size());
+  const size_t digits = std::min(rest.find_first_not_of("0123456789"), rest.size());
+  return digits > static_cast<size_t>(most_digits) ? std::nullopt : parse_int(rest.substr(0, digits));
+}
+
+}  // namespace sdtorch

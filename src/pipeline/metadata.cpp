@@ -1,0 +1,87 @@
+#include "sdtorch/pipeline/metadata.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "sdtorch/core/error.hpp"
+#include "sdtorch/diffusion/sampler.hpp"
+#include "sdtorch/io/json.hpp"
+#include "sdtorch/pipeline/request_json.hpp"
+
+namespace sdtorch {
+namespace {
+
+constexpr std::string_view built_in_name = "demo";
+constexpr const char* parameters_keyword = "parameters";
+constexpr const char* request_keyword = "sdtorch";
+
+/// A1111 quotes as JSON what would otherwise end or split an entry. Paths may hold bytes that are not UTF-8.
+std::string quoted(const std::string& value) {
+  if (value.find_first_of(",\n:\"") == std::string::npos) return value;
+  return nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::string last_part(const std::string& path) {
+  const std::filesystem::path absolute = std::filesystem::absolute(path).lexically_normal();
+  return (absolute.has_filename() ? absolute : absolute.parent_path()).filename().string();
+}
+
+/// Absolute where it is a path that exists.
+std::string anchored(const std::string& path) {
+  std::error_code error;
+  if (path.empty() || !std::filesystem::exists(path, error)) return path;
+  return std::filesystem::absolute(path).lexically_normal().string();
+}
+
+}  // namespace
+
+std::string model_name(const Request& request) {
+  return request.model.empty() ? std::string(built_in_name) : last_part(request.model);
+}
+
+std::string parameters_text(const Request& picture, const std::vector<std::string>& notes) {
+  std::string text = picture.prompt;
+  if (!picture.negative_prompt.empty()) text += "\nNegative prompt: " + picture.negative_prompt;
+  text += fmt::format("\nSteps: {}", picture.steps);
+  const Sampler* sampler = picture.sampler ? find_sampler(*picture.sampler) : nullptr;
+  if (sampler) text += fmt::format(", Sampler: {}", sampler->label);
+  if (picture.scheduler == "karras") text += ", Schedule type: Karras";
+  text += fmt::format(", CFG scale: {}, Seed: {}", picture.cfg_scale, picture.seed);
+  if (picture.width && picture.height) text += fmt::format(", Size: {}x{}", *picture.width, *picture.height);
+  text += ", Model: " + quoted(model_name(picture));
+  if (!picture.vae.empty()) text += ", VAE: " + quoted(last_part(picture.vae));
+  if (picture.eta) text += fmt::format(", Eta: {}", *picture.eta);
+  if (picture.guidance_rescale != 0) text += fmt::format(", Guidance rescale: {}", picture.guidance_rescale);
+  if (picture.spacing) text += ", Timestep spacing: " + *picture.spacing;
+  for (const std::string& note : notes) text += ", Note: " + quoted(note);
+  return text + ", Version: sdtorch " SDTORCH_VERSION;
+}
+
+std::vector<PngText> picture_metadata(const Request& picture, const std::vector<std::string>& notes) {
+  Request whole = picture;
+  whole.model = anchored(picture.model);
+  whole.vae = anchored(picture.vae);
+  const std::string json = request_to_json(whole).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return {{parameters_keyword, parameters_text(picture, notes)}, {request_keyword, json}};
+}
+
+Request request_from_picture(const std::filesystem::path& png) {
+  const std::string file = png.string();
+  const std::vector<PngText> texts = read_png_text(png);
+  const auto find = [&](std::string_view keyword) {
+    return std::find_if(texts.begin(), texts.end(), [&](const PngText& text) { return text.keyword == keyword; });
+  };
+  if (const auto ours = find(request_keyword); ours != texts.end()) {
+    const JsonSource source{.file = file, .place = request_keyword};
+    return request_from_json(parse_json(ours->text, file + ": " + request_keyword, ErrorKind::input), {}, source);
+  }
+  if (const auto theirs = find(parameters_keyword); theirs != texts.end()) return parse_parameters(theirs->text, file);
+  throw Error(ErrorKind::input,
+              {.file = file,
+               .reason = "the picture carries no request: neither a `sdtorch` nor a `parameters` text",
+               .hint = "sdtorch inspect shows what it carries"});
+}
+
+}  // namespace sdtorch

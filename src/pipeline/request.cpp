@@ -1,0 +1,106 @@
+#include "sdtorch/pipeline/request.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+#include "sdtorch/core/error.hpp"
+#include "sdtorch/core/number.hpp"
+#include "sdtorch/core/suggest.hpp"
+#include "sdtorch/core/utf8.hpp"
+#include "sdtorch/diffusion/sampler.hpp"
+#include "sdtorch/pipeline/request_fields.hpp"
+
+namespace sdtorch {
+namespace {
+
+constexpr int64_t most_steps = 1'000'000;  // the model's own limit, checked with the model, is lower
+constexpr int64_t largest_side = 16'384;   // pixels: three bytes each of the largest square still fit an int
+constexpr int64_t most_images = 1'000'000;
+constexpr int64_t largest_batch = 4'096;
+
+[[noreturn]] void refuse(const std::string& flag, const std::string& reason, const std::string& hint = "") {
+  throw Error(ErrorKind::usage, {.file = flag, .reason = reason, .hint = hint});
+}
+
+void check_range(const std::string& flag, int64_t value, int64_t least, int64_t most) {
+  if (value < least || value > most) refuse(flag, fmt::format("must be {}…{}, is {}", least, most, value));
+}
+
+void check_unit(const std::string& flag, double value) {
+  if (!(value >= 0 && value <= 1)) refuse(flag, fmt::format("must be 0…1, is {}", value));
+}
+
+void check_text(const std::string& flag, const std::string& text) {
+  if (const auto offset = invalid_utf8_offset(text)) {
+    throw Error(ErrorKind::usage,
+                {.file = flag, .place = fmt::format("offset {}", *offset), .reason = "the text is not UTF-8"});
+  }
+  if (const size_t nul = text.find('\0'); nul != std::string::npos) {
+    throw Error(ErrorKind::usage,
+                {.file = flag, .place = fmt::format("offset {}", nul), .reason = "the text holds a NUL character"});
+  }
+}
+
+void check_choice(const std::string& flag, const std::string& value, std::span<const std::string_view> choices) {
+  if (std::find(choices.begin(), choices.end(), value) != choices.end()) return;
+  refuse(flag, fmt::format("'{}' is not a choice", value), did_you_mean(value, {choices.begin(), choices.end()}));
+}
+
+void check_scheduler(const std::string& value) {
+  if (parse_sampler_name(value).sampler)
+    refuse("--scheduler", fmt::format("'{}' is a sampler", value), "say --sampler " + value);
+  check_choice("--scheduler", value, scheduler_names());
+}
+
+void check_device(const std::string& device) {
+  if (device == "auto" || device == "cpu" || device == "cuda") return;
+  constexpr std::string_view indexed = "cuda:";
+  const auto index = device.starts_with(indexed) ? parse_unsigned(device.substr(indexed.size())) : std::nullopt;
+  constexpr uint64_t most_devices = 128;  // what LibTorch's own index type holds
+  if (index && *index < most_devices) return;
+  refuse("--device", fmt::format("'{}' is not a device", device),
+         did_you_mean(device, {"auto", "cpu", "cuda", "cuda:0"}));
+}
+
+void check_sampler(const Request& request) {
+  if (!request.sampler) return;
+  if (!find_sampler(*request.sampler)) {
+    refuse("--sampler", fmt::format("no sampler '{}'", *request.sampler),
+           did_you_mean(*request.sampler, sampler_names()));
+  }
+}
+
+}  // namespace
+
+void Request::validate() const {
+  check_text("--prompt", prompt);
+  check_text("--negative-prompt", negative_prompt);
+  check_range("--steps", steps, 1, most_steps);
+  if (!(std::isfinite(cfg_scale) && cfg_scale >= 0)) {
+    refuse("--cfg-scale", fmt::format("must be 0 or more, is {}", cfg_scale));
+  }
+  check_unit("--guidance-rescale", guidance_rescale);
+  if (width) check_range("--width", *width, 1, largest_side);
+  if (height) check_range("--height", *height, 1, largest_side);
+  check_range("--batch-count", batch_count, 1, most_images);
+  check_range("--batch-size", batch_size, 1, largest_batch);
+  check_sampler(*this);
+  check_scheduler(scheduler);
+  if (spacing) check_choice("--spacing", *spacing, spacing_names);
+  if (eta) check_unit("--eta", *eta);
+  check_device(device);
+  check_choice("--dtype", dtype, dtype_names);
+}
+
+Request Request::image(int64_t index) const {
+  Request alone = *this;
+  alone.seed += static_cast<uint64_t>(index);
+  alone.batch_count = 1;
+  alone.batch_size = 1;
+  return alone;
+}
+
+}  // namespace sdtorch

@@ -1,0 +1,113 @@
+#include "sdtorch/pipeline/request_fields.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <random>
+
+#include "sdtorch/core/error.hpp"
+#include "sdtorch/core/number.hpp"
+#include "sdtorch/core/suggest.hpp"
+#include "sdtorch/diffusion/sampler.hpp"
+
+namespace sdtorch {
+namespace {
+
+constexpr RequestField fields[] = {
+    {"model", &Request::model},
+    {"vae", &Request::vae},
+    {"prompt", &Request::prompt},
+    {"negative-prompt", &Request::negative_prompt},
+    {"steps", &Request::steps},
+    {"cfg-scale", &Request::cfg_scale},
+    {"guidance-rescale", &Request::guidance_rescale},
+    {"seed", &Request::seed},
+    {"width", &Request::width},
+    {"height", &Request::height},
+    {"batch-count", &Request::batch_count},
+    {"batch-size", &Request::batch_size},
+    {"sampler", &Request::sampler},
+    {"scheduler", &Request::scheduler},
+    {"spacing", &Request::spacing},
+    {"eta", &Request::eta},
+    {"device", &Request::device},
+    {"dtype", &Request::dtype},
+    {"deterministic", &Request::deterministic},
+};
+
+[[noreturn]] void refuse(const std::string& flag, const std::string& reason, const std::string& hint = "") {
+  throw Error(ErrorKind::usage, {.file = flag, .reason = reason, .hint = hint});
+}
+
+int64_t whole_number(const std::string& flag, const std::string& text) {
+  const auto number = parse_int(text);
+  if (!number) refuse(flag, fmt::format("'{}' is not a whole number", text));
+  return *number;
+}
+
+double real_number(const std::string& flag, const std::string& text) {
+  const auto number = parse_real(text);
+  if (!number) refuse(flag, fmt::format("'{}' is not a finite number", text));
+  return *number;
+}
+
+uint64_t seed_number(const std::string& flag, const std::string& text) {
+  if (text == "-1") return draw_seed();
+  const auto number = parse_unsigned(text);
+  if (!number) refuse(flag, fmt::format("'{}' is not a whole number of 0…2^64-1, or -1 to draw one", text));
+  return *number;
+}
+
+/// Names of choices are ASCII and lower case; what is not among them is left as it is for validate() to name.
+std::string choice(std::string_view field, const std::string& text) {
+  const bool named = field == "scheduler" || field == "spacing" || field == "device" || field == "dtype";
+  return named ? ascii_lower(text) : text;
+}
+
+void set_sampler(Request& request, const std::string& flag, const std::string& text) {
+  const SamplerName name = parse_sampler_name(text);
+  if (!name.sampler) refuse(flag, fmt::format("no sampler '{}'", text), did_you_mean(text, sampler_names()));
+  request.sampler = std::string(name.sampler->name);
+  if (name.karras) request.scheduler = "karras";
+}
+
+}  // namespace
+
+std::span<const RequestField> request_fields() { return fields; }
+
+const RequestField* find_request_field(std::string_view name) {
+  const auto found = std::find_if(std::begin(fields), std::end(fields), [&](const auto& f) { return f.name == name; });
+  return found == std::end(fields) ? nullptr : &*found;
+}
+
+std::vector<std::string> sampler_names() {
+  std::vector<std::string> names;
+  for (const Sampler& sampler : samplers()) names.emplace_back(sampler.name);
+  return names;
+}
+
+uint64_t draw_seed() {
+  std::random_device device;
+  return std::uniform_int_distribution<uint64_t>()(device);
+}
+
+void set_from_text(Request& request, const RequestField& field, const std::string& flag, const std::string& text) {
+  if (field.name == "sampler") return set_sampler(request, flag, text);
+  struct Setter {
+    Request& request;
+    std::string_view name;
+    const std::string& flag;
+    const std::string& text;
+    void operator()(std::string Request::*m) const { request.*m = choice(name, text); }
+    void operator()(std::optional<std::string> Request::*m) const { request.*m = choice(name, text); }
+    void operator()(int64_t Request::*m) const { request.*m = whole_number(flag, text); }
+    void operator()(std::optional<int64_t> Request::*m) const { request.*m = whole_number(flag, text); }
+    void operator()(double Request::*m) const { request.*m = real_number(flag, text); }
+    void operator()(std::optional<double> Request::*m) const { request.*m = real_number(flag, text); }
+    void operator()(uint64_t Request::*m) const { request.*m = seed_number(flag, text); }
+    void operator()(bool Request::*m) const { request.*m = true; }
+  };
+  std::visit(Setter{request, field.name, flag, text}, field.member);
+}
+
+}  // namespace sdtorch

@@ -1,0 +1,117 @@
+#include "sdtorch/pipeline/request_json.hpp"
+
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "sdtorch/core/error.hpp"
+#include "sdtorch/core/suggest.hpp"
+#include "sdtorch/pipeline/request_fields.hpp"
+
+namespace sdtorch {
+namespace {
+
+using nlohmann::json;
+
+/// Thrown where only the key and the reason are known; request_from_json adds the file.
+[[noreturn]] void refuse(std::string_view key, const std::string& reason, const std::string& hint = "") {
+  throw Error(ErrorKind::usage, {.file = std::string(key), .reason = reason, .hint = hint});
+}
+
+std::string expect_string(std::string_view key, const json& value) {
+  if (!value.is_string()) refuse(key, fmt::format("must be a string, is {}", value.type_name()));
+  return value.get<std::string>();
+}
+
+int64_t expect_integer(std::string_view key, const json& value) {
+  if (!value.is_number_integer()) refuse(key, fmt::format("must be a whole number, is {}", value.dump()));
+  const bool fits = !value.is_number_unsigned() ||
+                    value.get<uint64_t>() <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+  if (!fits) refuse(key, fmt::format("{} is too large", value.dump()));
+  return value.get<int64_t>();
+}
+
+double expect_number(std::string_view key, const json& value) {
+  if (!value.is_number()) refuse(key, fmt::format("must be a number, is {}", value.type_name()));
+  return value.get<double>();
+}
+
+uint64_t expect_seed(std::string_view key, const json& value) {
+  if (value.is_number_unsigned()) return value.get<uint64_t>();
+  if (value.is_number_integer() && value.get<int64_t>() == -1) return draw_seed();
+  refuse(key, fmt::format("must be a whole number of 0…2^64-1, or -1 to draw one, is {}",
+                          value.is_number() ? value.dump() : value.type_name()));
+}
+
+bool expect_bool(std::string_view key, const json& value) {
+  if (!value.is_boolean()) refuse(key, fmt::format("must be true or false, is {}", value.type_name()));
+  return value.get<bool>();
+}
+
+struct FromJson {
+  Request& request;
+  const RequestField& field;
+  const json& value;
+
+  void set_text() const { set_from_text(request, field, std::string(field.name), expect_string(field.name, value)); }
+  void operator()(std::string Request::*) const { set_text(); }
+  void operator()(std::optional<std::string> Request::*) const { set_text(); }
+  void operator()(int64_t Request::*m) const { request.*m = expect_integer(field.name, value); }
+  void operator()(std::optional<int64_t> Request::*m) const { request.*m = expect_integer(field.name, value); }
+  void operator()(double Request::*m) const { request.*m = expect_number(field.name, value); }
+  void operator()(std::optional<double> Request::*m) const { request.*m = expect_number(field.name, value); }
+  void operator()(uint64_t Request::*m) const { request.*m = expect_seed(field.name, value); }
+  void operator()(bool Request::*m) const { request.*m = expect_bool(field.name, value); }
+};
+
+template <typename Value>
+void put(nlohmann::ordered_json& object, const std::string& key, const Value& value) {
+  object[key] = value;
+}
+
+template <typename Value>
+void put(nlohmann::ordered_json& object, const std::string& key, const std::optional<Value>& value) {
+  if (value) object[key] = *value;
+}
+
+Request read_fields(const json& object, const Request& base) {
+  if (!object.is_object()) refuse("", fmt::format("must be an object, is {}", object.type_name()));
+  std::vector<std::string> names;
+  for (const RequestField& field : request_fields()) names.emplace_back(field.name);
+  for (const auto& [key, value] : object.items()) {
+    if (!find_request_field(key)) refuse(key, "unknown key", did_you_mean(key, names));
+  }
+  Request request = base;
+  for (const RequestField& field : request_fields()) {
+    const auto found = object.find(field.name);
+    if (found != object.end()) std::visit(FromJson{request, field, *found}, field.member);
+  }
+  request.validate();
+  return request;
+}
+
+}  // namespace
+
+nlohmann::ordered_json request_to_json(const Request& request) {
+  nlohmann::ordered_json object;
+  for (const RequestField& field : request_fields()) {
+    std::visit([&](auto member) { put(object, std::string(field.name), request.*member); }, field.member);
+  }
+  return object;
+}
+
+Request request_from_json(const json& object, const Request& base, const JsonSource& source) {
+  try {
+    return read_fields(object, base);
+  } catch (const Error& error) {
+    const ErrorParts& parts = error.parts();
+    std::string place = source.place;
+    for (std::string part : {parts.file, parts.place}) {
+      if (part.starts_with("--")) part.erase(0, 2);
+      if (!part.empty()) place += (place.empty() ? "" : ": ") + part;
+    }
+    throw Error(ErrorKind::input, {.file = source.file, .place = place, .reason = parts.reason, .hint = parts.hint});
+  }
+}
+
+}  // namespace sdtorch
