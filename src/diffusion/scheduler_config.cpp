@@ -93,11 +93,10 @@ class Reader {
     if (value && !value->is_null()) read(key, to);
   }
 
-  /// A number, where minus infinity is the default: diffusers writes that as a token that JSON does not have, and
-  /// JSON readers pass on what they make of it.
+  /// A number, where minus infinity is the default and may stand there.
   void read_from_minus_infinity(std::string_view key, double& to) {
     const json* value = find(key);
-    if (!value || value->is_null() || *value == "-Infinity") return;
+    if (!value) return;
     if (value->is_number_float() && value->get<double>() == -std::numeric_limits<double>::infinity()) return;
     to = number(key, *value);
   }

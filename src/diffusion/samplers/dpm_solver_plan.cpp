@@ -49,6 +49,12 @@ std::vector<double> dpm_timesteps(const SamplingPlan& plan) {
   const int64_t left = unclipped_timesteps(plan);
   if (left < 1) throw unsupported(config, "lambda_min_clipped", "it clips all timesteps away");
   if (config.timestep_spacing == Spacing::leading) {
+    if (left <= plan.steps) {
+      throw Error(ErrorKind::usage, {.file = "--steps",
+                                     .reason = fmt::format("{} steps with leading spacing need {} timesteps of {}",
+                                                           plan.steps, plan.steps + 1, left),
+                                     .hint = "take fewer steps or another --spacing"});
+    }
     std::vector<double> timesteps = leading_timesteps(left / (plan.steps + 1), plan.steps + 1, config.steps_offset);
     timesteps.pop_back();
     return timesteps;
@@ -85,6 +91,13 @@ void replace_by_levels(SamplingPlan& plan, const std::vector<float>& training, c
 }  // namespace
 
 bool predicts_x0(const SchedulerConfig& config) { return config.algorithm_type == "dpmsolver++"; }
+
+int64_t dpm_order(const SchedulerConfig& config, int64_t i, int64_t n) {
+  const bool few = config.lower_order_final && n < 15;
+  if (i == n - 1 && (config.euler_at_final || few || config.final_sigmas_type == "zero")) return 1;
+  const int64_t most = i == n - 2 && few ? 2 : 3;
+  return std::min({config.solver_order, i + 1, most});
+}
 
 void plan_dpmpp_2m(SamplingPlan& plan) {
   settle_variant(plan.config);

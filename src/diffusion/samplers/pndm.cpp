@@ -1,29 +1,24 @@
-#include <array>
 #include <vector>
 
 #include "alpha_bar_plan.hpp"
+#include "pndm_plan.hpp"
 #include "samplers.hpp"
 #include "sdtorch/diffusion/noise_schedule.hpp"
 #include "sdtorch/diffusion/prediction.hpp"
-#include "sdtorch/diffusion/timesteps.hpp"
 #include "step.hpp"
 
 namespace sdtorch {
-namespace {
-
-constexpr size_t runge_kutta_steps = 3;
-
-int64_t stride(const SamplingPlan& plan) { return plan.config.num_train_timesteps / plan.steps; }
 
 /// x at timestep t moved to `previous` along the network's output e (Liu et al. 2022, eq. 11).
-at::Tensor transfer(const SamplingPlan& plan, const at::Tensor& x, const at::Tensor& e, int64_t t, int64_t previous) {
+static at::Tensor transfer(const SamplingPlan& plan, const at::Tensor& x, const at::Tensor& e, int64_t t,
+                           int64_t previous) {
   const float a = alpha_bar_at(plan, t), p = alpha_bar_at(plan, previous);
   const at::Tensor eps = predicted_eps(plan.config.prediction_type, e, x, mixture_of_alpha_bar(a));
   return root(p / a) * x - (p - a) * eps / (a * root(1 - p) + root(a * (1 - a) * p));
 }
 
 /// The outputs so far (newest last) extrapolated by Adams-Bashforth (Liu et al. 2022, eq. 12).
-at::Tensor multistep(const std::vector<at::Tensor>& e) {
+static at::Tensor multistep(const std::vector<at::Tensor>& e) {
   const at::Tensor* last = &e.back();
   if (e.size() == 1) return last[0];
   if (e.size() == 2) return (3 * last[0] - last[-1]) / 2;
@@ -31,56 +26,33 @@ at::Tensor multistep(const std::vector<at::Tensor>& e) {
   return (55 * last[0] - 59 * last[-1] + 37 * last[-2] - 9 * last[-3]) / 24;
 }
 
-}  // namespace
-
-void plan_pndm(SamplingPlan& plan) {
-  const std::vector<double> t = whole_timesteps(plan.config, plan.steps);
-  const auto half = static_cast<double>(stride(plan) / 2);
-  plan.timesteps.clear();
-  if (plan.config.skip_prk_steps) {
-    plan.timesteps = t;
-    if (t.size() > 1) plan.timesteps.insert(plan.timesteps.begin() + 1, t[1]);
-  } else if (t.size() <= runge_kutta_steps) {
-    throw Error(ErrorKind::usage, {.file = "--steps",
-                                   .reason = "pndm begins with 3 Runge-Kutta steps and needs at least 4 in all",
-                                   .hint = "take more, or set skip_prk_steps in " + plan.config.file});
-  } else {
-    for (size_t i = 0; i < runge_kutta_steps; ++i) {
-      for (const double call : {t[i], t[i + 1] + half, t[i + 1] + half, t[i + 1]}) plan.timesteps.push_back(call);
-    }
-    plan.timesteps.insert(plan.timesteps.end(), t.begin() + runge_kutta_steps, t.end());
-  }
-  plan_alpha_bars(plan, t, final_alpha_bar(plan));
-}
-
 /// Pseudo numerical methods (Liu et al. 2022): Runge-Kutta for three steps (Algorithm 1), then linear multistep
 /// (Algorithm 2). With skip_prk_steps the first step is instead the mean of two Euler steps.
 at::Tensor sample_pndm(const Model& model, at::Tensor x, const SamplingPlan& plan, SamplerContext& context) {
-  const int64_t back = stride(plan);
-  std::vector<at::Tensor> history;
-  const auto evaluate = [&](const at::Tensor& at, size_t call) { return model(at, plan.timesteps[call]); };
+  const int64_t back = pndm_stride(plan);
   const auto time = [&](size_t call) { return static_cast<int64_t>(plan.timesteps[call]); };
   size_t call = 0;
+  const auto evaluate = [&](const at::Tensor& latent) { return model(latent, plan.timesteps[call++]); };
+  std::vector<at::Tensor> history;
   for (size_t i = 0; i + 1 < plan.sigmas.size(); ++i) {
     const size_t first = call;
     const int64_t t = time(first);
-    const at::Tensor start = x;
-    const at::Tensor e = evaluate(start, call++);
+    const at::Tensor e = evaluate(x);
+    const at::Tensor x0 = predicted_x0(plan.config.prediction_type, e, x, mixture_of_alpha_bar(alpha_bar_at(plan, t)));
     if (history.size() == 4) history.erase(history.begin());
     history.push_back(e);
     if (!plan.config.skip_prk_steps && i < runge_kutta_steps) {
-      const at::Tensor e2 = evaluate(transfer(plan, start, e, t, t - back / 2), call++);
-      const at::Tensor e3 = evaluate(transfer(plan, start, e2, t, time(first + 1)), call++);
-      const at::Tensor e4 = evaluate(transfer(plan, start, e3, t, time(first + 2) - back / 2), call++);
-      x = transfer(plan, start, (e + 2 * e2 + 2 * e3 + e4) / 6, t, time(first + 3));
+      const at::Tensor e2 = evaluate(transfer(plan, x, e, t, t - back / 2));
+      const at::Tensor e3 = evaluate(transfer(plan, x, e2, t, time(first + 1)));
+      const at::Tensor e4 = evaluate(transfer(plan, x, e3, t, time(first + 2) - back / 2));
+      x = transfer(plan, x, (e + 2 * e2 + 2 * e3 + e4) / 6, t, time(first + 3));
     } else if (plan.config.skip_prk_steps && i == 0 && plan.timesteps.size() > 1) {
-      const at::Tensor ahead = evaluate(transfer(plan, start, e, t, t - back), call++);
-      x = transfer(plan, start, (ahead + e) / 2, time(first + 1) + back, time(first + 1));
+      const at::Tensor ahead = evaluate(transfer(plan, x, e, t, t - back));
+      x = transfer(plan, x, (ahead + e) / 2, time(first + 1) + back, time(first + 1));
     } else {
-      x = transfer(plan, start, multistep(history), t, t - back);
+      x = transfer(plan, x, multistep(history), t, t - back);
     }
-    const Mixture here = mixture_of_alpha_bar(alpha_bar_at(plan, t));
-    report(context, plan, i, plan.timesteps[first], x, predicted_x0(plan.config.prediction_type, e, start, here));
+    report(context, plan, i, plan.timesteps[first], x, x0);
   }
   return x;
 }

@@ -1,0 +1,198 @@
+// What a plan refuses, and under which names samplers are found.
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "sdtorch/diffusion/sampler.hpp"
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+
+using namespace sdtorch;
+using nlohmann::json;
+
+namespace {
+
+json config_with(const json& more) {
+  json config = {{"_class_name", "DDIMScheduler"}, {"beta_schedule", "scaled_linear"}};
+  config.update(more);
+  return config;
+}
+
+SamplingPlan plan(const json& config, const SamplerChoice& choice = {}, int64_t steps = 5) {
+  return plan_sampling(config, "scheduler_config.json", choice, steps);
+}
+
+}  // namespace
+
+TEST_CASE("a bad scheduler config is named by file and key", "[diffusion]") {
+  struct Case {
+    json keys;
+    std::string message;
+    std::optional<std::string> sampler{};
+  };
+  const std::vector<Case> cases{
+      {{{"num_train_timesteps", 0}},
+       "scheduler_config.json: num_train_timesteps: expected an integer from 2 to 100000"},
+      {{{"num_train_timesteps", 1'000'000'000}}, "num_train_timesteps: expected an integer"},
+      {{{"num_train_timesteps", 18446744073709551615U}}, "num_train_timesteps: expected an integer"},
+      {{{"num_train_timesteps", 1000.0}}, "num_train_timesteps: expected an integer"},
+      {{{"num_train_timesteps", "1000"}}, "num_train_timesteps: expected an integer"},
+      {{{"num_train_timesteps", nullptr}}, "num_train_timesteps: expected an integer"},
+      {{{"beta_end", 2}}, "beta_end: expected a number between 0 and 1, both excluded, found 2"},
+      {{{"beta_start", 0}}, "beta_start: expected a number between 0 and 1"},
+      {{{"beta_start", std::numeric_limits<double>::quiet_NaN()}}, "beta_start: expected a number"},
+      {{{"beta_start", -std::numeric_limits<double>::infinity()}}, "beta_start: expected a number"},
+      {{{"beta_start", json::array({1})}}, "beta_start: expected a number, found [1]"},
+      {{{"beta_schedule", "sigmoid"}}, "beta_schedule: expected linear, scaled_linear or squaredcos_cap_v2"},
+      {{{"beta_schedule", 3}}, "beta_schedule: expected a string"},
+      {{{"trained_betas", {0.1, 0.2}}}, "trained_betas: expected num_train_timesteps (1000) values, found 2"},
+      {{{"trained_betas", json::array()}}, "trained_betas: expected a list of numbers, found []"},
+      {{{"trained_betas", {0.1, "x"}}}, "trained_betas: expected a number"},
+      {{{"num_train_timesteps", 2}, {"trained_betas", {0.1, 1.5}}}, "trained_betas: expected a number between"},
+      {{{"prediction_type", "flow_prediction"}}, "prediction_type: expected epsilon, v_prediction or sample"},
+      {{{"prediction_type", nullptr}}, "prediction_type: expected"},
+      {{{"timestep_spacing", "karras"}}, "timestep_spacing: expected leading, trailing or linspace"},
+      {{{"steps_offset", "one"}}, "steps_offset: expected an integer"},
+      {{{"clip_sample", 1}}, "clip_sample: expected true or false, found 1"},
+      {{{"clip_sample_range", -1}}, "clip_sample_range: expected a positive number"},
+      {{{"dynamic_thresholding_ratio", 1.5}}, "dynamic_thresholding_ratio: expected a number from 0 to 1"},
+      {{{"sample_max_value", 0}}, "sample_max_value: expected a positive number"},
+      {{{"sigma_min", -0.1}}, "sigma_min: expected a positive number", "euler"},
+      {{{"guess", 1}}, "\"guess\": unknown key"},
+      {{{"variance_type", "learned"}}, "variance_type: expected fixed_small, fixed_small_log or fixed_large", "ddpm"},
+      {{{"variance_type", "fixed_large_log"}}, "variance_type: expected fixed_small", "ddpm"},
+      {{{"variance_type", "learned_range"}}, "variance_type: learned variances", "dpm++2m"},
+      {{{"use_exponential_sigmas", true}}, "use_exponential_sigmas: not supported", "euler"},
+      {{{"use_beta_sigmas", true}}, "use_beta_sigmas: not supported", "lms"},
+      {{{"use_flow_sigmas", true}}, "use_flow_sigmas: flow matching", "dpm++2m"},
+      {{{"interpolation_type", "log_linear"}}, "interpolation_type: expected linear", "euler"},
+      {{{"timestep_type", "continuous"}, {"prediction_type", "v_prediction"}}, "timestep_type: expected", "euler"},
+      {{{"final_sigmas_type", "middle"}}, "final_sigmas_type: expected zero or sigma_min", "euler"},
+      {{{"solver_order", 4}}, "solver_order: expected an integer from 1 to 3", "dpm++2m"},
+      {{{"algorithm_type", "sde-dpmsolver++"}}, "algorithm_type: expected dpmsolver++ or dpmsolver", "dpm++2m"},
+      {{{"algorithm_type", "dpmsolver"}}, "final_sigmas_type: algorithm_type dpmsolver cannot end at zero", "dpm++2m"},
+      {{{"solver_type", "euler"}}, "solver_type: expected midpoint or heun", "dpm++2m"},
+      {{{"lambda_min_clipped", 100}}, "lambda_min_clipped: it clips all timesteps away", "dpm++2m"},
+      {{{"lambda_min_clipped", std::numeric_limits<double>::infinity()}}, "lambda_min_clipped: expected a number"},
+      {{{"rescale_betas_zero_snr", true}, {"timestep_spacing", "trailing"}}, "rescale_betas_zero_snr: timestep 999"},
+      {{{"_class_name", "UniPCMultistepScheduler"}}, "the scheduler \"UniPCMultistepScheduler\" is not supported"},
+      {{{"_class_name", 7}}, "_class_name: no scheduler is named; choose one with --sampler: ddpm, ddim"},
+  };
+  for (const Case& bad : cases) {
+    INFO(bad.keys.dump());
+    check_error(ErrorKind::model, bad.message, [&] { plan(config_with(bad.keys), {.sampler = bad.sampler}); });
+  }
+  for (const json& root : {json::array(), json("text"), json(), json(1)}) {
+    check_error(ErrorKind::model, "expected a JSON object", [&] { plan(root); });
+    check_error(ErrorKind::model, "expected a JSON object", [&] { plan(root, {.sampler = "euler"}); });
+  }
+}
+
+TEST_CASE("keys that the sampler in force does not read are let be", "[diffusion]") {
+  CHECK_NOTHROW(plan(config_with({{"use_flow_sigmas", true}, {"variance_type", "learned"}, {"solver_order", 3}})));
+  CHECK_NOTHROW(plan(config_with({{"_note", 1}, {"trained_betas", nullptr}, {"variance_type", nullptr}})));
+  CHECK_NOTHROW(
+      plan(config_with({{"lambda_min_clipped", -std::numeric_limits<double>::infinity()}}), {.sampler = "dpm++2m"}));
+  CHECK_NOTHROW(plan(config_with({{"_class_name", "UniPCMultistepScheduler"}, {"disable_corrector", json::array()}}),
+                     {.sampler = "euler"}));
+}
+
+TEST_CASE("a choice that the sampler does not have is a usage error", "[diffusion]") {
+  struct Case {
+    SamplerChoice choice;
+    std::string message;
+    json keys = json::object();
+    int64_t steps = 5;
+  };
+  const json zero_snr = {{"rescale_betas_zero_snr", true}, {"prediction_type", "v_prediction"}};
+  const std::vector<Case> cases{
+      {{.sampler = "dpm3"}, "--sampler: unknown sampler dpm3; expected one of ddpm, ddim, pndm, euler"},
+      {{.sampler = ""}, "--sampler: unknown sampler"},
+      {{.sampler = "karras"}, "--sampler: unknown sampler karras"},
+      {{.scheduler = "polyexponential"},
+       "--scheduler: unknown schedule polyexponential; expected one of model, karras"},
+      {{.scheduler = "euler_a"}, "--scheduler: euler_a is a sampler, not a sigma schedule; use --sampler euler_a"},
+      {{.sampler = "ddim", .scheduler = "karras"}, "--scheduler: ddim has no karras schedule"},
+      {{.sampler = "DDPM Karras"}, "--scheduler: ddpm has no karras schedule"},
+      {{.sampler = "plms", .scheduler = "karras"}, "--scheduler: pndm has no karras schedule"},
+      {{.scheduler = "karras"}, "--scheduler: ddim has no karras schedule"},
+      {{.spacing = "even"}, "--spacing: expected leading, trailing or linspace, found even"},
+      {{.prediction = "score"}, "--prediction: expected epsilon, v or x0, found score"},
+      {{.sampler = "euler", .eta = 0.5}, "--eta: euler has no use for it"},
+      {{.sampler = "euler_a", .eta = 0.0}, "--eta: euler_a has no use for it"},
+      {{.eta = 1.5}, "--eta: expected a number from 0 to 1, found 1.5"},
+      {{.eta = std::numeric_limits<double>::quiet_NaN()}, "--eta: expected a number from 0 to 1"},
+      {{.sampler = "pndm", .prediction = "x0"}, "--sampler: pndm cannot sample a network that predicts x0"},
+      {{.sampler = "euler_a"}, "--sampler: euler_a cannot sample", {{"prediction_type", "sample"}}},
+      {{.sampler = "pndm"}, "--sampler: pndm cannot sample a model trained to zero terminal SNR", zero_snr},
+      {{.sampler = "heun"}, "--sampler: heun cannot sample a model trained to zero terminal SNR", zero_snr},
+      {{.sampler = "lms"}, "--sampler: lms cannot sample a model trained to zero terminal SNR", zero_snr},
+      {{.sampler = "pndm"}, "--steps: pndm begins with 3 Runge-Kutta steps and needs at least 4", {}, 3},
+      {{}, "--steps: expected 1 to 1000 (the model's num_train_timesteps), found 0", {}, 0},
+      {{}, "--steps: expected 1 to 1000", {}, -5},
+      {{}, "--steps: expected 1 to 1000", {}, 1001},
+      {{}, "--steps: 1000 steps with leading spacing ask for timestep 1000, and the model has 1000", {}, 1000},
+      {{.sampler = "dpm++2m", .spacing = "leading"}, "--steps: 1000 steps with leading spacing need 1001", {}, 1000},
+  };
+  for (const Case& bad : cases) {
+    INFO(bad.message);
+    check_error(ErrorKind::usage, bad.message,
+                [&] { plan(config_with(bad.keys.is_object() ? bad.keys : json::object()), bad.choice, bad.steps); });
+  }
+}
+
+TEST_CASE("samplers are found under the peers' names", "[diffusion]") {
+  const std::vector<std::pair<std::string, std::string>> spellings{{"ddpm", "ddpm"},
+                                                                   {"DDIM", "ddim"},
+                                                                   {"pndm", "pndm"},
+                                                                   {"PLMS", "pndm"},
+                                                                   {"k_euler", "euler"},
+                                                                   {"Euler", "euler"},
+                                                                   {"Euler a", "euler_a"},
+                                                                   {"euler_ancestral", "euler_a"},
+                                                                   {"k_euler_a", "euler_a"},
+                                                                   {"EULER-A", "euler_a"},
+                                                                   {"k_euler_ancestral", "euler_a"},
+                                                                   {"Heun", "heun"},
+                                                                   {"k_heun", "heun"},
+                                                                   {"LMS", "lms"},
+                                                                   {"k_lms", "lms"},
+                                                                   {"DPM++ 2M", "dpm++2m"},
+                                                                   {"dpmpp_2m", "dpm++2m"},
+                                                                   {"dpmpp2m", "dpm++2m"},
+                                                                   {"k_dpmpp_2m", "dpm++2m"},
+                                                                   {"dpm++2m", "dpm++2m"},
+                                                                   {"EulerDiscreteScheduler", "euler"}};
+  for (const auto& [spelling, name] : spellings) {
+    INFO(spelling);
+    REQUIRE(find_sampler(spelling));
+    CHECK(find_sampler(spelling)->name == name);
+    CHECK_FALSE(parse_sampler_name(spelling).karras);
+    const SamplerName with_schedule = parse_sampler_name(spelling + " Karras");
+    REQUIRE(with_schedule.sampler);
+    CHECK(with_schedule.sampler->name == name);
+    CHECK(with_schedule.karras);
+  }
+  for (const std::string unknown : {"", "karras", " Karras", "eulerr", "dpm++ 2s a", "Euler a Karras Karras"}) {
+    CHECK_FALSE(parse_sampler_name(unknown).sampler);
+  }
+}
+
+TEST_CASE("no two samplers share a name, and each label is a name", "[diffusion]") {
+  std::set<std::string_view> names;
+  for (const Sampler& sampler : samplers()) {
+    CHECK(names.insert(sampler.name).second);
+    for (const std::string_view alias : sampler.aliases) {
+      INFO(alias);
+      CHECK(names.insert(alias).second);
+      CHECK(find_sampler(alias) == &sampler);
+    }
+    CHECK(find_sampler(sampler.label) == &sampler);
+  }
+}
+
+TEST_CASE("a schedule in the sampler's name is a schedule chosen", "[diffusion]") {
+  const SamplingPlan named = plan(config_with(json::object()), {.sampler = "DPM++ 2M Karras"}, 20);
+  const SamplingPlan flagged = plan(config_with(json::object()), {.sampler = "dpm++2m", .scheduler = "karras"}, 20);
+  CHECK(named.sigmas == flagged.sigmas);
+  CHECK(named.sigmas != plan(config_with(json::object()), {.sampler = "dpm++2m"}, 20).sigmas);
+}
