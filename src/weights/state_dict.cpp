@@ -58,7 +58,7 @@ at::Tensor tensor_of(const std::shared_ptr<MappedFile>& file, const TensorEntry&
   const std::byte* data = file->bytes().data() + entry.begin;
   if (entry.begin == entry.end) return at::empty(entry.shape, torch_type(entry.type));
   if (reinterpret_cast<uintptr_t>(data) % at::elementSize(type) != 0) {
-    const at::Tensor copy = at::empty(entry.shape, type);
+    at::Tensor copy = at::empty(entry.shape, type);
     std::memcpy(copy.data_ptr(), data, entry.end - entry.begin);
     return copy;
   }
@@ -90,6 +90,7 @@ void save_safetensors(const std::filesystem::path& file, const std::map<std::str
                       const std::function<at::Tensor(const std::string& key)>& make,
                       const std::map<std::string, std::string>& metadata) {
   std::vector<std::pair<std::string, TensorEntry>> entries;
+  entries.reserve(plans.size());
   for (const auto& [key, plan] : plans) {
     entries.emplace_back(key, TensorEntry{.type = safetensors_type(plan.type, file, key), .shape = plan.shape});
   }
