@@ -14,6 +14,7 @@
 
 #include "sdtorch/cli/model_recipe.hpp"
 #include "sdtorch/core/error.hpp"
+#include "sdtorch/core/interrupt.hpp"
 #include "sdtorch/core/log.hpp"
 #include "sdtorch/core/paths.hpp"
 #include "sdtorch/io/atomic_file.hpp"
@@ -128,7 +129,10 @@ void write_component(const fs::path& folder, const json& config, const char* wei
   std::map<std::string, TensorPlan> plans;
   for (const auto& item : network.named_parameters()) plans[item.key()] = {type, item.value().sizes().vec()};
   save_safetensors(folder / weights_file, plans,
-                   [&](const std::string& key) { return random_weight(key, plans.at(key).shape, generator); },
+                   [&](const std::string& key) {
+                     throw_if_interrupted();
+                     return random_weight(key, plans.at(key).shape, generator);
+                   },
                    {{"format", "pt"}});
 }
 
