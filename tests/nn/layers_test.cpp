@@ -1,4 +1,5 @@
 #include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <string>
@@ -92,4 +93,30 @@ TEST_CASE("a convolution keeps its values whatever its input's memory layout", "
   conv->weight.set_data(2 * conv->weight);
   conv->bias.set_data(2 * conv->bias);
   CHECK(relative_error(conv(x), 2 * expected) < tolerance::tensor_relative);
+}
+
+TEST_CASE("a convolution may be made and run in inference mode", "[nn]") {
+  const c10::InferenceMode inference;
+  for (const int64_t kernel : {1, 3}) {
+    Conv2d conv(4, 8, kernel, Conv2dOptions{.padding = kernel / 2});
+    fill(*conv);
+    const at::Tensor x = at::randn({2, 4, 5, 5});
+    const at::Tensor expected = at::conv2d(x, conv->weight, conv->bias, 1, kernel / 2);
+    for (int call = 0; call < 2; ++call) CHECK(relative_error(conv(x), expected) < tolerance::tensor_relative);
+  }
+}
+
+TEST_CASE("weights that ran in inference mode may still be changed in place", "[nn]") {
+  Conv2d conv(2, 3, 3);
+  conv->weight.set_data(at::ones({3, 2, 3, 3}));
+  conv->bias.set_data(at::zeros({3}));
+  at::Tensor before;
+  {
+    const c10::InferenceMode inference;
+    before = conv(at::ones({1, 2, 3, 3}));
+  }
+  CHECK(before.sum().item<double>() == 3 * 18);
+  const at::NoGradGuard no_grad;
+  conv->weight.add_(1);
+  CHECK(conv(at::ones({1, 2, 3, 3})).sum().item<double>() == 2 * 3 * 18);
 }

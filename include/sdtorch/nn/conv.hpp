@@ -17,6 +17,7 @@ class Conv2dImpl : public torch::nn::Module {
   Conv2dImpl(int64_t in, int64_t out, int64_t kernel, Conv2dOptions options = {});
 
   /// x: [B, in, h, w] → [B, out, h', w'], h' = (h + 2 padding - kernel) / stride + 1
+  /// The first call on a CPU may rearrange the weight in memory; its values and shape stay.
   at::Tensor forward(const at::Tensor& x);
 
   at::Tensor weight, bias;
