@@ -62,10 +62,12 @@ std::vector<Bound> bind_flags(const CommandSpec& command, CLI::App& app, size_t 
   return bound;
 }
 
+[[noreturn]] void refuse_positional(const std::string& argument) {
+  refuse(fmt::format("'{}'", argument), "unexpected argument", "a prompt is given by --prompt; see --help");
+}
+
 [[noreturn]] void refuse_unknown(const std::string& argument, const CommandSpec& command) {
-  if (argument.size() < 2 || argument.front() != '-') {
-    refuse(fmt::format("'{}'", argument), "unexpected argument", "a prompt is given by --prompt; see --help");
-  }
+  if (argument.size() < 2 || argument.front() != '-') refuse_positional(argument);
   const std::string name = argument.substr(0, argument.find('='));
   std::vector<std::string> known;
   for (const FlagGroup& group : command.groups) {
@@ -110,7 +112,6 @@ bool parse_flags(const CommandSpec& command, const std::vector<std::string>& arg
   CLI::App app;
   app.set_help_flag();
   app.allow_extras();
-  const CLI::Option* help = app.add_flag("-h,--help");
   const std::vector<Bound> bound = bind_flags(command, app, arguments.size() + 1);
   std::vector<std::string> reversed;  // CLI11 takes them from the back
   std::transform(arguments.rbegin(), arguments.rend(), std::back_inserter(reversed), marked);
@@ -121,8 +122,14 @@ bool parse_flags(const CommandSpec& command, const std::vector<std::string>& arg
   } catch (const CLI::ParseError& error) {
     refuse(arguments.empty() ? "sdtorch" : arguments.back(), error.what());
   }
-  if (!help->empty()) return false;
-  if (!app.remaining().empty()) refuse_unknown(unmarked(app.remaining().front()), command);
+  const auto asks_help = [](const Bound& b) { return main_name(*b.flag) == "--help" && !b.option->empty(); };
+  if (std::any_of(bound.begin(), bound.end(), asks_help)) return false;
+  bool behind_separator = false;
+  for (const std::string& left : app.remaining()) {
+    if (behind_separator) refuse_positional(unmarked(left));
+    if (left != "--") refuse_unknown(unmarked(left), command);
+    behind_separator = true;
+  }
   std::for_each(bound.begin(), bound.end(), apply);
   return true;
 }

@@ -303,17 +303,8 @@ void check_output(const Reading& r) {
     if (several) refuse("--output", "is one file for several pictures", "give --outdir DIR");
   }
   if (!output.name.empty()) NameTemplate{output.name};
-  if (!output.save_steps.empty() && (several || i.from_file)) {
-    refuse("--save-steps", "follows one picture", "leave out --batch-count and --from-file");
-  }
-  if (!output.dump.empty()) {
-    if (i.from_file) refuse("--dump", "is one file for one batch", "leave out --from-file");
-    if (i.request.batch_count > i.request.batch_size) {
-      refuse("--dump", "is one file for one batch", fmt::format("give --batch-size {}", i.request.batch_count));
-    }
-    if (ascii_lower(output.dump.extension().string()) != ".safetensors") {
-      refuse("--dump", fmt::format("'{}' does not end in .safetensors", output.dump.string()));
-    }
+  if (!output.dump.empty() && ascii_lower(output.dump.extension().string()) != ".safetensors") {
+    refuse("--dump", fmt::format("'{}' does not end in .safetensors", output.dump.string()));
   }
 }
 

@@ -1,0 +1,46 @@
+#include "sdtorch/cli/inspect.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "sdtorch/io/image.hpp"
+#include "sdtorch/pipeline/metadata.hpp"
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/files.hpp"
+#include "support/golden.hpp"
+#include "support/temp_dir.hpp"
+
+using namespace sdtorch;
+
+TEST_CASE("inspect prints a picture's texts", "[cli]") {
+  const TempDir folder;
+  Request request;
+  request.prompt = "a boat 海\x1b[2J";
+  const Bytes png = encode_png({.width = 1, .height = 1, .pixels = {1, 2, 3}}, picture_metadata(request));
+  write_file(folder / "a.png", {reinterpret_cast<const char*>(png.data()), png.size()});
+  const std::string text = inspect_text({.path = folder / "a.png"});
+  CHECK(text.find("parameters:\na boat 海?[2J\nSteps: 20") != std::string::npos);
+  CHECK(text.find("sdtorch:\n{") != std::string::npos);
+  CHECK(text.find('\x1b') == std::string::npos);
+  const nlohmann::json object = nlohmann::json::parse(inspect_text({.path = folder / "a.png", .json = true}));
+  CHECK(object["kind"] == "png");
+  CHECK(object["request"]["prompt"] == request.prompt);
+  CHECK(object["texts"]["parameters"] == parameters_text(request));
+}
+
+TEST_CASE("inspect counts a model's parameters", "[cli]") {
+  const std::filesystem::path demo = std::filesystem::path(SDTORCH_SOURCE_DIR) / "models" / "demo";
+  const nlohmann::json object = nlohmann::json::parse(inspect_text({.path = demo, .json = true}));
+  CHECK(object["kind"] == "model");
+  CHECK(object["components"]["unet"]["class"] == "UNet2DConditionModel");
+  CHECK(object["components"]["unet"]["parameters"].get<int64_t>() > 1000);
+  CHECK(inspect_text({.path = demo}).find("AutoencoderKL") != std::string::npos);
+}
+
+TEST_CASE("inspect names what it cannot read", "[cli]") {
+  const TempDir folder;
+  write_file(folder / "a.txt", "hello");
+  check_error(ErrorKind::input, "not a PNG file", [&] { inspect_text({.path = folder / "a.txt"}); });
+  check_error(ErrorKind::input, "nothing.png", [&] { inspect_text({.path = folder / "nothing.png"}); });
+  check_error(ErrorKind::model, "model_index.json", [&] { inspect_text({.path = folder.path()}); });
+}

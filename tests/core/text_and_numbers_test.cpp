@@ -1,0 +1,41 @@
+#include "sdtorch/core/number.hpp"
+#include "sdtorch/core/suggest.hpp"
+#include "sdtorch/core/utf8.hpp"
+#include "support/catch.hpp"
+
+using namespace sdtorch;
+
+TEST_CASE("numbers are read whole and within their range", "[core]") {
+  CHECK(parse_int("-9223372036854775808") == INT64_MIN);
+  CHECK(parse_unsigned("18446744073709551615") == UINT64_MAX);
+  CHECK(parse_real("-1e-3") == -1e-3);
+  CHECK(parse_real(".5") == 0.5);
+  for (const char* text : {"", " 1", "1 ", "+1", "1x", "9223372036854775808", "0x1", "1.0", "--1"}) {
+    INFO(text);
+    CHECK_FALSE(parse_int(text));
+  }
+  for (const char* text : {"", "-1", "18446744073709551616", "1e3"}) CHECK_FALSE(parse_unsigned(text));
+  for (const char* text : {"", "nan", "inf", "-inf", "1e999", "1,5", "1.5f", "."}) CHECK_FALSE(parse_real(text));
+}
+
+TEST_CASE("the nearest name is suggested, and nothing far", "[core]") {
+  const std::vector<std::string> names = {"steps", "seed", "sampler", "guidance-scale"};
+  CHECK(nearest("stesp", names) == "steps");
+  CHECK(nearest("SAMPLERS", names) == "sampler");
+  CHECK(nearest("guidance", names) == "guidance-scale");
+  CHECK(nearest("sed", names) == "seed");
+  CHECK(nearest("wxyz", names).empty());
+  CHECK(nearest("", names).empty());
+  CHECK(nearest(std::string(100000, 's'), names).empty());
+  CHECK(did_you_mean("wxyz", {"a", "b"}) == "one of a, b");
+}
+
+TEST_CASE("bytes that are not UTF-8 are found", "[core]") {
+  CHECK_FALSE(invalid_utf8_offset("plain, café, 海, 🏴"));
+  CHECK_FALSE(invalid_utf8_offset(std::string_view("a\0b", 3)));
+  CHECK(invalid_utf8_offset("ab\xff") == 2);
+  CHECK(invalid_utf8_offset("a\xc3") == 1);             // cut short
+  CHECK(invalid_utf8_offset("\xc0\xaf") == 0);          // overlong
+  CHECK(invalid_utf8_offset("x\xed\xa0\x80") == 1);     // a surrogate
+  CHECK(invalid_utf8_offset("\xf4\x90\x80\x80") == 0);  // above U+10FFFF
+}

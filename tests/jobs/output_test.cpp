@@ -1,0 +1,132 @@
+#include <unistd.h>
+
+#include <thread>
+
+#include "sdtorch/io/atomic_file.hpp"
+#include "sdtorch/jobs/output_folder.hpp"
+#include "sdtorch/jobs/output_names.hpp"
+#include "sdtorch/jobs/picture_writer.hpp"
+#include "sdtorch/pipeline/metadata.hpp"
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/files.hpp"
+#include "support/temp_dir.hpp"
+
+using namespace sdtorch;
+
+namespace {
+
+const Image dot{.width = 1, .height = 1, .pixels = {1, 2, 3}};
+
+Request request_for(const std::string& prompt, uint64_t seed = 42) {
+  Request request;
+  request.prompt = prompt;
+  request.seed = seed;
+  request.width = 64;
+  request.height = 32;
+  request.sampler = "euler";
+  return request;
+}
+
+}  // namespace
+
+TEST_CASE("a slug keeps words and nothing that a file system minds", "[jobs]") {
+  CHECK(slug("A Pirate Ship, near a paradise beach!") == "a-pirate-ship-near-a-paradise-beach");
+  CHECK(slug("") == "image");
+  CHECK(slug("../../etc/passwd") == "etc-passwd");
+  CHECK(slug(".hidden -- \n") == "hidden");
+  CHECK(slug("🏴 ☠") == "image");
+  CHECK(slug("ÉCOLE 海賊船") == "école-海賊船");
+  CHECK(slug("one two three", 8) == "one-two");
+  CHECK(slug("one two three", 7) == "one-two");
+  CHECK(slug(std::string(100, 'x')) == std::string(48, 'x'));
+  CHECK(slug(std::string(30, 'x') + " " + std::string(30, 'y')) == std::string(30, 'x'));
+  for (size_t most = 3; most < 20; ++most) {
+    const std::string cut = slug("海賊船海賊船海賊船", most);
+    CHECK(cut.size() <= most);
+    CHECK(cut.size() % 3 == 0);
+  }
+}
+
+TEST_CASE("templates are filled and find their index again", "[jobs]") {
+  const Request request = request_for("A boat", 7);
+  CHECK(NameTemplate(default_name_template).fill(3, request) == "00003-7-a-boat.png");
+  CHECK(NameTemplate("{{x}}_{width}x{height}_{steps:04}_{sampler}_{cfg}_{model}.PNG").fill(1, request) ==
+        "{x}_64x32_0020_euler_7.5_demo.PNG");
+  const NameTemplate names(default_name_template);
+  CHECK(names.index_in("00012-1-x.png") == 12);
+  CHECK(names.index_in("7.png") == 7);
+  CHECK_FALSE(names.index_in("x.png"));
+  CHECK_FALSE(names.index_in("99999999999999999999999-x.png"));
+  CHECK(NameTemplate("p{index}.png").index_in("p8.png") == 8);
+  CHECK_FALSE(NameTemplate("p{index}.png").index_in("8.png"));
+  CHECK_FALSE(NameTemplate("{seed}-{index}.png").index_in("8-9.png"));
+}
+
+TEST_CASE("pictures take the next free name and never another's", "[jobs]") {
+  const TempDir folder;
+  write_file(folder / "00041-1-old.png", "old");
+  PictureWriter writer({.outdir = folder.path()});
+  CHECK(writer.write(dot, request_for("a")).filename() == "00042-42-a.png");
+  write_file(folder / "00043-42-a.png", "another run's");
+  CHECK(writer.write(dot, request_for("a")).filename() == "00044-42-a.png");
+  CHECK(file_contents(folder / "00043-42-a.png") == "another run's");
+  CHECK(entries_in(folder.path()) == 4);
+
+  const TempDir plain;
+  PictureWriter unnumbered({.outdir = plain.path() / "new" / "one", .name = "{seed}.png"});
+  CHECK(unnumbered.write(dot, request_for("a")).filename() == "42.png");
+  CHECK(unnumbered.write(dot, request_for("a")).filename() == "42-2.png");
+  CHECK(unnumbered.write(dot, request_for("a")).filename() == "42-3.png");
+  CHECK(unnumbered.write(dot, request_for("a", 43)).filename() == "43.png");
+}
+
+TEST_CASE("two runs in one folder share it without loss", "[jobs]") {
+  const TempDir folder;
+  const auto run = [&] {
+    PictureWriter writer({.outdir = folder.path(), .name = "{index}.png"});
+    for (int i = 0; i < 20; ++i) writer.write(dot, request_for("a"));
+  };
+  std::thread other(run);
+  run();
+  other.join();
+  CHECK(entries_in(folder.path()) == 40);
+}
+
+TEST_CASE("--output's file is replaced and carries its request", "[jobs]") {
+  const TempDir folder;
+  write_file(folder / "a.png", "old");
+  PictureWriter writer({.output = folder / "a.png"});
+  CHECK(writer.write(dot, request_for("a 海", 9)) == folder / "a.png");
+  Request repeated = request_from_picture(folder / "a.png");
+  CHECK(repeated == request_for("a 海", 9));
+  CHECK(entries_in(folder.path()) == 1);
+}
+
+TEST_CASE("output places that cannot be are refused, and nothing is written", "[jobs]") {
+  const TempDir folder;
+  write_file(folder / "file", "x");
+  check_error(ErrorKind::output, "is a folder", [&] { check_file(folder.path()); });
+  check_error(ErrorKind::output, "its folder does not exist", [&] { check_file(folder / "no" / "a.png"); });
+  check_error(ErrorKind::output, "is not a regular file", [&] { check_file("/dev/null"); });
+  check_error(ErrorKind::output, "is not a folder", [&] { check_folder(folder / "file" / "deep"); });
+  check_error(ErrorKind::output, "cannot be made", [&] { make_folder(folder / "file" / "deep"); });
+  CHECK_NOTHROW(check_folder(folder / "new" / "deep"));
+  CHECK_NOTHROW(check_folder(""));
+  CHECK_NOTHROW(check_file(folder / "file"));
+  if (geteuid() != 0) check_error(ErrorKind::output, "cannot be written to", [] { check_folder("/etc"); });
+  CHECK(entries_in(folder.path()) == 1);
+}
+
+TEST_CASE("a new file does not replace what is there", "[jobs]") {
+  const TempDir folder;
+  write_file(folder / "a", "old");
+  AtomicFile taken(folder / "a");
+  taken.write(std::string_view("new"));
+  CHECK_FALSE(taken.commit_new());
+  AtomicFile free(folder / "b");
+  free.write(std::string_view("new"));
+  CHECK(free.commit_new());
+  CHECK(file_contents(folder / "a") == "old");
+  CHECK(file_contents(folder / "b") == "new");
+}

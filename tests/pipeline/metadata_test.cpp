@@ -1,0 +1,106 @@
+#include "sdtorch/pipeline/metadata.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "sdtorch/core/error.hpp"
+#include "sdtorch/pipeline/request_fields.hpp"
+#include "sdtorch/pipeline/request_json.hpp"
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/golden.hpp"
+
+using namespace sdtorch;
+
+namespace {
+
+Request full_request() {
+  Request request;
+  request.model = "some, where/my model";
+  request.vae = "vae";
+  request.prompt = "a castle\nby a \"lake\", 海";
+  request.negative_prompt = "people\ncars";
+  request.steps = 25;
+  request.cfg_scale = 6.5;
+  request.guidance_rescale = 0.25;
+  request.seed = 18446744073709551615u;
+  request.width = 640;
+  request.height = 384;
+  request.batch_count = 3;
+  request.batch_size = 2;
+  request.sampler = "dpm++2m";
+  request.scheduler = "karras";
+  request.spacing = "leading";
+  request.eta = 0.5;
+  request.device = "cpu";
+  request.dtype = "bf16";
+  request.deterministic = true;
+  return request;
+}
+
+}  // namespace
+
+TEST_CASE("a request survives JSON with every field", "[pipeline]") {
+  const Request request = full_request();
+  const nlohmann::ordered_json json = request_to_json(request);
+  CHECK(json.size() == request_fields().size());
+  CHECK(request_from_json(nlohmann::json::parse(json.dump()), {}, {.file = "x"}) == request);
+  CHECK(request_from_json(nlohmann::json::parse(request_to_json({}).dump()), {}, {.file = "x"}) == Request{});
+  CHECK_FALSE(request_to_json({}).contains("width"));
+}
+
+TEST_CASE("infotext reads as A1111 writes it", "[pipeline]") {
+  Request request;
+  request.prompt = "a boat";
+  request.sampler = "euler_a";
+  request.width = 512;
+  request.height = 768;
+  const std::string text = parameters_text(request);
+  CHECK(
+      text.starts_with("a boat\nSteps: 20, Sampler: Euler a, CFG scale: 7.5, Seed: 42, Size: 512x768, Model: demo, "));
+  CHECK(text.find("Version: sdtorch ") != std::string::npos);
+  const std::string full = parameters_text(full_request(), {"VAE again in fp32"});
+  CHECK(
+      full.starts_with("a castle\nby a \"lake\", 海\nNegative prompt: people\ncars\nSteps: 25, Sampler: DPM++ 2M, "
+                       "Schedule type: Karras, CFG scale: 6.5, Seed: 18446744073709551615, Size: 640x384, "
+                       "Model: my model"));
+  CHECK(full.find("Note: VAE again in fp32") != std::string::npos);
+}
+
+TEST_CASE("infotext of ours gives the request back but for the machine's part", "[pipeline]") {
+  Request expected = full_request().image(0);
+  expected.model = expected.vae = "";
+  expected.device = expected.dtype = "auto";
+  expected.deterministic = false;
+  Request given = full_request();
+  given.vae = "";
+  CHECK(parse_parameters(parameters_text(given, {"a, note"}), "x.png") == expected);
+}
+
+TEST_CASE("infotext that says what we cannot do is refused by entry", "[pipeline]") {
+  struct Case {
+    std::string text, message;
+  };
+  const std::vector<Case> cases = {
+      {"", "the last line does not start with Steps:"},
+      {"a prompt only", "the last line does not start with Steps:"},
+      {"x\nSteps: many, Seed: 1", "parameters: Steps: 'many' is not a whole number"},
+      {"x\nSteps: 20, Sampler: Restart, Seed: 1", "parameters: Sampler: no sampler 'Restart'"},
+      {"x\nSteps: 20, Schedule type: Polyexponential", "parameters: Schedule type: 'Polyexponential'"},
+      {"x\nSteps: 20, Size: 512", "parameters: Size: '512' is not WIDTHxHEIGHT"},
+      {"x\nSteps: 0, Size: 512x512", "must be 1…"},
+  };
+  for (const Case& c : cases) check_error(ErrorKind::input, c.message, [&] { parse_parameters(c.text, "x.png"); });
+}
+
+TEST_CASE("odd infotext is read as A1111 reads it", "[pipeline]") {
+  CHECK(parse_parameters("Steps: 3, Seed: 4", "x").prompt.empty());
+  CHECK(parse_parameters("Negative prompt: fog\nSteps: 3, Seed: 4", "x").negative_prompt == "fog");
+  CHECK(parse_parameters("a: b, c: d\nSteps: 3, Seed: 4\n", "x").prompt == "a: b, c: d");
+}
+
+TEST_CASE("image k of a batch has a request of its own", "[pipeline]") {
+  const Request alone = full_request().image(2);
+  CHECK(alone.seed == 1);  // wraps at 2^64
+  CHECK(alone.batch_count == 1);
+  CHECK(alone.batch_size == 1);
+}
