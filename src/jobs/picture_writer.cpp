@@ -19,9 +19,9 @@ std::string numbered(const std::string& name, int64_t attempt) {
   return fmt::format("{}-{}{}", path.stem().string(), attempt, path.extension().string());
 }
 
-/// One above the highest index among the folder's names, 1 at least.
+/// One above the highest index among the folder's names; 0 where there is none.
 int64_t next_index(const fs::path& folder, const NameTemplate& names) {
-  int64_t next = 1;
+  int64_t next = 0;
   std::error_code error;
   for (fs::directory_iterator entry(folder.empty() ? "." : folder, error), end; !error && entry != end;) {
     const auto index = names.index_in(entry->path().filename().string());
@@ -53,8 +53,9 @@ PictureWriter::PictureWriter(const OutputOptions& output)
   }
 }
 
-fs::path PictureWriter::write(const Image& image, const Request& picture, const std::vector<std::string>& notes) {
-  const Bytes png = encode_png(image, picture_metadata(picture, notes));
+fs::path PictureWriter::write(const Image& image, const Request& picture, const Request& repeat,
+                              const std::vector<std::string>& notes) {
+  const Bytes png = encode_png(image, picture_metadata(picture, repeat, notes));
   if (file_.empty()) return write_next(picture, png);
   write_file_atomically(file_, png);
   return file_;

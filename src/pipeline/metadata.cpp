@@ -59,10 +59,11 @@ std::string parameters_text(const Request& picture, const std::vector<std::strin
   return text + ", Version: sdtorch " SDTORCH_VERSION;
 }
 
-std::vector<PngText> picture_metadata(const Request& picture, const std::vector<std::string>& notes) {
-  Request whole = picture;
-  whole.model = anchored(picture.model);
-  whole.vae = anchored(picture.vae);
+std::vector<PngText> picture_metadata(const Request& picture, const Request& repeat,
+                                      const std::vector<std::string>& notes) {
+  Request whole = repeat;
+  whole.model = anchored(repeat.model);
+  whole.vae = anchored(repeat.vae);
   const std::string json = request_to_json(whole).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return {{parameters_keyword, parameters_text(picture, notes)}, {request_keyword, json}};
 }

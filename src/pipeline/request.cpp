@@ -35,11 +35,11 @@ void check_unit(const std::string& flag, double value) {
 
 void check_text(const std::string& flag, const std::string& text) {
   if (const auto offset = invalid_utf8_offset(text)) {
-    throw Error(ErrorKind::usage,
+    throw Error(ErrorKind::input,
                 {.file = flag, .place = fmt::format("offset {}", *offset), .reason = "the text is not UTF-8"});
   }
   if (const size_t nul = text.find('\0'); nul != std::string::npos) {
-    throw Error(ErrorKind::usage,
+    throw Error(ErrorKind::input,
                 {.file = flag, .place = fmt::format("offset {}", nul), .reason = "the text holds a NUL character"});
   }
 }

@@ -16,7 +16,7 @@ TEST_CASE("inspect prints a picture's texts", "[cli]") {
   const TempDir folder;
   Request request;
   request.prompt = "a boat 海\x1b[2J";
-  const Bytes png = encode_png({.width = 1, .height = 1, .pixels = {1, 2, 3}}, picture_metadata(request));
+  const Bytes png = encode_png({.width = 1, .height = 1, .pixels = {1, 2, 3}}, picture_metadata(request, request));
   write_file(folder / "a.png", {reinterpret_cast<const char*>(png.data()), png.size()});
   const std::string text = inspect_text({.path = folder / "a.png"});
   CHECK(text.find("parameters:\na boat 海?[2J\nSteps: 20") != std::string::npos);

@@ -67,25 +67,25 @@ TEST_CASE("pictures take the next free name and never another's", "[jobs]") {
   const TempDir folder;
   write_file(folder / "00041-1-old.png", "old");
   PictureWriter writer({.outdir = folder.path()});
-  CHECK(writer.write(dot, request_for("a")).filename() == "00042-42-a.png");
+  CHECK(writer.write(dot, request_for("a"), request_for("a")).filename() == "00042-42-a.png");
   write_file(folder / "00043-42-a.png", "another run's");
-  CHECK(writer.write(dot, request_for("a")).filename() == "00044-42-a.png");
+  CHECK(writer.write(dot, request_for("a"), request_for("a")).filename() == "00044-42-a.png");
   CHECK(file_contents(folder / "00043-42-a.png") == "another run's");
   CHECK(entries_in(folder.path()) == 4);
 
   const TempDir plain;
   PictureWriter unnumbered({.outdir = plain.path() / "new" / "one", .name = "{seed}.png"});
-  CHECK(unnumbered.write(dot, request_for("a")).filename() == "42.png");
-  CHECK(unnumbered.write(dot, request_for("a")).filename() == "42-2.png");
-  CHECK(unnumbered.write(dot, request_for("a")).filename() == "42-3.png");
-  CHECK(unnumbered.write(dot, request_for("a", 43)).filename() == "43.png");
+  CHECK(unnumbered.write(dot, request_for("a"), request_for("a")).filename() == "42.png");
+  CHECK(unnumbered.write(dot, request_for("a"), request_for("a")).filename() == "42-2.png");
+  CHECK(unnumbered.write(dot, request_for("a"), request_for("a")).filename() == "42-3.png");
+  CHECK(unnumbered.write(dot, request_for("a", 43), request_for("a", 43)).filename() == "43.png");
 }
 
 TEST_CASE("two runs in one folder share it without loss", "[jobs]") {
   const TempDir folder;
   const auto run = [&] {
     PictureWriter writer({.outdir = folder.path(), .name = "{index}.png"});
-    for (int i = 0; i < 20; ++i) writer.write(dot, request_for("a"));
+    for (int i = 0; i < 20; ++i) writer.write(dot, request_for("a"), request_for("a"));
   };
   std::thread other(run);
   run();
@@ -97,7 +97,7 @@ TEST_CASE("--output's file is replaced and carries its request", "[jobs]") {
   const TempDir folder;
   write_file(folder / "a.png", "old");
   PictureWriter writer({.output = folder / "a.png"});
-  CHECK(writer.write(dot, request_for("a 海", 9)) == folder / "a.png");
+  CHECK(writer.write(dot, request_for("a 海", 9), request_for("a 海", 9)) == folder / "a.png");
   Request repeated = request_from_picture(folder / "a.png");
   CHECK(repeated == request_for("a 海", 9));
   CHECK(entries_in(folder.path()) == 1);

@@ -25,15 +25,16 @@ class PictureWriter {
 
   /// Writes a PNG with its metadata and returns its path: the one that --output names, replaced atomically, or the
   /// next free name in the folder: the next index, or, where the template has none, `-2`, `-3`… before `.png`.
-  /// picture: its own request (Request::image), with size and sampler filled in; notes: as in picture_metadata.
-  std::filesystem::path write(const Image& image, const Request& picture, const std::vector<std::string>& notes = {});
+  /// picture: its own request (Request::image), with size and sampler filled in; repeat, notes: as in picture_metadata.
+  std::filesystem::path write(const Image& image, const Request& picture, const Request& repeat,
+                              const std::vector<std::string>& notes = {});
 
  private:
   std::filesystem::path write_next(const Request& picture, std::span<const std::byte> png);
 
   std::filesystem::path file_, folder_;
   NameTemplate names_;
-  int64_t next_ = 1;
+  int64_t next_ = 0;
 };
 
 }  // namespace sdtorch

@@ -19,9 +19,12 @@ std::string model_name(const Request& request);
 /// notes: fallbacks that made the picture another one than it would have been.
 std::string parameters_text(const Request& picture, const std::vector<std::string>& notes = {});
 
-/// Both chunks: `parameters`, and `sdtorch` with the whole request as JSON, its model's path made absolute so that
-/// it can be repeated from any folder. picture, notes: as in parameters_text.
-std::vector<PngText> picture_metadata(const Request& picture, const std::vector<std::string>& notes = {});
+/// Both chunks: `parameters`, and `sdtorch` with a whole request as JSON, its model's path made absolute so that it
+/// can be repeated from any folder. picture, notes: as in parameters_text. repeat: the request that draws the picture
+/// again; its sampler is unset where the model chose it, since a sampler chosen by name may read the model's scheduler
+/// config otherwise.
+std::vector<PngText> picture_metadata(const Request& picture, const Request& repeat,
+                                      const std::vector<std::string>& notes = {});
 
 /// The request that infotext describes, as far as it goes: prompt, negative prompt, steps, sampler and schedule, CFG
 /// scale, seed, size and what else parameters_text writes. Says in a warning which entries have no counterpart here.

@@ -35,7 +35,8 @@ struct Request {
   std::string dtype = "auto";            ///< auto, fp32, fp16, bf16
   bool deterministic = false;            ///< same build, device and request give the same bytes
 
-  /// Throws ErrorKind::usage naming the flag whose value is out of range. Checks what needs no model.
+  /// Throws ErrorKind::usage naming the flag whose value is out of range, ErrorKind::input for a prompt that is not
+  /// UTF-8. Checks what needs no model.
   void validate() const;
 
   /// Image `index` of this batch as a request of its own, with its own seed: what repeats that picture alone.
