@@ -95,6 +95,16 @@ void Request::validate() const {
   check_choice("--dtype", dtype, dtype_names);
 }
 
+std::vector<std::string> Request::warnings() const {
+  std::vector<std::string> lines;
+  if (cfg_scale == 0) lines.emplace_back("--cfg-scale 0 ignores the prompt; what diffusers calls 0 is 1 here");
+  if (batch_size > batch_count) {
+    lines.push_back(fmt::format("--batch-size {} is more than --batch-count {}, which is the number of pictures",
+                                batch_size, batch_count));
+  }
+  return lines;
+}
+
 Request Request::image(int64_t index) const {
   Request alone = *this;
   alone.seed += static_cast<uint64_t>(index);
