@@ -1,1 +1,43 @@
-int main() { return 0; }
+// argv → Invocation → run → exit code. The one place that catches.
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <exception>
+#include <new>
+#include <string>
+
+#include "sdtorch/cli/run.hpp"
+#include "sdtorch/core/error.hpp"
+
+namespace {
+
+int fail(sdtorch::ErrorKind kind, const std::string& message) {
+  fmt::print(stderr, "error: {}\n", message);
+  return static_cast<int>(kind);
+}
+
+/// LibTorch's CPU allocator has no exception of its own for this.
+bool is_out_of_memory(const c10::Error& error) {
+  const std::string message = error.what_without_backtrace();
+  return dynamic_cast<const c10::OutOfMemoryError*>(&error) || message.find("can't allocate memory") != message.npos ||
+         message.find("not enough memory") != message.npos;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using sdtorch::ErrorKind;
+  const std::string less_memory = "out of memory; a smaller picture, --batch-size 1 or --dtype bf16 needs less";
+  try {
+    return sdtorch::run_command_line(argc, argv);
+  } catch (const sdtorch::Error& error) {
+    return fail(error.kind(), error.what());
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorKind::memory, less_memory);
+  } catch (const c10::Error& error) {
+    if (is_out_of_memory(error)) return fail(ErrorKind::memory, less_memory);
+    return fail(ErrorKind::bug, fmt::format("a bug in sdtorch: {}", error.what_without_backtrace()));
+  } catch (const std::exception& error) {
+    return fail(ErrorKind::bug, fmt::format("a bug in sdtorch: {}", error.what()));
+  }
+}

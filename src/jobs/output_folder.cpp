@@ -28,11 +28,9 @@ void check_writable(const fs::path& folder) {
 }  // namespace
 
 void check_folder(const fs::path& folder) {
-  fs::path there = or_current(folder);
   std::error_code error;
-  while (!fs::exists(there, error) && !error && there.has_parent_path()) {
-    there = or_current(there.parent_path() == there ? fs::path() : there.parent_path());
-  }
+  fs::path there = fs::absolute(or_current(folder), error);
+  while (!error && !fs::exists(there, error) && !error && there != there.parent_path()) there = there.parent_path();
   if (error) fail(folder, error.message());
   if (!fs::is_directory(there, error)) fail(there, "is not a folder");
   check_writable(there);

@@ -79,8 +79,8 @@ class Report {
 
 }  // namespace
 
-void bind(torch::nn::Module& module, StateDict weights, at::ScalarType dtype, at::Device device,
-          const std::string& name) {
+void bind_weights(torch::nn::Module& module, StateDict weights, at::ScalarType dtype, at::Device device,
+                  const std::string& name) {
   std::vector<std::pair<std::string, at::Tensor>> slots;
   for (const auto& item : module.named_parameters()) slots.emplace_back(item.key(), item.value());
   for (const auto& item : module.named_buffers()) slots.emplace_back(item.key(), item.value());

@@ -23,7 +23,7 @@ template <class Network, class Config>
 Network load(const fs::path& folder) {
   const fs::path file = folder / "config.json";
   Network network(Config::from_json(sdtorch::load_config(file), file.string()));
-  sdtorch::bind(network, sdtorch::load_component(folder), at::kFloat, at::kCPU, folder.filename().string());
+  sdtorch::bind_weights(network, sdtorch::load_component(folder), at::kFloat, at::kCPU, folder.filename().string());
   return network;
 }
 

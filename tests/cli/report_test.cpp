@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "sdtorch/cli/bench_report.hpp"
 #include "support/catch.hpp"
 
 using namespace sdtorch;
@@ -31,4 +32,17 @@ TEST_CASE("the bar shows step, rate and time left, and never wraps", "[cli]") {
   for (int columns = 1; columns < 100; ++columns) {
     CHECK(progress_line("image 2/8 ", 7, 20, 3.3, columns).size() < static_cast<size_t>(columns));
   }
+}
+
+TEST_CASE("bench prints the promised keys on one line", "[cli]") {
+  const BenchResult result{.load_s = 1, .steps = 4, .device = "cpu", .dtype = "fp32"};
+  const std::string line = bench_text(result, true);
+  CHECK(line.find('\n') == line.size() - 1);
+  const nlohmann::json object = nlohmann::json::parse(line);
+  for (const char* key : {"load_s", "text_s", "first_step_s", "step_median_s", "steps", "vae_s", "png_s", "total_s",
+                          "peak_rss_mb", "device", "dtype"}) {
+    CHECK(object.contains(key));
+  }
+  CHECK(object.size() == 11);
+  CHECK(bench_text(result, false).find("peak memory") != std::string::npos);
 }

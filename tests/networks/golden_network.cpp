@@ -49,20 +49,20 @@ GoldenNetwork load_golden_network(const std::filesystem::path& folder, const std
 
 Outputs run_clip(const GoldenNetwork& golden, at::ScalarType type, at::Device device) {
   ClipTextModel model(ClipTextConfig::from_json(golden.config, golden.config_file));
-  sdtorch::bind(model, golden.weights, type, device, "text_encoder");
+  sdtorch::bind_weights(model, golden.weights, type, device, "text_encoder");
   return {{"hidden", model.forward(input(golden, "tokens", at::kLong, device))}};
 }
 
 Outputs run_unet(const GoldenNetwork& golden, at::ScalarType type, at::Device device) {
   UNet2DConditionModel model(UNetConfig::from_json(golden.config, golden.config_file));
-  sdtorch::bind(model, golden.weights, type, device, "unet");
+  sdtorch::bind_weights(model, golden.weights, type, device, "unet");
   return {{"sample", model.forward(input(golden, "sample", type, device), input(golden, "timestep", at::kFloat, device),
                                    input(golden, "context", type, device))}};
 }
 
 Outputs run_vae(const GoldenNetwork& golden, at::ScalarType type, at::Device device) {
   AutoencoderKL model(VaeConfig::from_json(golden.config, golden.config_file));
-  sdtorch::bind(model, golden.weights, type, device, "vae");
+  sdtorch::bind_weights(model, golden.weights, type, device, "vae");
   const LatentDistribution latent = model.encode(input(golden, "picture", type, device));
   return {{"picture", model.decode(input(golden, "latent", type, device))},
           {"mean", latent.mean},

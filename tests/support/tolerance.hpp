@@ -15,4 +15,10 @@ inline constexpr double half_type_factor = 1.5;
 /// Pixels in [0, 1] of a whole run against diffusers'.
 inline constexpr double pixel = 2.0 / 255;
 
+/// Their average over a picture.
+inline constexpr double pixel_mean = 0.1 / 255;
+
+/// Average difference of the pixels in [0, 1] of a whole run in fp16 or bf16 from the run in fp32.
+inline constexpr double half_precision_pixel_mean = 6.0 / 255;
+
 }  // namespace tolerance

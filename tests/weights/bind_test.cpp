@@ -30,7 +30,7 @@ StateDict good() {
 
 TEST_CASE("parameters and buffers get their tensors, converted", "[weights]") {
   Outer module;
-  sdtorch::bind(module, good(), at::kBFloat16, at::kCPU, "thing");
+  sdtorch::bind_weights(module, good(), at::kBFloat16, at::kCPU, "thing");
   CHECK(module.inner->weight.scalar_type() == at::kBFloat16);
   CHECK(at::equal(module.inner->weight.to(at::kFloat), at::arange(6).reshape({2, 3}).to(at::kFloat)));
   CHECK_FALSE(module.inner->weight.requires_grad());
@@ -46,7 +46,7 @@ TEST_CASE("a tensor that has the type already is not copied", "[weights]") {
   StateDict weights = sdtorch::load_safetensors(folder / "x.safetensors");
   const void* mapped = weights.at("bias").tensor.const_data_ptr();
   Outer module;
-  sdtorch::bind(module, std::move(weights), at::kFloat, at::kCPU, "thing");
+  sdtorch::bind_weights(module, std::move(weights), at::kFloat, at::kCPU, "thing");
   CHECK(module.bias.const_data_ptr() == mapped);
   CHECK(at::equal(module.bias, at::ones(4)));
 }
@@ -56,7 +56,7 @@ TEST_CASE("positions that old files count out are no weights", "[weights]") {
     StateDict weights = good();
     weights[key] = {at::arange(77), "a.safetensors"};
     Outer module;
-    CHECK_NOTHROW(sdtorch::bind(module, std::move(weights), at::kFloat, at::kCPU, "thing"));
+    CHECK_NOTHROW(sdtorch::bind_weights(module, std::move(weights), at::kFloat, at::kCPU, "thing"));
   }
 }
 
@@ -69,7 +69,7 @@ TEST_CASE("all that does not fit is said at once, and nothing is bound", "[weigh
   Outer module;
   const void* before = module.bias.const_data_ptr();
   const std::string message = error_message(
-      ErrorKind::model, [&] { sdtorch::bind(module, std::move(weights), at::kFloat, at::kCPU, "thing"); });
+      ErrorKind::model, [&] { sdtorch::bind_weights(module, std::move(weights), at::kFloat, at::kCPU, "thing"); });
   CHECK(message ==
         "a.safetensors, b.safetensors: the weights do not fit the thing\n"
         "  1 missing:\n"
@@ -87,7 +87,7 @@ TEST_CASE("long lists are cut short, with a count", "[weights]") {
   for (int i = 0; i < 30; ++i) weights["extra" + std::to_string(i)] = {at::zeros(1), "a.safetensors"};
   Outer module;
   const std::string message = error_message(
-      ErrorKind::model, [&] { sdtorch::bind(module, std::move(weights), at::kFloat, at::kCPU, "thing"); });
+      ErrorKind::model, [&] { sdtorch::bind_weights(module, std::move(weights), at::kFloat, at::kCPU, "thing"); });
   CHECK(message.find("a.safetensors: the weights do not fit the thing\n  30 unexpected:\n") == 0);
   CHECK(message.find("… and 10 more") != std::string::npos);
   CHECK(message.find("extra9") == std::string::npos);
@@ -96,7 +96,7 @@ TEST_CASE("long lists are cut short, with a count", "[weights]") {
 TEST_CASE("weights are bound on a GPU", "[weights][cuda]") {
   if (no_cuda_device()) return;
   Outer module;
-  sdtorch::bind(module, good(), at::kHalf, at::kCUDA, "thing");
+  sdtorch::bind_weights(module, good(), at::kHalf, at::kCUDA, "thing");
   CHECK(module.inner->weight.is_cuda());
   CHECK(module.inner->counts.is_cuda());
   CHECK(at::equal(module.bias.cpu(), at::arange(4, at::kHalf)));

@@ -14,9 +14,9 @@ struct BenchResult {
   double first_step_s = 0;   ///< the first denoising step: the guided pair and the sampler's own work
   double step_median_s = 0;  ///< of the steps after the first; the first where there is no other
   int64_t steps = 0;
-  double vae_s = 0;    ///< latent → picture
-  double png_s = 0;    ///< picture → PNG in memory
-  double total_s = 0;  ///< from the start of loading to the PNG
+  double vae_s = 0;        ///< latent → picture
+  double png_s = 0;        ///< picture → PNG in memory
+  double total_s = 0;      ///< from the start of loading to the PNG
   double peak_rss_mb = 0;  ///< largest resident memory of the process, in MiB
   std::string device{};
   std::string dtype{};

@@ -25,7 +25,7 @@ class StepPictures {
 
  private:
   std::filesystem::path folder_;
-  std::vector<Image> pictures_;
+  std::vector<Image> pictures_{};
 };
 
 }  // namespace sdtorch

@@ -22,6 +22,10 @@ class ModelFolder {
   /// root/name
   std::filesystem::path component(const std::string& name) const { return root_ / name; }
 
+  /// The class that the index gives the scheduler, such as PNDMScheduler: what diffusers loads, whatever class wrote
+  /// scheduler_config.json.
+  std::string scheduler_class() const { return index_.at("scheduler").at(1).get<std::string>(); }
+
  private:
   std::filesystem::path root_;
   nlohmann::json index_;

@@ -46,7 +46,7 @@ void save_safetensors(const std::filesystem::path& file, const std::map<std::str
 /// dtype, all to device; a tensor that is there already stays mapped. Parameters ask for no gradient afterwards.
 /// Strict: all missing, unexpected and misshapen keys are reported together in one ErrorKind::model, and nothing is
 /// bound then. name: what the module is, for messages ("unet").
-void bind(torch::nn::Module& module, StateDict weights, at::ScalarType dtype, at::Device device,
-          const std::string& name);
+void bind_weights(torch::nn::Module& module, StateDict weights, at::ScalarType dtype, at::Device device,
+                  const std::string& name);
 
 }  // namespace sdtorch

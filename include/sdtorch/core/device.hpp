@@ -1,0 +1,30 @@
+// Where the networks compute, and in which type.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <string>
+
+namespace sdtorch {
+
+/// device: auto (CUDA where there is one, else the CPU), cpu, cuda, cuda:N.
+/// Throws ErrorKind::usage where the name is not of that form or the device is not there.
+at::Device resolve_device(const std::string& device);
+
+/// dtype: auto, fp32, fp16, bf16. `auto` is fp16 on CUDA, bf16 on CPUs that multiply it in hardware
+/// (AMX or AVX512-BF16), else fp32. Throws ErrorKind::usage for another name.
+at::ScalarType resolve_dtype(const std::string& dtype, at::Device device);
+
+/// fp32, fp16 or bf16: as the flag spells it.
+std::string dtype_name(at::ScalarType dtype);
+
+/// Same build, device and request give the same bytes from here on: deterministic kernels, no autotuning, no TF32.
+void use_deterministic_algorithms();
+
+/// threads: 1…1024 for work inside an operator, 0 for LibTorch's own choice.
+void use_threads(int threads);
+
+/// The largest resident memory that this process has had, in MiB.
+double peak_rss_mib();
+
+}  // namespace sdtorch

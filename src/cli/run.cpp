@@ -1,0 +1,72 @@
+#include "sdtorch/cli/run.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <iostream>
+
+#include "sdtorch/cli/bench_report.hpp"
+#include "sdtorch/cli/options.hpp"
+#include "sdtorch/cli/report.hpp"
+#include "sdtorch/core/device.hpp"
+#include "sdtorch/core/interrupt.hpp"
+#include "sdtorch/core/log.hpp"
+#include "sdtorch/jobs/bench.hpp"
+#include "sdtorch/jobs/prompt_file.hpp"
+#include "sdtorch/jobs/run.hpp"
+
+namespace sdtorch {
+namespace {
+
+std::vector<Job> jobs_of(const Invocation& invocation) {
+  if (invocation.from_file) return read_prompt_file(*invocation.from_file, invocation.request, std::cin);
+  return {{.request = invocation.request}};
+}
+
+int generate_command(const Invocation& invocation) {
+  if (invocation.seed_drawn) log_info(fmt::format("seed: {}", invocation.request.seed));
+  const std::vector<Job> jobs = jobs_of(invocation);
+  if (invocation.dry_run) {
+    check_jobs(jobs, invocation.output);
+    log_info(fmt::format("nothing drawn: {} checked", jobs.size() == 1 ? "the request is" : "all requests are"));
+    return 0;
+  }
+  ConsoleReporter reporter({.json = invocation.json,
+                            .progress = invocation.log_level != LogLevel::quiet,
+                            .terminal = isatty(STDERR_FILENO) == 1});
+  run_jobs(jobs, invocation.output, reporter);
+  return 0;
+}
+
+int bench_command(const Invocation& invocation) {
+  print_result(bench_text(run_bench(invocation.request), invocation.json));
+  return 0;
+}
+
+}  // namespace
+
+int run_command_line(int argc, const char* const* argv) {
+  const Invocation invocation = parse_command_line(argc, argv);
+  set_log_level(invocation.log_level);
+  use_threads(invocation.threads);
+  watch_for_interrupts();
+  switch (invocation.command) {
+    case Command::print:
+      print_result(invocation.text);
+      return 0;
+    case Command::generate:
+      return generate_command(invocation);
+    case Command::inspect:
+      print_result(inspect_text(invocation.inspect));
+      return 0;
+    case Command::tokenize:
+      return tokenize_command(invocation.tokenize, std::cin, std::cout);
+    case Command::init_model:
+      return init_model_command(invocation.init_model);
+    case Command::bench:
+      return bench_command(invocation);
+  }
+  return 0;
+}
+
+}  // namespace sdtorch

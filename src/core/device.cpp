@@ -1,0 +1,106 @@
+#include "sdtorch/core/device.hpp"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <torch/cuda.h>
+
+#include <charconv>
+#include <string_view>
+
+#include "sdtorch/core/error.hpp"
+
+namespace sdtorch {
+namespace {
+
+bool cpu_multiplies_bf16() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512bf16") != 0 || __builtin_cpu_supports("amx-bf16") != 0;
+#else
+  return false;
+#endif
+}
+
+[[noreturn]] void refuse_device(const std::string& device, const std::string& reason, const std::string& hint) {
+  throw Error(ErrorKind::usage, {.file = "--device", .reason = fmt::format("'{}': {}", device, reason), .hint = hint});
+}
+
+}  // namespace
+
+at::Device resolve_device(const std::string& device) {
+  const bool has_cuda = torch::cuda::is_available();
+  if (device == "cpu") return at::kCPU;
+  if (device == "auto") return has_cuda ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
+
+  constexpr std::string_view cuda = "cuda";
+  const std::string_view name = device;
+  if (!name.starts_with(cuda)) refuse_device(device, "not a device", "use auto, cpu, cuda or cuda:N");
+  int index = 0;
+  if (name.size() > cuda.size()) {
+    const std::string_view digits = name.substr(std::min(name.size(), cuda.size() + 1));
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
+    if (name[cuda.size()] != ':' || error != std::errc() || end != digits.data() + digits.size() || index < 0) {
+      refuse_device(device, "not a device", "use auto, cpu, cuda or cuda:N");
+    }
+  }
+  if (!has_cuda) {
+    refuse_device(device, "no CUDA device is available to this build of LibTorch",
+                  "use --device cpu, or build with a CUDA LibTorch on a machine that has a GPU");
+  }
+  const int count = static_cast<int>(torch::cuda::device_count());
+  if (index >= count) {
+    refuse_device(device,
+                  fmt::format("there {} {} CUDA device{}, counted from 0", count == 1 ? "is" : "are", count,
+                              count == 1 ? "" : "s"),
+                  "use auto, cpu, cuda or cuda:N");
+  }
+  return {at::kCUDA, static_cast<at::DeviceIndex>(index)};
+}
+
+at::ScalarType resolve_dtype(const std::string& dtype, at::Device device) {
+  if (dtype == "fp32") return at::kFloat;
+  if (dtype == "fp16") return at::kHalf;
+  if (dtype == "bf16") return at::kBFloat16;
+  if (dtype != "auto") {
+    throw Error(ErrorKind::usage, {.file = "--dtype",
+                                   .reason = fmt::format("'{}' is not a compute type", dtype),
+                                   .hint = "use auto, fp32, fp16 or bf16"});
+  }
+  if (device.is_cuda()) return at::kHalf;
+  return cpu_multiplies_bf16() ? at::kBFloat16 : at::kFloat;
+}
+
+std::string dtype_name(at::ScalarType dtype) {
+  switch (dtype) {
+    case at::kFloat:
+      return "fp32";
+    case at::kHalf:
+      return "fp16";
+    case at::kBFloat16:
+      return "bf16";
+    default:
+      return c10::toString(dtype);
+  }
+}
+
+void use_deterministic_algorithms() {
+  // cuBLAS is reproducible only with a fixed workspace, and reads this before its first call.
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
+  at::globalContext().setBenchmarkCuDNN(false);
+}
+
+void use_threads(int threads) {
+  if (threads > 0) at::set_num_threads(threads);
+}
+
+double peak_rss_mib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024.0;  // Linux counts in KiB
+}
+
+}  // namespace sdtorch

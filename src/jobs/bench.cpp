@@ -1,0 +1,80 @@
+#include "sdtorch/jobs/bench.hpp"
+
+#include <torch/cuda.h>
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "sdtorch/core/device.hpp"
+#include "sdtorch/core/interrupt.hpp"
+#include "sdtorch/io/image.hpp"
+#include "sdtorch/pipeline/decode.hpp"
+#include "sdtorch/pipeline/generate.hpp"
+
+namespace sdtorch {
+namespace {
+
+/// Seconds since the last lap, everything queued on the device included.
+class Stopwatch {
+ public:
+  explicit Stopwatch(at::Device device) : device_(device) {}
+
+  double lap() {
+    if (device_.is_cuda()) torch::cuda::synchronize(device_.index());
+    const auto now = std::chrono::steady_clock::now();
+    const double seconds = std::chrono::duration<double>(now - last_).count();
+    last_ = now;
+    return seconds;
+  }
+
+ private:
+  at::Device device_;
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  if (values.size() % 2 == 1) return *middle;
+  return (*middle + *std::max_element(values.begin(), middle)) / 2;
+}
+
+}  // namespace
+
+BenchResult run_bench(const Request& request) {
+  if (request.deterministic) use_deterministic_algorithms();
+  const at::Device device = resolve_device(request.device);
+  const at::ScalarType dtype = resolve_dtype(request.dtype, device);
+  Stopwatch watch(device);
+
+  ModelDescription description = describe_model(request.model, request.vae);
+  const ResolvedRequest resolved = resolve(description, request);
+  Components model = load_components(std::move(description), device, dtype);
+  BenchResult result{.load_s = watch.lap(), .steps = request.steps, .device = device.str(), .dtype = dtype_name(dtype)};
+
+  std::vector<double> steps;
+  const Observer observer{.on_stage =
+                              [&](Stage stage) {
+                                const double seconds = watch.lap();
+                                if (stage == Stage::denoise) result.text_s = seconds;
+                              },
+                          .on_step =
+                              [&](const SamplerStep&) {
+                                throw_if_interrupted();
+                                steps.push_back(watch.lap());
+                              }};
+  const Generated generated = generate(model, resolved, 0, 1, observer);
+  result.vae_s = watch.lap();
+  encode_png(to_image(generated.pictures[0]));
+  result.png_s = watch.lap();
+
+  result.first_step_s = steps.front();
+  result.step_median_s = steps.size() == 1 ? steps.front() : median({steps.begin() + 1, steps.end()});
+  result.total_s = result.load_s + result.text_s + result.vae_s + result.png_s;
+  for (const double step : steps) result.total_s += step;
+  result.peak_rss_mb = peak_rss_mib();
+  return result;
+}
+
+}  // namespace sdtorch

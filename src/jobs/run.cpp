@@ -1,0 +1,160 @@
+#include "sdtorch/jobs/run.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+
+#include "sdtorch/core/device.hpp"
+#include "sdtorch/core/error.hpp"
+#include "sdtorch/jobs/output_folder.hpp"
+#include "sdtorch/jobs/picture_writer.hpp"
+#include "sdtorch/jobs/step_pictures.hpp"
+#include "sdtorch/jobs/tensor_dump.hpp"
+#include "sdtorch/pipeline/decode.hpp"
+#include "sdtorch/pipeline/generate.hpp"
+
+namespace sdtorch {
+namespace {
+
+namespace fs = std::filesystem;
+
+int64_t count_images(const std::vector<Job>& jobs) {
+  int64_t images = 0;
+  for (const Job& job : jobs) images += job.request.batch_count;
+  return images;
+}
+
+/// What has room for one picture, or one prompt, only.
+void check_single(const std::vector<Job>& jobs, const OutputOptions& output) {
+  const auto refuse = [](const char* flag, const char* reason, const char* hint) {
+    throw Error(ErrorKind::usage, {.file = flag, .reason = reason, .hint = hint});
+  };
+  if (count_images(jobs) != 1) {
+    if (!output.output.empty()) refuse("--output", "names one file for several images", "use --outdir");
+    if (!output.save_steps.empty()) refuse("--save-steps", "follows one image, not several", "draw one at a time");
+  }
+  if (jobs.size() != 1 && !output.dump.empty()) refuse("--dump", "takes one prompt, not several", "draw one at a time");
+}
+
+void check_places(const OutputOptions& output) {
+  if (output.output.empty()) {
+    check_folder(output.outdir);
+  } else {
+    check_file(output.output);
+  }
+  if (!output.dump.empty()) check_file(output.dump);
+  if (!output.save_steps.empty()) check_folder(output.save_steps);
+}
+
+/// Each job against the model, before anything is drawn.
+std::vector<ResolvedRequest> resolve_all(const ModelDescription& model, const std::vector<Job>& jobs,
+                                         at::ScalarType dtype) {
+  std::vector<ResolvedRequest> resolved;
+  for (const Job& job : jobs) {
+    try {
+      resolved.push_back(resolve(model, job.request));
+    } catch (const Error& error) {
+      if (job.source.empty()) throw;
+      throw Error(ErrorKind::input, {.file = job.source, .reason = error.what()});
+    }
+    resolved.back().request.dtype = dtype_name(dtype);  // a picture repeats on another machine in the type it was made
+  }
+  return resolved;
+}
+
+/// A run that has passed every check, short of its weights.
+struct CheckedRun {
+  at::Device device;
+  at::ScalarType dtype;
+  ModelDescription model;
+  std::vector<ResolvedRequest> requests;
+};
+
+CheckedRun check(const std::vector<Job>& jobs, const OutputOptions& output) {
+  const Request& shared = jobs.at(0).request;
+  check_single(jobs, output);
+  const at::Device device = resolve_device(shared.device);
+  const at::ScalarType dtype = resolve_dtype(shared.dtype, device);
+  ModelDescription model = describe_model(shared.model, shared.vae);
+  std::vector<ResolvedRequest> requests = resolve_all(model, jobs, dtype);
+  check_places(output);
+  return {.device = device, .dtype = dtype, .model = std::move(model), .requests = std::move(requests)};
+}
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// The model, the places to write to, and how far the run has come.
+class Run {
+ public:
+  Run(Components model, const OutputOptions& output, Reporter& reporter, int64_t total)
+      : model_(std::move(model)), output_(output), reporter_(reporter), total_(total), writer_(output) {
+    if (!output.save_steps.empty()) steps_.emplace(output.save_steps);
+  }
+
+  void draw(const ResolvedRequest& resolved) {
+    const Request& request = resolved.request;
+    for (int64_t first = 0; first < request.batch_count; first += request.batch_size) {
+      draw_batch(resolved, first, std::min(request.batch_size, request.batch_count - first));
+    }
+  }
+
+  void finish() {
+    if (!output_.dump.empty()) dump_.save(output_.dump);
+    if (steps_) steps_->finish();
+  }
+
+ private:
+  void draw_batch(const ResolvedRequest& resolved, int64_t first, int64_t count) {
+    reporter_.on_batch(done_, count, total_);
+    const auto start = std::chrono::steady_clock::now();
+    Observer observer;
+    observer.on_step = [&](const SamplerStep& step) {
+      if (steps_) steps_->add(model_, step);
+      reporter_.on_step(step);
+    };
+    if (!output_.dump.empty()) {
+      observer.on_tensor = [this](std::string_view name, const at::Tensor& tensor) { dump_.add(name, tensor); };
+    }
+    const Generated generated = generate(model_, resolved, first, count, observer);
+    const double seconds = seconds_since(start) / static_cast<double>(count);
+    std::vector<std::string> notes;
+    if (generated.vae_again_in_fp32) notes.emplace_back("VAE again in fp32");
+    for (int64_t i = 0; i < count; ++i) {
+      const Request repeat = resolved.request.image(first + i);
+      Request picture = repeat;
+      picture.sampler = std::string(resolved.plan.sampler->name);
+      const fs::path path = writer_.write(to_image(generated.pictures[i]), picture, repeat, notes);
+      reporter_.on_image(
+          {.path = path, .index = done_++, .seed = picture.seed, .request = picture, .seconds = seconds});
+    }
+  }
+
+  Components model_;
+  const OutputOptions& output_;
+  Reporter& reporter_;
+  int64_t total_;
+  int64_t done_ = 0;
+  PictureWriter writer_;
+  TensorDump dump_{};
+  std::optional<StepPictures> steps_{};
+};
+
+}  // namespace
+
+void run_jobs(const std::vector<Job>& jobs, const OutputOptions& output, Reporter& reporter) {
+  if (jobs.empty()) return;
+  if (jobs.front().request.deterministic) use_deterministic_algorithms();
+  CheckedRun checked = check(jobs, output);
+  Run run(load_components(std::move(checked.model), checked.device, checked.dtype), output, reporter,
+          count_images(jobs));
+  for (const ResolvedRequest& request : checked.requests) run.draw(request);
+  run.finish();
+}
+
+void check_jobs(const std::vector<Job>& jobs, const OutputOptions& output) {
+  if (!jobs.empty()) check(jobs, output);
+}
+
+}  // namespace sdtorch

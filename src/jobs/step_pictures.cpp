@@ -1,0 +1,29 @@
+#include "sdtorch/jobs/step_pictures.hpp"
+
+#include <fmt/format.h>
+
+#include "sdtorch/io/animation.hpp"
+#include "sdtorch/io/atomic_file.hpp"
+#include "sdtorch/jobs/output_folder.hpp"
+#include "sdtorch/pipeline/decode.hpp"
+
+namespace sdtorch {
+namespace {
+
+constexpr int frame_ms = 100;
+constexpr int last_ms = 1500;  // rest on the finished picture before the animation starts over
+
+}  // namespace
+
+StepPictures::StepPictures(std::filesystem::path folder) : folder_(std::move(folder)) { make_folder(folder_); }
+
+void StepPictures::add(Components& model, const SamplerStep& step) {
+  pictures_.push_back(to_image(decode(model, step.predicted).pictures[0]));
+  write_file_atomically(folder_ / fmt::format("step-{:03}.png", step.index), encode_png(pictures_.back()));
+}
+
+void StepPictures::finish() const {
+  write_file_atomically(folder_ / "steps.webp", encode_animation(pictures_, frame_ms, last_ms));
+}
+
+}  // namespace sdtorch

@@ -1,0 +1,57 @@
+#include "sdtorch/pipeline/decode.hpp"
+
+#include <cstring>
+
+#include "sdtorch/core/error.hpp"
+#include "sdtorch/core/log.hpp"
+
+namespace sdtorch {
+namespace {
+
+/// latent: fp32 [1, 4, h, w] → fp32 [1, 3, H, W], not yet clamped, so that NaN and infinity still show.
+at::Tensor decode_one(const Components& model, const at::Tensor& latent) {
+  const VaeConfig& vae = model.description.vae;
+  const at::Tensor unscaled = latent / vae.scaling_factor + vae.shift_factor;
+  return model.vae->decode(unscaled.to(model.vae_dtype)).to(at::kFloat);
+}
+
+bool is_finite(const at::Tensor& tensor) { return at::isfinite(tensor).all().item<bool>(); }
+
+}  // namespace
+
+DecodedPictures decode(Components& model, const at::Tensor& latent) {
+  if (!is_finite(latent)) {
+    throw Error(ErrorKind::non_finite,
+                {.reason = "the latent has numbers that are not finite",
+                 .hint = model.dtype == at::kFloat ? "check the model's weights" : "try --dtype fp32"});
+  }
+  DecodedPictures decoded;
+  std::vector<at::Tensor> pictures;
+  for (const at::Tensor& one : latent.split(1)) {
+    at::Tensor picture = decode_one(model, one);
+    if (!is_finite(picture) && model.vae_dtype != at::kFloat) {
+      log_warning("the decoded picture has numbers that are not finite; decoding again in fp32");
+      reload_vae_in_fp32(model);
+      picture = decode_one(model, one);
+      decoded.again_in_fp32 = true;
+    }
+    if (!is_finite(picture)) {
+      throw Error(ErrorKind::non_finite,
+                  {.reason = "the decoded picture has numbers that are not finite", .hint = "check the VAE's weights"});
+    }
+    pictures.push_back((picture / 2 + 0.5).clamp(0, 1).to(at::kCPU));
+  }
+  decoded.pictures = at::cat(pictures).contiguous();
+  return decoded;
+}
+
+Image to_image(const at::Tensor& picture) {
+  const at::Tensor bytes = (picture * 255).round().to(at::kByte).permute({1, 2, 0}).contiguous();
+  Image image{.width = static_cast<int>(bytes.size(1)),
+              .height = static_cast<int>(bytes.size(0)),
+              .pixels = std::vector<uint8_t>(static_cast<size_t>(bytes.numel()))};
+  std::memcpy(image.pixels.data(), bytes.const_data_ptr(), image.pixels.size());
+  return image;
+}
+
+}  // namespace sdtorch

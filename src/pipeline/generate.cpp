@@ -1,0 +1,69 @@
+#include "sdtorch/pipeline/generate.hpp"
+
+#include <fmt/format.h>
+
+#include "sdtorch/pipeline/conditioning.hpp"
+#include "sdtorch/pipeline/decode.hpp"
+#include "sdtorch/pipeline/denoiser.hpp"
+
+namespace sdtorch {
+namespace {
+
+std::vector<uint64_t> seeds_of(const Request& request, int64_t first, int64_t count) {
+  std::vector<uint64_t> seeds;
+  for (int64_t i = first; i < first + count; ++i) seeds.push_back(request.seed + static_cast<uint64_t>(i));
+  return seeds;
+}
+
+void enter(const Observer& observer, Stage stage) {
+  if (observer.on_stage) observer.on_stage(stage);
+}
+
+void show(const Observer& observer, std::string_view name, const at::Tensor& tensor) {
+  if (observer.on_tensor && tensor.defined()) observer.on_tensor(name, tensor);
+}
+
+void show_conditioning(const Observer& observer, const Conditioning& text, int64_t images) {
+  if (!observer.on_tensor) return;
+  show(observer, "tokens", text.tokens.expand({images, -1}));
+  show(observer, "uncond_tokens", text.uncond_tokens.expand({images, -1}));
+  if (text.context.defined()) show(observer, "context", text.context.to(at::kFloat).expand({images, -1, -1}));
+  if (text.uncond_context.defined()) {
+    show(observer, "uncond_context", text.uncond_context.to(at::kFloat).expand({images, -1, -1}));
+  }
+}
+
+}  // namespace
+
+Generated generate(Components& model, const ResolvedRequest& resolved, int64_t first, int64_t count,
+                   const Observer& observer) {
+  const c10::InferenceMode no_gradients;
+  const Request& request = resolved.request;
+  const SamplingPlan& plan = resolved.plan;
+
+  enter(observer, Stage::text);
+  const Conditioning text = encode_prompts(model, request);
+  show_conditioning(observer, text, count);
+
+  enter(observer, Stage::denoise);
+  Noise noise(seeds_of(request, first, count));
+  const at::Tensor start =
+      noise.draw({model.description.vae.latent_channels, resolved.latent_height, resolved.latent_width});
+  show(observer, "noise", start);
+  show(observer, "timesteps", at::tensor(plan.timesteps, at::kDouble).to(at::kFloat));
+  show(observer, "sigmas", at::tensor(plan.sigmas, at::kDouble).to(at::kFloat));
+  SamplerContext context{.noise = noise, .on_step = [&](const SamplerStep& step) {
+                           show(observer, fmt::format("step.{:03}.latent", step.index), step.latent);
+                           if (observer.on_step) observer.on_step(step);
+                         }};
+  const at::Tensor latent =
+      run_sampler(plan, guided_denoiser(model, text, request, count), start.to(model.device), context);
+  show(observer, "latent", latent);
+
+  enter(observer, Stage::decode);
+  const DecodedPictures decoded = decode(model, latent);
+  show(observer, "image", decoded.pictures);
+  return {.pictures = decoded.pictures, .vae_again_in_fp32 = decoded.again_in_fp32};
+}
+
+}  // namespace sdtorch

@@ -1,0 +1,63 @@
+#include "support/process.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+#include <thread>
+
+#include "support/temp_dir.hpp"
+
+namespace {
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void redirect(const std::filesystem::path& path, int flags, int stream) {
+  const int file = open(path.c_str(), flags, 0600);
+  if (file < 0 || dup2(file, stream) < 0) _exit(125);
+  close(file);
+}
+
+}  // namespace
+
+ProcessResult run_sdtorch(const std::vector<std::string>& arguments, const ProcessOptions& options) {
+  const TempDir streams;
+  const std::filesystem::path in = streams / "in", err = streams / "err";
+  const std::filesystem::path out = options.out.empty() ? streams / "out" : options.out;
+  std::ofstream(in, std::ios::binary) << options.input;
+
+  std::vector<std::string> command = {SDTORCH_BINARY};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  std::vector<char*> argv;
+  for (std::string& argument : command) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+
+  const pid_t child = fork();
+  if (child < 0) throw std::runtime_error("cannot fork");
+  if (child == 0) {
+    if (!options.folder.empty() && chdir(options.folder.c_str()) != 0) _exit(125);
+    redirect(in, O_RDONLY, STDIN_FILENO);
+    redirect(out, O_WRONLY | O_CREAT, STDOUT_FILENO);
+    redirect(err, O_WRONLY | O_CREAT, STDERR_FILENO);
+    setenv("OMP_NUM_THREADS", "1", 1);
+    execv(argv[0], argv.data());
+    _exit(127);
+  }
+  if (options.interrupt_after_ms > 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(options.interrupt_after_ms));
+    kill(child, SIGINT);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return {.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+          .out = options.out.empty() ? read_file(out) : "",
+          .err = read_file(err)};
+}
