@@ -280,6 +280,8 @@ void finish_request(Reading& r) {
   i.seed_drawn = seed != r.overrides.end() && seed->text == "-1";
   if (i.command == Command::bench && !r.has("prompt") && r.from_image.empty()) i.request.prompt = bench_prompt;
   i.request.validate();
+  if (i.from_file) return;  // its lines have the last word
+  for (const std::string& line : i.request.warnings()) log_warning(line);
 }
 
 void check_prompt_source(const Reading& r) {

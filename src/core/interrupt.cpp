@@ -23,6 +23,7 @@ void watch_for_interrupts() {
   received = 0;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
 }
 
 void throw_if_interrupted() {

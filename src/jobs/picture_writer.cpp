@@ -19,7 +19,7 @@ std::string numbered(const std::string& name, int64_t attempt) {
   return fmt::format("{}-{}{}", path.stem().string(), attempt, path.extension().string());
 }
 
-/// One above the highest index among the folder's names, 0 at least.
+/// One above the highest index among the folder's names; 0 where there is none.
 int64_t next_index(const fs::path& folder, const NameTemplate& names) {
   int64_t next = 0;
   std::error_code error;

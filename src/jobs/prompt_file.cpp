@@ -7,8 +7,10 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <set>
 
 #include "sdtorch/core/error.hpp"
+#include "sdtorch/core/log.hpp"
 #include "sdtorch/core/suggest.hpp"
 #include "sdtorch/core/utf8.hpp"
 #include "sdtorch/io/json.hpp"
@@ -121,6 +123,16 @@ Reading read_lines(const std::string& text, Format format, const Request& base, 
   return reading;
 }
 
+/// Each warning once, at the first line that earns it.
+void warn(const std::vector<Job>& jobs) {
+  std::set<std::string> said;
+  for (const Job& job : jobs) {
+    for (const std::string& line : job.request.warnings()) {
+      if (said.insert(line).second) log_warning(fmt::format("{}: {}", job.source, line));
+    }
+  }
+}
+
 [[noreturn]] void report(const std::vector<std::string>& faults) {
   std::string message = faults.front();
   for (size_t i = 1; i < std::min(faults.size(), most_reported); ++i) message += "\n  " + faults[i];
@@ -136,6 +148,7 @@ std::vector<Job> read_prompt_file(const std::string& file, const Request& base, 
   Reading reading = read_lines(text, format_of(file, text), base, name);
   if (!reading.faults.empty()) report(reading.faults);
   if (reading.jobs.empty()) fail(name, "", "holds no prompt");
+  warn(reading.jobs);
   return std::move(reading.jobs);
 }
 

@@ -35,11 +35,11 @@ void check_unit(const std::string& flag, double value) {
 
 void check_text(const std::string& flag, const std::string& text) {
   if (const auto offset = invalid_utf8_offset(text)) {
-    throw Error(ErrorKind::usage,
+    throw Error(ErrorKind::input,
                 {.file = flag, .place = fmt::format("offset {}", *offset), .reason = "the text is not UTF-8"});
   }
   if (const size_t nul = text.find('\0'); nul != std::string::npos) {
-    throw Error(ErrorKind::usage,
+    throw Error(ErrorKind::input,
                 {.file = flag, .place = fmt::format("offset {}", nul), .reason = "the text holds a NUL character"});
   }
 }
@@ -93,6 +93,16 @@ void Request::validate() const {
   if (eta) check_unit("--eta", *eta);
   check_device(device);
   check_choice("--dtype", dtype, dtype_names);
+}
+
+std::vector<std::string> Request::warnings() const {
+  std::vector<std::string> lines;
+  if (cfg_scale == 0) lines.emplace_back("--cfg-scale 0 ignores the prompt; what diffusers calls 0 is 1 here");
+  if (batch_size > batch_count) {
+    lines.push_back(fmt::format("--batch-size {} is more than --batch-count {}, which is the number of pictures",
+                                batch_size, batch_count));
+  }
+  return lines;
 }
 
 Request Request::image(int64_t index) const {

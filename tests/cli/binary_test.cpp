@@ -185,7 +185,7 @@ TEST_CASE("bad input has its message and its exit code, and writes nothing", "[c
       {{"-p", "x", "-m", "missing"}, 4, "missing"},
       {{"-p", "x", "-m", "empty"}, 4, "model_index.json"},
       {{"-p", "x", "--vae", "missing"}, 4, "missing"},
-      {{"-p", "\xff", "-o", "a.png"}, 2, "--prompt: offset 0"},
+      {{"-p", "\xff", "-o", "a.png"}, 5, "--prompt: offset 0"},
       {{"--from-image", "not.png"}, 5, "not.png"},
       {{"--from-image", "missing.png"}, 5, "missing.png"},
       {{"--from-file", "missing.txt"}, 5, "missing.txt"},

@@ -215,8 +215,6 @@ TEST_CASE("bad command lines are refused by name", "[cli]") {
       {{"-p", "x", "--name", "{slug:05}.png"}, "--name: '{slug}' takes no count of digits"},
       {{"-p", "x", "--dump", "d.pt"}, "--dump: 'd.pt' does not end in .safetensors"},
       {{"-p", "x", "--from-file", "f.txt"}, "--from-file: does not go with --prompt"},
-      {{"-p", "bad \xff text"}, "--prompt: offset 4: the text is not UTF-8"},
-      {{"-p", "x", "-n", "\xc3"}, "--negative-prompt: offset 0: the text is not UTF-8"},
       {{"inspect"}, "PATH: what to inspect is missing"},
       {{"inspect", "a", "b"}, "PATH: given 2 times"},
       {{"inspect", "--jsn", "a"}, "--jsn: unknown flag; did you mean --json?"},
@@ -231,6 +229,11 @@ TEST_CASE("bad command lines are refused by name", "[cli]") {
   for (const BadLine& line : lines) {
     check_error(ErrorKind::usage, line.message, [&] { parse(line.arguments); });
   }
+}
+
+TEST_CASE("a prompt that is not UTF-8 is refused with its offset", "[cli]") {
+  check_error(ErrorKind::input, "--prompt: offset 4: the text is not UTF-8", [] { parse({"-p", "bad \xff text"}); });
+  check_error(ErrorKind::input, "--negative-prompt: offset 0: ", [] { parse({"-p", "x", "-n", "\xc3"}); });
 }
 
 TEST_CASE("sub-commands read their own flags", "[cli]") {

@@ -98,6 +98,16 @@ TEST_CASE("odd infotext is read as A1111 reads it", "[pipeline]") {
   CHECK(parse_parameters("a: b, c: d\nSteps: 3, Seed: 4\n", "x").prompt == "a: b, c: d");
 }
 
+TEST_CASE("choices that may not be meant are said", "[pipeline]") {
+  Request request;
+  CHECK(request.warnings().empty());
+  request.cfg_scale = 0;
+  request.batch_size = 2;
+  REQUIRE(request.warnings().size() == 2);
+  CHECK(request.warnings()[0].find("what diffusers calls 0 is 1 here") != std::string::npos);
+  CHECK(request.warnings()[1].find("--batch-size 2 is more than --batch-count 1") != std::string::npos);
+}
+
 TEST_CASE("image k of a batch has a request of its own", "[pipeline]") {
   const Request alone = full_request().image(2);
   CHECK(alone.seed == 1);  // wraps at 2^64

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace sdtorch {
 
@@ -35,8 +36,12 @@ struct Request {
   std::string dtype = "auto";            ///< auto, fp32, fp16, bf16
   bool deterministic = false;            ///< same build, device and request give the same bytes
 
-  /// Throws ErrorKind::usage naming the flag whose value is out of range. Checks what needs no model.
+  /// Throws ErrorKind::usage naming the flag whose value is out of range, ErrorKind::input for a prompt that is not
+  /// UTF-8. Checks what needs no model.
   void validate() const;
+
+  /// What is allowed but may not be what was meant, each a line for the log.
+  std::vector<std::string> warnings() const;
 
   /// Image `index` of this batch as a request of its own, with its own seed: what repeats that picture alone.
   Request image(int64_t index) const;
