@@ -27,7 +27,7 @@ constexpr std::string_view bench_prompt = "a lake between mountains at sunset";
 }
 
 std::string picked(const std::string& flag, const std::string& text, const std::vector<std::string>& choices) {
-  const std::string lower = ascii_lower(text);
+  std::string lower = ascii_lower(text);
   if (std::find(choices.begin(), choices.end(), lower) != choices.end()) return lower;
   refuse(flag, fmt::format("'{}' is not a choice", text), did_you_mean(text, choices));
 }

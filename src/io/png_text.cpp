@@ -132,7 +132,7 @@ class Reader {
     rest.remove_prefix(2);
     until_nul(rest);  // language
     until_nul(rest);  // translated keyword
-    const std::string text = compressed ? unpack_method(method + std::string(rest)) : std::string(rest);
+    std::string text = compressed ? unpack_method(method + std::string(rest)) : std::string(rest);
     if (const auto offset = invalid_utf8_offset(text)) fail("the iTXt chunk's text is not UTF-8");
     return text;
   }

@@ -64,7 +64,7 @@ fs::path PictureWriter::write(const Image& image, const Request& picture, const 
 fs::path PictureWriter::write_next(const Request& picture, std::span<const std::byte> png) {
   const bool indexed = names_.has_index();
   for (int64_t attempt = 1;; ++attempt) {
-    const fs::path path = folder_ / numbered(names_.fill(next_, picture), indexed ? 1 : attempt);
+    fs::path path = folder_ / numbered(names_.fill(next_, picture), indexed ? 1 : attempt);
     std::error_code error;
     const bool taken = fs::exists(fs::symlink_status(path, error)) || !write_new(path, png);
     next_ += indexed;
