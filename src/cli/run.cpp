@@ -49,6 +49,7 @@ int run_command_line(int argc, const char* const* argv) {
   const Invocation invocation = parse_command_line(argc, argv);
   set_log_level(invocation.log_level);
   use_threads(invocation.threads);
+  use_exact_fp32();
   watch_for_interrupts();
   switch (invocation.command) {
     case Command::print:

@@ -93,6 +93,11 @@ void use_deterministic_algorithms() {
   at::globalContext().setBenchmarkCuDNN(false);
 }
 
+void use_exact_fp32() {
+  at::globalContext().setAllowTF32CuDNN(false);
+  at::globalContext().setAllowTF32CuBLAS(false);
+}
+
 void use_threads(int threads) {
   if (threads > 0) at::set_num_threads(threads);
 }

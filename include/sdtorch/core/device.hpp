@@ -18,7 +18,10 @@ at::ScalarType resolve_dtype(const std::string& dtype, at::Device device);
 /// fp32, fp16 or bf16: as the flag spells it.
 std::string dtype_name(at::ScalarType dtype);
 
-/// Same build, device and request give the same bytes from here on: deterministic kernels, no autotuning, no TF32.
+/// fp32 means fp32 on CUDA too, from here on: no rounding to TF32 inside convolutions and matrix products.
+void use_exact_fp32();
+
+/// Same build, device and request give the same bytes from here on: deterministic kernels, no autotuning.
 void use_deterministic_algorithms();
 
 /// threads: 1…1024 for work inside an operator, 0 for LibTorch's own choice.

@@ -1,0 +1,85 @@
+#include "sdtorch/pipeline/decode.hpp"
+
+#include <filesystem>
+
+#include "sdtorch/io/json.hpp"
+#include "sdtorch/pipeline/generate.hpp"
+#include "sdtorch/weights/model_folder.hpp"
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/files.hpp"
+#include "support/golden.hpp"
+#include "support/temp_dir.hpp"
+
+using namespace sdtorch;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// The tiny model with a VAE whose first convolution, `scale` times its own, is put right by the norms behind it.
+fs::path model_with_vae(const TempDir& folder, double scale, bool force_upcast) {
+  const fs::path model = folder / "model";
+  fs::copy(golden_path("pipeline/models/sd1"), model, fs::copy_options::recursive);
+  std::map<std::string, at::Tensor> weights;
+  for (const auto& [key, weight] : load_component(model / "vae")) weights[key] = weight.tensor.clone();
+  weights.at("decoder.conv_in.weight").mul_(scale);
+  save_safetensors(model / "vae" / "diffusion_pytorch_model.safetensors", weights);
+  nlohmann::json config = load_config(model / "vae" / "config.json");
+  config["force_upcast"] = force_upcast;
+  write_file(model / "vae" / "config.json", config.dump());
+  return model;
+}
+
+Generated draw(Components& model) {
+  Request request;
+  request.prompt = "a house";
+  request.steps = 1;
+  return generate(model, resolve(model.description, request), 0, 1);
+}
+
+}  // namespace
+
+TEST_CASE("a picture that overflows fp16 is decoded again in fp32, and said", "[pipeline]") {
+  const TempDir folder;
+  const std::string path = model_with_vae(folder, 1e5, /*force_upcast=*/false).string();
+  Components half = load_components(describe_model(path, ""), at::kCPU, at::kHalf);
+  const Generated generated = draw(half);
+  CHECK(generated.vae_again_in_fp32);
+  CHECK(at::isfinite(generated.pictures).all().item<bool>());
+  CHECK(half.vae_dtype == at::kFloat);
+
+  Components exact = load_components(describe_model(path, ""), at::kCPU, at::kFloat);
+  const Generated expected = draw(exact);
+  CHECK_FALSE(expected.vae_again_in_fp32);
+  CHECK((generated.pictures - expected.pictures).abs().mean().item<double>() < 0.05);
+}
+
+TEST_CASE("force_upcast decodes in fp32 from the start", "[pipeline]") {
+  const TempDir folder;
+  const std::string path = model_with_vae(folder, 1e5, /*force_upcast=*/true).string();
+  Components half = load_components(describe_model(path, ""), at::kCPU, at::kHalf);
+  CHECK(half.vae_dtype == at::kFloat);
+  CHECK_FALSE(draw(half).vae_again_in_fp32);
+}
+
+TEST_CASE("numbers that are not finite are never a picture", "[pipeline]") {
+  const TempDir folder;
+  const std::string path = model_with_vae(folder, std::numeric_limits<double>::quiet_NaN(), true).string();
+  Components model = load_components(describe_model(path, ""), at::kCPU, at::kFloat);
+  check_error(ErrorKind::non_finite, "not finite", [&] { draw(model); });
+}
+
+TEST_CASE("a VAE from elsewhere takes the place of the model's own", "[pipeline]") {
+  const TempDir folder;
+  const std::string tiny = golden_path("pipeline/models/sd1").string();
+  const fs::path other = model_with_vae(folder, 2, true);
+  const auto picture = [&](const std::string& vae) {
+    Components model = load_components(describe_model(tiny, vae), at::kCPU, at::kFloat);
+    return draw(model).pictures;
+  };
+  const at::Tensor own = picture("");
+  const at::Tensor changed = picture((other / "vae").string());
+  CHECK_FALSE(at::equal(own, changed));
+  CHECK(at::equal(changed, picture(other.string())));
+  CHECK(at::equal(changed, picture((other / "vae" / "diffusion_pytorch_model.safetensors").string())));
+}
