@@ -1,5 +1,7 @@
 #include "sdtorch/nn/activation.hpp"
 
+#include <ATen/core/grad_mode.h>
+
 namespace sdtorch {
 
 at::Tensor activate(const at::Tensor& x, Activation activation) {
