@@ -10,6 +10,7 @@
 #include "sdtorch/pipeline/generate.hpp"
 #include "sdtorch/pipeline/request_json.hpp"
 #include "support/catch.hpp"
+#include "support/cuda.hpp"
 #include "support/golden.hpp"
 #include "support/tolerance.hpp"
 
@@ -51,14 +52,14 @@ double allowed(const at::Tensor& start, const at::Tensor& latent) {
                   fp32_epsilon * start.abs().max().item<double>());
 }
 
-void check_goldens(const std::string& golden) {
+void check_goldens(const std::string& golden, at::Device device = at::kCPU) {
   const auto expected = load_golden("pipeline/" + golden);
   const auto cases = nlohmann::json::parse(golden_metadata("pipeline/" + golden).at("cases"));
   std::map<std::string, Components> models;
   for (size_t i = 0; i < cases.size(); ++i) {
     INFO(cases[i].dump());
     const std::string name = cases[i].value("model", "");
-    if (!models.count(name)) models.emplace(name, load_components(describe(name), at::kCPU, at::kFloat));
+    if (!models.count(name)) models.emplace(name, load_components(describe(name), device, at::kFloat));
     Components& model = models.at(name);
     const ResolvedRequest resolved = resolve(model.description, to_request(cases[i]));
 
@@ -66,7 +67,7 @@ void check_goldens(const std::string& golden) {
     Observer observer;
     observer.on_tensor = [&](std::string_view tensor_name, const at::Tensor& tensor) {
       if (tensor_name == "noise") start = tensor * resolved.plan.init_noise_sigma;
-      if (tensor_name == "latent") latent = tensor;
+      if (tensor_name == "latent") latent = tensor.to(at::kCPU);
     };
     const Generated generated = generate(model, resolved, 0, resolved.request.batch_count, observer);
 
@@ -84,6 +85,12 @@ void check_goldens(const std::string& golden) {
 TEST_CASE("tiny random models draw what diffusers draws, with every sampler", "[pipeline]") { check_goldens("tiny"); }
 
 TEST_CASE("the built-in model draws what diffusers draws with it", "[pipeline]") { check_goldens("demo"); }
+
+TEST_CASE("on CUDA the built-in model draws what diffusers draws with it", "[pipeline][cuda]") {
+  if (no_cuda_device()) return;
+  use_exact_fp32();
+  check_goldens("demo", at::kCUDA);
+}
 
 TEST_CASE("image k of a batch is the same image alone", "[pipeline]") {
   Components model = load_components(describe("sd1"), at::kCPU, at::kFloat);
