@@ -46,11 +46,11 @@ int bench_command(const Invocation& invocation) {
 }  // namespace
 
 int run_command_line(int argc, const char* const* argv) {
+  end_at_interrupts();
   const Invocation invocation = parse_command_line(argc, argv);
   set_log_level(invocation.log_level);
   use_threads(invocation.threads);
   use_exact_fp32();
-  watch_for_interrupts();
   switch (invocation.command) {
     case Command::print:
       print_result(invocation.text);

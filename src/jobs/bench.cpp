@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "sdtorch/core/device.hpp"
-#include "sdtorch/core/interrupt.hpp"
 #include "sdtorch/io/image.hpp"
 #include "sdtorch/pipeline/decode.hpp"
 #include "sdtorch/pipeline/generate.hpp"
@@ -59,14 +58,11 @@ BenchResult run_bench(const Request& request) {
                                 const double seconds = watch.lap();
                                 if (stage == Stage::denoise) result.text_s = seconds;
                               },
-                          .on_step =
-                              [&](const SamplerStep&) {
-                                throw_if_interrupted();
-                                steps.push_back(watch.lap());
-                              }};
-  const Generated generated = generate(model, resolved, 0, 1, observer);
+                          .on_step = [&](const SamplerStep&) { steps.push_back(watch.lap()); }};
+  const int64_t images = std::min(request.batch_size, request.batch_count);
+  const Generated generated = generate(model, resolved, 0, images, observer);
   result.vae_s = watch.lap();
-  encode_png(to_image(generated.pictures[0]));
+  for (int64_t i = 0; i < images; ++i) encode_png(to_image(generated.pictures[i]));
   result.png_s = watch.lap();
 
   result.first_step_s = steps.front();

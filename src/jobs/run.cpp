@@ -6,6 +6,7 @@
 
 #include "sdtorch/core/device.hpp"
 #include "sdtorch/core/error.hpp"
+#include "sdtorch/core/interrupt.hpp"
 #include "sdtorch/jobs/output_folder.hpp"
 #include "sdtorch/jobs/picture_writer.hpp"
 #include "sdtorch/jobs/step_pictures.hpp"
@@ -110,6 +111,7 @@ class Run {
     reporter_.on_batch(done_, count, total_);
     const auto start = std::chrono::steady_clock::now();
     Observer observer;
+    observer.on_stage = [](Stage) { throw_if_interrupted(); };
     observer.on_step = [&](const SamplerStep& step) {
       if (steps_) steps_->add(model_, step);
       reporter_.on_step(step);
@@ -118,6 +120,7 @@ class Run {
       observer.on_tensor = [this](std::string_view name, const at::Tensor& tensor) { dump_.add(name, tensor); };
     }
     const Generated generated = generate(model_, resolved, first, count, observer);
+    throw_if_interrupted();  // one that came while decoding
     const double seconds = seconds_since(start) / static_cast<double>(count);
     std::vector<std::string> notes;
     if (generated.vae_again_in_fp32) notes.emplace_back("VAE again in fp32");
@@ -147,8 +150,9 @@ void run_jobs(const std::vector<Job>& jobs, const OutputOptions& output, Reporte
   if (jobs.empty()) return;
   if (jobs.front().request.deterministic) use_deterministic_algorithms();
   CheckedRun checked = check(jobs, output);
-  Run run(load_components(std::move(checked.model), checked.device, checked.dtype), output, reporter,
-          count_images(jobs));
+  Components model = load_components(std::move(checked.model), checked.device, checked.dtype);
+  watch_for_interrupts();  // from here on there are files to finish or to take away
+  Run run(std::move(model), output, reporter, count_images(jobs));
   for (const ResolvedRequest& request : checked.requests) run.draw(request);
   run.finish();
 }
