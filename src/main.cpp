@@ -8,11 +8,12 @@
 
 #include "sdtorch/cli/run.hpp"
 #include "sdtorch/core/error.hpp"
+#include "sdtorch/core/log.hpp"
 
 namespace {
 
 int fail(sdtorch::ErrorKind kind, const std::string& message) {
-  fmt::print(stderr, "error: {}\n", message);
+  sdtorch::log_error(message);
   return static_cast<int>(kind);
 }
 

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "sdtorch/core/error.hpp"
+#include "sdtorch/core/utf8.hpp"
 #include "sdtorch/io/json.hpp"
 #include "sdtorch/io/png_text.hpp"
 #include "sdtorch/weights/hub_cache.hpp"
@@ -22,15 +23,6 @@ constexpr const char* request_keyword = "sdtorch";
 
 std::string line_of(const ordered_json& object) {
   return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
-}
-
-/// What a terminal would obey rather than show becomes a `?`; line breaks and tabs stay.
-std::string harmless(std::string text) {
-  for (char& c : text) {
-    const auto code = static_cast<unsigned char>(c);
-    if ((code < 0x20 && c != '\n' && c != '\t') || code == 0x7F) c = '?';
-  }
-  return text;
 }
 
 std::string png_report(const InspectOptions& options) {

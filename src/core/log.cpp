@@ -3,14 +3,16 @@
 #include <cstdio>
 #include <string>
 
+#include "sdtorch/core/utf8.hpp"
+
 namespace sdtorch {
 namespace {
 
 LogLevel level_ = LogLevel::normal;
 void (*guard_)(bool) = nullptr;
 
-void write_line(std::string line) {
-  line += '\n';
+void write_line(std::string_view text) {
+  const std::string line = harmless(text) + '\n';
   if (guard_) guard_(true);
   std::fwrite(line.data(), 1, line.size(), stderr);
   if (guard_) guard_(false);
@@ -23,13 +25,15 @@ LogLevel log_level() { return level_; }
 void set_log_guard(void (*guard)(bool)) { guard_ = guard; }
 
 void log_detail(std::string_view line) {
-  if (level_ == LogLevel::verbose) write_line(std::string(line));
+  if (level_ == LogLevel::verbose) write_line(line);
 }
 
 void log_info(std::string_view line) {
-  if (level_ != LogLevel::quiet) write_line(std::string(line));
+  if (level_ != LogLevel::quiet) write_line(line);
 }
 
 void log_warning(std::string_view line) { write_line("warning: " + std::string(line)); }
+
+void log_error(std::string_view line) { write_line("error: " + std::string(line)); }
 
 }  // namespace sdtorch

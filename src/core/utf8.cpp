@@ -16,4 +16,18 @@ std::optional<size_t> invalid_utf8_offset(std::string_view text) {
   return std::nullopt;
 }
 
+std::string harmless(std::string_view text) {
+  std::string shown;
+  shown.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto code = static_cast<unsigned char>(text[i]);
+    const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0;
+    const bool c0 = (code < 0x20 && code != '\n' && code != '\t') || code == 0x7F;
+    const bool c1 = code == 0xC2 && next >= 0x80 && next < 0xA0;
+    shown += c0 || c1 ? '?' : text[i];
+    i += c1;
+  }
+  return shown;
+}
+
 }  // namespace sdtorch

@@ -30,6 +30,14 @@ TEST_CASE("the nearest name is suggested, and nothing far", "[core]") {
   CHECK(did_you_mean("wxyz", {"a", "b"}) == "one of a, b");
 }
 
+TEST_CASE("control characters are not shown", "[core]") {
+  CHECK(harmless("a\x1b[31mb\x07\x7f\r") == "a?[31mb???");
+  CHECK(harmless("caf\xc3\xa9\n\t\xc2\xa0") == "caf\xc3\xa9\n\t\xc2\xa0");
+  CHECK(harmless("\xc2\x9b"
+                 "2J\xc2") == "?2J\xc2");
+  CHECK(harmless(std::string_view("\0", 1)) == "?");
+}
+
 TEST_CASE("bytes that are not UTF-8 are found", "[core]") {
   CHECK_FALSE(invalid_utf8_offset("plain, café, 海, 🏴"));
   CHECK_FALSE(invalid_utf8_offset(std::string_view("a\0b", 3)));

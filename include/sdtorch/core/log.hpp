@@ -11,10 +11,12 @@ enum class LogLevel { quiet, normal, verbose };
 void set_log_level(LogLevel level);
 LogLevel log_level();
 
-/// One line on stderr each, `warning: ` before a warning. Text only: format it with fmt::format.
+/// One line on stderr each, `warning: ` or `error: ` before those, made harmless (utf8.hpp). Text only: format it with
+/// fmt::format.
 void log_detail(std::string_view line);
 void log_info(std::string_view line);
 void log_warning(std::string_view line);
+void log_error(std::string_view line);
 
 /// Called with `true` before and `false` after a line is written, so that a progress bar can step aside.
 /// One at a time; nullptr for none.

@@ -1,8 +1,9 @@
-// Whether bytes are text.
+// Whether bytes are text, and text that is fit to be shown.
 #pragma once
 
 #include <cstddef>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace sdtorch {
@@ -10,5 +11,9 @@ namespace sdtorch {
 /// The offset of the first byte that does not belong to well-formed UTF-8 (RFC 3629: no overlong forms, no
 /// surrogates, nothing above U+10FFFF), or none.
 std::optional<size_t> invalid_utf8_offset(std::string_view text);
+
+/// The text with a `?` for each control character that a terminal would obey rather than show (C0 but for line breaks
+/// and tabs, DEL, C1). Names and values in messages come from files that anybody may have written.
+std::string harmless(std::string_view text);
 
 }  // namespace sdtorch
