@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "sdtorch/cli/model_recipe.hpp"
+#include "sdtorch/cli/report.hpp"
 #include "sdtorch/core/error.hpp"
 #include "sdtorch/core/interrupt.hpp"
 #include "sdtorch/core/log.hpp"
@@ -144,6 +145,7 @@ void init_model(const InitModelOptions& options) {
   const bool tiny = options.size == "tiny";
   if (!tiny) check_clip_vocabulary();
 
+  watch_for_interrupts();  // from here on there is a folder to finish or to take away
   AtomicFolder folder(options.folder);
   const fs::path& root = folder.path();
   at::Generator generator = at::detail::createCPUGenerator(options.seed);
@@ -161,7 +163,7 @@ void init_model(const InitModelOptions& options) {
 
 int init_model_command(const InitModelOptions& options) {
   init_model(options);
-  fmt::print("{}\n", options.folder.string());
+  print_result(options.folder.string() + "\n");
   return 0;
 }
 

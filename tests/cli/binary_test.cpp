@@ -1,5 +1,6 @@
 // The tool from outside: streams, exit codes, files.
 #include <fmt/ranges.h>
+#include <sys/stat.h>
 
 #include <fstream>
 #include <iterator>
@@ -222,12 +223,32 @@ TEST_CASE("an interrupt ends within a step, with 130 and nothing half-written", 
   CHECK(names_in(folder.path()).empty());
 }
 
+TEST_CASE("an interrupt ends the wait for input, too", "[cli]") {
+  const TempDir folder;
+  REQUIRE(mkfifo((folder / "prompts.txt").c_str(), 0600) == 0);  // nobody ever writes into it
+  const ProcessResult run =
+      run_sdtorch({"-m", tiny, "--from-file", "prompts.txt"}, {.folder = folder.path(), .interrupt_after_ms = 2500});
+  CHECK(run.exit_code == 130);
+  CHECK(run.err == "error: interrupted\n");
+  CHECK(names_in(folder.path()) == std::set<std::string>{"prompts.txt"});
+}
+
+TEST_CASE("messages do not pass on what a terminal would obey", "[cli]") {
+  const ProcessResult run = run_sdtorch({"-p", "x", "-m", "no\x1b]0;pwned\x07such\xc2\x9bmodel"});
+  CHECK(run.exit_code == 4);
+  CHECK(run.err.find("no?]0;pwned?such?model") != std::string::npos);
+}
+
 TEST_CASE("results that cannot be printed are an output error", "[cli]") {
   const TempDir folder;
   const ProcessResult run = run_sdtorch(quick({"-o", "out.png"}), {.folder = folder.path(), .out = "/dev/full"});
   INFO(run.err);
   CHECK(run.exit_code == 6);
   CHECK(is_whole_png(folder / "out.png"));
+
+  const ProcessResult made = run_sdtorch({"init-model", "model"}, {.folder = folder.path(), .out = "/dev/full"});
+  INFO(made.err);
+  CHECK(made.exit_code == 6);
 }
 
 TEST_CASE("--dump writes every stage's tensors under the documented names", "[cli]") {
