@@ -133,20 +133,20 @@ void warn(const std::vector<Job>& jobs) {
   }
 }
 
-[[noreturn]] void report(const std::vector<std::string>& faults) {
+}  // namespace
+
+void throw_faults(const std::vector<std::string>& faults) {
   std::string message = faults.front();
   for (size_t i = 1; i < std::min(faults.size(), most_reported); ++i) message += "\n  " + faults[i];
   if (faults.size() > most_reported) message += fmt::format("\n  and {} lines more", faults.size() - most_reported);
   throw Error(ErrorKind::input, {.reason = message});
 }
 
-}  // namespace
-
 std::vector<Job> read_prompt_file(const std::string& file, const Request& base, std::istream& in) {
   const std::string name = file == "-" ? "<stdin>" : file;
   const std::string text = file == "-" ? read_all(in, name) : read_whole(file);
   Reading reading = read_lines(text, format_of(file, text), base, name);
-  if (!reading.faults.empty()) report(reading.faults);
+  if (!reading.faults.empty()) throw_faults(reading.faults);
   if (reading.jobs.empty()) fail(name, "", "holds no prompt");
   warn(reading.jobs);
   return std::move(reading.jobs);

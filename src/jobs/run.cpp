@@ -1,5 +1,7 @@
 #include "sdtorch/jobs/run.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <optional>
@@ -9,6 +11,7 @@
 #include "sdtorch/core/interrupt.hpp"
 #include "sdtorch/jobs/output_folder.hpp"
 #include "sdtorch/jobs/picture_writer.hpp"
+#include "sdtorch/jobs/prompt_file.hpp"
 #include "sdtorch/jobs/step_pictures.hpp"
 #include "sdtorch/jobs/tensor_dump.hpp"
 #include "sdtorch/pipeline/decode.hpp"
@@ -47,19 +50,21 @@ void check_places(const OutputOptions& output) {
   if (!output.save_steps.empty()) check_folder(output.save_steps);
 }
 
-/// Each job against the model, before anything is drawn.
+/// Each job against the model, before anything is drawn. What is wrong with lines of a prompt file is told together.
 std::vector<ResolvedRequest> resolve_all(const ModelDescription& model, const std::vector<Job>& jobs,
                                          at::ScalarType dtype) {
   std::vector<ResolvedRequest> resolved;
+  std::vector<std::string> faults;
   for (const Job& job : jobs) {
     try {
       resolved.push_back(resolve(model, job.request));
+      resolved.back().request.dtype = dtype_name(dtype);  // a picture repeats elsewhere in the type it was made in
     } catch (const Error& error) {
-      if (job.source.empty()) throw;
-      throw Error(ErrorKind::input, {.file = job.source, .reason = error.what()});
+      if (job.source.empty() || error.kind() != ErrorKind::usage) throw;
+      faults.push_back(fmt::format("{}: {}", job.source, error.what()));
     }
-    resolved.back().request.dtype = dtype_name(dtype);  // a picture repeats on another machine in the type it was made
   }
+  if (!faults.empty()) throw_faults(faults);
   return resolved;
 }
 

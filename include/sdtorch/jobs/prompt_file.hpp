@@ -22,4 +22,7 @@ namespace sdtorch {
 /// any prompt, and for one that cannot be read.
 std::vector<Job> read_prompt_file(const std::string& file, const Request& base, std::istream& in);
 
+/// Throws one ErrorKind::input with what is wrong with each line, as far as a screen holds. faults: at least one.
+[[noreturn]] void throw_faults(const std::vector<std::string>& faults);
+
 }  // namespace sdtorch
