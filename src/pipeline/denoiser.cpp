@@ -19,7 +19,7 @@ Model guided_denoiser(const Components& model, const Conditioning& text, const R
           context](const at::Tensor& x, double timestep) {
     const at::Tensor sample = (guided ? at::cat({x, x}) : x).to(dtype);
     const at::Tensor timesteps = at::full({sample.size(0)}, timestep, x.options().dtype(at::kFloat));
-    const at::Tensor output = unet->forward(sample, timesteps, context).to(at::kFloat);
+    at::Tensor output = unet->forward(sample, timesteps, context).to(at::kFloat);
     if (!guided) return output;
     const std::vector<at::Tensor> halves = output.chunk(2);
     return guide(halves[0], halves[1], scale, rescale);

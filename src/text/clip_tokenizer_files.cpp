@@ -46,7 +46,7 @@ Spelled token_object(const json& value, const std::string& file, const std::stri
   std::optional<bool> normalized;
   bool has_content = false;
   for (const auto& [key, entry] : value.items()) {
-    const std::string at = place + "." + key;
+    const std::string at = fmt::format("{}.{}", place, key);
     const auto flag = [&, &checked = entry] {
       if (!checked.is_boolean()) fail_expected(file, at, "true or false", checked);
       return checked.get<bool>();
