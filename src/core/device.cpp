@@ -17,7 +17,7 @@ namespace {
 bool cpu_multiplies_bf16() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  return __builtin_cpu_supports("avx512bf16") != 0 || __builtin_cpu_supports("amx-bf16") != 0;
+  return __builtin_cpu_supports("avx512bf16") != 0;  // every CPU with AMX has it too
 #else
   return false;
 #endif
@@ -49,7 +49,7 @@ at::Device resolve_device(const std::string& device) {
     refuse_device(device, "no CUDA device is available to this build of LibTorch",
                   "use --device cpu, or build with a CUDA LibTorch on a machine that has a GPU");
   }
-  const int count = static_cast<int>(torch::cuda::device_count());
+  const auto count = static_cast<int>(static_cast<unsigned char>(torch::cuda::device_count()));
   if (index >= count) {
     refuse_device(device,
                   fmt::format("there {} {} CUDA device{}, counted from 0", count == 1 ? "is" : "are", count,

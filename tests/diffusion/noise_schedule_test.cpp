@@ -1,5 +1,7 @@
 #include "sdtorch/diffusion/noise_schedule.hpp"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "sdtorch/diffusion/sampler.hpp"

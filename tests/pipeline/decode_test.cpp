@@ -18,7 +18,7 @@ namespace {
 
 /// The tiny model with a VAE whose first convolution, `scale` times its own, is put right by the norms behind it.
 fs::path model_with_vae(const TempDir& folder, double scale, bool force_upcast) {
-  const fs::path model = folder / "model";
+  fs::path model = folder / "model";
   fs::copy(golden_path("pipeline/models/sd1"), model, fs::copy_options::recursive);
   std::map<std::string, at::Tensor> weights;
   for (const auto& [key, weight] : load_component(model / "vae")) weights[key] = weight.tensor.clone();

@@ -22,7 +22,7 @@ at::Tensor step(const SamplingPlan& plan, size_t i, const at::Tensor& x, const s
   const bool plus = predicts_x0(plan.config);
   const float z = plus ? -h : h, scale = plus ? next.signal : next.noise;
   const float phi1 = std::exp(z) - 1, phi2 = phi1 / z - 1, phi3 = (phi1 - z) / (z * z) - 0.5F;
-  const at::Tensor kept = (plus ? next.noise / here.noise : next.signal / here.signal) * x - scale * phi1 * m.back();
+  at::Tensor kept = (plus ? next.noise / here.noise : next.signal / here.signal) * x - scale * phi1 * m.back();
   const int64_t order = dpm_order(plan.config, static_cast<int64_t>(i), plan.steps);
   if (order == 1) return kept;
   const float r0 = (lambda(i) - lambda(i - 1)) / h;

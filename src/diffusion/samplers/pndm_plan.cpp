@@ -12,7 +12,8 @@ int64_t pndm_stride(const SamplingPlan& plan) { return plan.config.num_train_tim
 
 void plan_pndm(SamplingPlan& plan) {
   const std::vector<double> t = whole_timesteps(plan.config, plan.steps);
-  const auto half = static_cast<double>(pndm_stride(plan) / 2);
+  const int64_t half_stride = pndm_stride(plan) / 2;  // rounded down, as timesteps are whole
+  const auto half = static_cast<double>(half_stride);
   plan.timesteps.clear();
   if (plan.config.skip_prk_steps) {
     plan.timesteps = t;
