@@ -231,8 +231,9 @@ TEST_CASE("an interrupt ends within a step, with 130 and nothing half-written", 
 TEST_CASE("an interrupt ends the wait for input, too", "[cli]") {
   const TempDir folder;
   REQUIRE(mkfifo((folder / "prompts.txt").c_str(), 0600) == 0);  // nobody ever writes into it
+  // Long enough for a slow start under sanitizers: before main, the signal itself ends the process, without a word.
   const ProcessResult run =
-      run_sdtorch({"-m", tiny, "--from-file", "prompts.txt"}, {.folder = folder.path(), .interrupt_after_ms = 2500});
+      run_sdtorch({"-m", tiny, "--from-file", "prompts.txt"}, {.folder = folder.path(), .interrupt_after_ms = 6000});
   CHECK(run.exit_code == 130);
   CHECK(run.err == "error: interrupted\n");
   CHECK(names_in(folder.path()) == std::set<std::string>{"prompts.txt"});
