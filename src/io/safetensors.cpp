@@ -7,6 +7,7 @@
 
 #include "sdtorch/core/error.hpp"
 #include "sdtorch/io/json.hpp"
+#include "sdtorch/io/weights_format.hpp"
 
 namespace sdtorch {
 namespace {
@@ -37,22 +38,6 @@ const TypeRow& row_of(TensorType type) {
   return *std::find_if(std::begin(type_rows), std::end(type_rows),
                        [&](const TypeRow& row) { return row.type == type; });
 }
-
-/// What people get instead of weights, told by the file's first bytes.
-struct Impostor {
-  std::string_view start;
-  std::string_view reason;
-  std::string_view hint;
-};
-
-constexpr Impostor impostors[] = {
-    {"version https://git-lfs", "is a Git LFS pointer, not the weights themselves", "fetch them with `git lfs pull`"},
-    {"<", "is a web page, not weights", "download the file itself, without the page around it"},
-    {std::string_view("PK\x03\x04", 4), "is a PyTorch pickle in a zip archive, not safetensors",
-     "convert it to safetensors"},
-    {std::string_view("\x80\x02", 2), "is a Python pickle, not safetensors", "convert it to safetensors"},
-    {"GGUF", "is a GGUF file, not safetensors", "use the model's safetensors files"},
-};
 
 /// One tensor's description, checked on its own: {"dtype": …, "shape": […], "data_offsets": [begin, end]}.
 class EntryReader {
@@ -185,19 +170,12 @@ size_t size_of(TensorType type) { return row_of(type).bytes; }
 
 SafetensorsHeader read_safetensors_header(std::span<const std::byte> file, const std::string& name) {
   const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
-  const auto fail = [&](std::string reason, std::string place = {}, std::string hint = {}) {
-    throw Error(ErrorKind::model,
-                {.file = name, .place = std::move(place), .reason = std::move(reason), .hint = std::move(hint)});
+  const auto fail = [&](std::string reason, std::string place = {}) {
+    throw Error(ErrorKind::model, {.file = name, .place = std::move(place), .reason = std::move(reason)});
   };
-  if (text.empty()) fail("is empty, safetensors were expected");
-  // The short ones could also be a header's length; what follows the length tells.
-  for (const Impostor& impostor : impostors) {
-    const bool could_be_length = impostor.start.size() < length_bytes && text.size() > length_bytes && text[8] == '{';
-    if (text.starts_with(impostor.start) && !could_be_length) {
-      fail(std::string(impostor.reason), {}, std::string(impostor.hint));
-    }
+  if (weights_format(file, name) != WeightsFormat::safetensors) {
+    fail("is a PyTorch checkpoint, safetensors were expected");
   }
-  if (text.size() < length_bytes) fail(fmt::format("has {} bytes, too few for safetensors", text.size()));
 
   uint64_t length = 0;
   for (size_t i = 0; i < length_bytes; ++i) length |= uint64_t{static_cast<uint8_t>(text[i])} << (8 * i);

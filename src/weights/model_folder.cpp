@@ -13,6 +13,7 @@
 #include "sdtorch/io/json.hpp"
 #include "sdtorch/weights/hub_cache.hpp"
 #include "sdtorch/weights/key_names.hpp"
+#include "sdtorch/weights/weights_file.hpp"
 
 namespace sdtorch {
 namespace {
@@ -211,7 +212,7 @@ json load_config(const fs::path& file) {
 
 StateDict load_component(const fs::path& folder_or_file) {
   const bool file = is_there(folder_or_file) && !is_folder(folder_or_file);
-  StateDict weights = file ? load_safetensors(folder_or_file) : load_folder(folder_or_file);
+  StateDict weights = file ? load_weights(folder_or_file).tensors : load_folder(folder_or_file);
   if (weights.empty()) fail(folder_or_file, {}, "holds no tensors");
   return with_canonical_keys(std::move(weights));
 }

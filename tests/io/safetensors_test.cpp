@@ -65,11 +65,11 @@ TEST_CASE("headers that break the format's rules are refused, saying which", "[i
   const std::string two_to_62 = "4611686018427387904";
   const Case cases[] = {
       {"", "x.safetensors: is empty"},
-      {"1234", "has 4 bytes, too few for safetensors"},
+      {"\1\2\3\4", "is none of the formats that are read: safetensors, "},
       {length_prefix(100'000'001) + "{}", "the header's length is 100000001, above the format's limit"},
       {length_prefix(~uint64_t{0}) + "{}", "above the format's limit"},
       {length_prefix(3) + "{}", "the header has 3 bytes, the file only 2"},
-      {length_prefix(0), "the header must begin with '{'"},
+      {length_prefix(0), "begins with zeros alone"},
       {file_of("[]", 0), "the header must begin with '{'"},
       {file_of(" {}", 0), "the header must begin with '{'"},
       {file_of("{\"t\":", 0), "x.safetensors: header: line 1, column "},
@@ -104,9 +104,9 @@ TEST_CASE("headers that break the format's rules are refused, saying which", "[i
       {"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "is a Git LFS pointer"},
       {"<!DOCTYPE html><html></html>", "is a web page"},
       {"<html>", "is a web page"},
-      {std::string("PK\x03\x04", 4) + std::string(100, '\0'), "is a PyTorch pickle in a zip archive"},
-      {"\x80\x02}q\x01.", "is a Python pickle"},
-      {"GGUF" + std::string(100, '\0'), "is a GGUF file"},
+      {std::string("PK\x03\x04", 4) + std::string(100, '\0'), "is a PyTorch checkpoint, safetensors were expected"},
+      {"\x80\x02}q\x01.", "is a PyTorch checkpoint"},
+      {"GGUF" + std::string(100, '\0'), "is a GGUF model"},
   };
   for (const Case& c : cases) {
     INFO(c.file.substr(0, 200));
