@@ -47,7 +47,7 @@ BenchResult run_bench(const Request& request) {
   const at::ScalarType dtype = resolve_dtype(request.dtype, device);
   Stopwatch watch(device);
 
-  ModelDescription description = describe_model(request.model, request.vae);
+  ModelDescription description = describe_model(request.model, request.vae, request.prediction.value_or(""));
   const ResolvedRequest resolved = resolve(description, request);
   Components model = load_components(std::move(description), device, dtype);
   BenchResult result{.load_s = watch.lap(), .steps = request.steps, .device = device.str(), .dtype = dtype_name(dtype)};

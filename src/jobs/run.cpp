@@ -81,7 +81,7 @@ CheckedRun check(const std::vector<Job>& jobs, const OutputOptions& output) {
   check_single(jobs, output);
   const at::Device device = resolve_device(shared.device);
   const at::ScalarType dtype = resolve_dtype(shared.dtype, device);
-  ModelDescription model = describe_model(shared.model, shared.vae);
+  ModelDescription model = describe_model(shared.model, shared.vae, shared.prediction.value_or(""));
   std::vector<ResolvedRequest> requests = resolve_all(model, jobs, dtype);
   check_places(output);
   return {.device = device, .dtype = dtype, .model = std::move(model), .requests = std::move(requests)};

@@ -7,6 +7,7 @@
 
 #include "sdtorch/core/error.hpp"
 #include "sdtorch/core/paths.hpp"
+#include "sdtorch/diffusion/scheduler_config.hpp"
 #include "sdtorch/weights/model_folder.hpp"
 
 namespace sdtorch {
@@ -33,9 +34,9 @@ VaeSource find_vae(const fs::path& path) {
   return {.config = folder / "config.json", .weights = folder};
 }
 
-[[noreturn]] void refuse(const fs::path& file, const std::string& key, const std::string& reason,
+[[noreturn]] void refuse(const std::string& file, const std::string& key, const std::string& reason,
                          const std::string& hint = {}) {
-  throw Error(ErrorKind::model, {.file = file.string(), .place = key, .reason = reason, .hint = hint});
+  throw Error(ErrorKind::model, {.file = file, .place = key, .reason = reason, .hint = hint});
 }
 
 /// The first SD1 folders, written by diffusers before 0.9, say 32 (256 pixels) for models made for 64. diffusers'
@@ -51,8 +52,8 @@ bool has_wrong_sample_size(const nlohmann::json& unet) {
 
 /// What no config can see alone: whether the parts fit one another.
 void check_parts_fit(const ModelDescription& model) {
-  const fs::path unet_file = model.root / unet_name / "config.json";
-  const fs::path text_file = model.root / text_encoder_name / "config.json";
+  const std::string unet_file = model.source->config_place(unet_name);
+  const std::string text_file = model.source->config_place(text_encoder_name);
   if (model.unet.cross_attention_dim != model.text_encoder.hidden_size) {
     refuse(unet_file, "cross_attention_dim",
            fmt::format("{}, but the text encoder's hidden_size is {}", model.unet.cross_attention_dim,
@@ -81,16 +82,17 @@ void check_parts_fit(const ModelDescription& model) {
 }
 
 template <typename Network, typename Config>
-std::shared_ptr<Network> load_network(const Config& config, const fs::path& weights, at::ScalarType dtype,
-                                      at::Device device, const char* name) {
+std::shared_ptr<Network> load_network(const Config& config, StateDict weights, at::ScalarType dtype, at::Device device,
+                                      const char* name) {
   auto network = std::make_shared<Network>(config);
-  bind_weights(*network, load_component(weights), dtype, device, name);
+  bind_weights(*network, std::move(weights), dtype, device, name);
   network->eval();
   return network;
 }
 
 std::shared_ptr<AutoencoderKL> load_vae(const ModelDescription& model, at::ScalarType dtype, at::Device device) {
-  return load_network<AutoencoderKL>(model.vae, model.vae_weights, dtype, device, vae_name);
+  StateDict weights = model.vae_weights.empty() ? model.source->weights(vae_name) : load_component(model.vae_weights);
+  return load_network<AutoencoderKL>(model.vae, std::move(weights), dtype, device, vae_name);
 }
 
 int64_t latent_size(const char* flag, int64_t pixels, int64_t factor) {
@@ -104,32 +106,30 @@ int64_t latent_size(const char* flag, int64_t pixels, int64_t factor) {
 
 }  // namespace
 
-ModelDescription describe_model(const std::string& model, const std::string& vae) {
-  const ModelFolder folder(model.empty() ? share_folder() / "models" / "demo" : fs::path(model));
-  const fs::path root = folder.root();
-  const auto config = [&](const char* name) { return folder.component(name) / "config.json"; };
-
+ModelDescription describe_model(const std::string& model, const std::string& vae, const std::string& prediction) {
+  std::string canonical;
+  if (!prediction.empty()) canonical = to_string(find_prediction(prediction).value());
   ModelDescription description;
-  description.root = root;
-  description.name = (root.has_filename() ? root : root.parent_path()).filename().string();
-  description.scheduler_file = (folder.component("scheduler") / "scheduler_config.json").string();
-  description.scheduler = load_config(description.scheduler_file);
-  description.scheduler["_class_name"] = folder.scheduler_class();
-  description.tokenizer = ClipTokenizer::load(folder.component("tokenizer"));
+  description.source = open_model(model.empty() ? share_folder() / "models" / "demo" : fs::path(model), canonical);
+  const ModelSource& source = *description.source;
+  const fs::path& path = source.path();
+  description.name = (path.has_filename() ? path : path.parent_path()).filename().string();
+  description.scheduler_file = source.config_place("scheduler");
+  description.scheduler = source.scheduler();
+  if (!canonical.empty()) description.scheduler["prediction_type"] = canonical;
+  const TokenizerPlace tokenizer = source.tokenizer("tokenizer");
+  description.tokenizer = ClipTokenizer::load(tokenizer.folder, {.pad_token = tokenizer.pad_token});
   description.text_encoder =
-      ClipTextConfig::from_json(load_config(config(text_encoder_name)), config(text_encoder_name).string());
-  const nlohmann::json unet = load_config(config(unet_name));
-  description.unet = UNetConfig::from_json(unet, config(unet_name).string());
+      ClipTextConfig::from_json(source.config(text_encoder_name), source.config_place(text_encoder_name));
+  const nlohmann::json unet = source.config(unet_name);
+  description.unet = UNetConfig::from_json(unet, source.config_place(unet_name));
   if (has_wrong_sample_size(unet)) description.unet.sample_size = 64;
 
-  fs::path vae_config = config(vae_name);
-  description.vae_weights = folder.component(vae_name);
-  if (!vae.empty()) {
-    const VaeSource source = find_vae(vae);
-    if (!source.config.empty()) vae_config = source.config;
-    description.vae_weights = source.weights;
-  }
-  description.vae = VaeConfig::from_json(load_config(vae_config), vae_config.string());
+  const VaeSource replaced = vae.empty() ? VaeSource{} : find_vae(vae);
+  description.vae_weights = replaced.weights;
+  description.vae = replaced.config.empty()
+                        ? VaeConfig::from_json(source.config(vae_name), source.config_place(vae_name))
+                        : VaeConfig::from_json(load_config(replaced.config), replaced.config.string());
   check_parts_fit(description);
   return description;
 }
@@ -154,9 +154,10 @@ Components load_components(ModelDescription description, at::Device device, at::
   Components components{.description = std::move(description), .device = device, .dtype = dtype, .vae_dtype = dtype};
   const ModelDescription& model = components.description;
   if (dtype == at::kHalf && model.vae.force_upcast) components.vae_dtype = at::kFloat;
-  components.text_encoder =
-      load_network<ClipTextModel>(model.text_encoder, model.root / text_encoder_name, dtype, device, text_encoder_name);
-  components.unet = load_network<UNet2DConditionModel>(model.unet, model.root / unet_name, dtype, device, unet_name);
+  components.text_encoder = load_network<ClipTextModel>(model.text_encoder, model.source->weights(text_encoder_name),
+                                                        dtype, device, text_encoder_name);
+  components.unet =
+      load_network<UNet2DConditionModel>(model.unet, model.source->weights(unet_name), dtype, device, unet_name);
   components.vae = load_vae(model, components.vae_dtype, device);
   return components;
 }

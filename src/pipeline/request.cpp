@@ -11,6 +11,7 @@
 #include "sdtorch/core/suggest.hpp"
 #include "sdtorch/core/utf8.hpp"
 #include "sdtorch/diffusion/sampler.hpp"
+#include "sdtorch/diffusion/scheduler_config.hpp"
 #include "sdtorch/pipeline/request_fields.hpp"
 
 namespace sdtorch {
@@ -65,6 +66,12 @@ void check_device(const std::string& device) {
          did_you_mean(device, {"auto", "cpu", "cuda", "cuda:0"}));
 }
 
+void check_prediction(const std::string& value) {
+  if (find_prediction(value)) return;
+  refuse("--prediction", fmt::format("'{}' is not a choice", value),
+         did_you_mean(value, {"epsilon", "v", "x0", "eps", "v_prediction", "sample"}));
+}
+
 void check_sampler(const Request& request) {
   if (!request.sampler) return;
   if (!find_sampler(*request.sampler)) {
@@ -76,6 +83,7 @@ void check_sampler(const Request& request) {
 }  // namespace
 
 void Request::validate() const {
+  if (prediction) check_prediction(*prediction);
   check_text("--prompt", prompt);
   check_text("--negative-prompt", negative_prompt);
   check_range("--steps", steps, 1, most_steps);

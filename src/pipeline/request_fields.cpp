@@ -16,6 +16,7 @@ namespace {
 constexpr RequestField fields[] = {
     {"model", &Request::model},
     {"vae", &Request::vae},
+    {"prediction", &Request::prediction},
     {"prompt", &Request::prompt},
     {"negative-prompt", &Request::negative_prompt},
     {"steps", &Request::steps},
@@ -60,7 +61,8 @@ uint64_t seed_number(const std::string& flag, const std::string& text) {
 
 /// Names of choices are ASCII and lower case; what is not among them is left as it is for validate() to name.
 std::string choice(std::string_view field, const std::string& text) {
-  const bool named = field == "scheduler" || field == "spacing" || field == "device" || field == "dtype";
+  const bool named =
+      field == "scheduler" || field == "spacing" || field == "device" || field == "dtype" || field == "prediction";
   return named ? ascii_lower(text) : text;
 }
 

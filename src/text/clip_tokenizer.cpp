@@ -83,8 +83,8 @@ std::vector<AddedTokenMatcher::Entry> select(const std::map<std::string, AddedTo
 
 }  // namespace
 
-ClipTokenizer ClipTokenizer::load(const std::filesystem::path& folder) {
-  ClipTokenizerFiles files = read_clip_tokenizer(folder);
+ClipTokenizer ClipTokenizer::load(const std::filesystem::path& folder, const ClipTokenizerOptions& options) {
+  ClipTokenizerFiles files = read_clip_tokenizer(folder, options.pad_token);
   ClipVocabulary& vocabulary = files.vocabulary;
   PieceIds ids;
   ids.reserve(vocabulary.pieces.size());

@@ -115,6 +115,11 @@ class TokenNames {
 
   const JsonFile& config() const { return config_; }
 
+  /// Names the padding where no file did.
+  void name_pad(const std::string& token, const std::string& folder) {
+    if (!named_.contains("pad_token")) take("pad_token", token, folder, true);
+  }
+
   /// The token under `key` (bos_token …), with the flags that the list of added tokens gives it.
   Spelled named(const std::string& key, const std::string& folder) const {
     const auto found = named_.find(key);
@@ -287,7 +292,7 @@ void read_settings(const JsonFile& config, ClipTokenizerFiles& files) {
 
 }  // namespace
 
-ClipTokenizerFiles read_clip_tokenizer(const std::filesystem::path& folder) {
+ClipTokenizerFiles read_clip_tokenizer(const std::filesystem::path& folder, const std::string& pad_token) {
   if (!std::filesystem::is_directory(folder))
     throw Error(ErrorKind::model, {.file = folder, .reason = "no such folder; a tokenizer is a folder of files"});
   // transformers takes tokenizer.json where there is one, and does not look at the vocabulary's own two files then.
@@ -296,7 +301,8 @@ ClipTokenizerFiles read_clip_tokenizer(const std::filesystem::path& folder) {
   ClipTokenizerFiles files;
   files.vocabulary =
       whole ? read_clip_vocabulary(*whole) : read_clip_vocabulary(folder / "vocab.json", folder / "merges.txt");
-  const TokenNames names(folder, whole);
+  TokenNames names(folder, whole);
+  if (!pad_token.empty()) names.name_pad(pad_token, folder);
   if (!names.config().file.empty()) read_settings(names.config(), files);
   files.added = names.to_add(folder);
   const auto named = [&](const char* key) {

@@ -35,8 +35,9 @@ struct ClipTokenizerFiles {
   bool split_special_tokens = false;  ///< special tokens in the text are split like any other
 };
 
+/// pad_token: used where no file names one, as if special_tokens_map.json did; empty: the end of a text.
 /// Throws ErrorKind::model naming file and key, line or offset.
-ClipTokenizerFiles read_clip_tokenizer(const std::filesystem::path& folder);
+ClipTokenizerFiles read_clip_tokenizer(const std::filesystem::path& folder, const std::string& pad_token);
 
 /// model.vocab and model.merges of a tokenizer.json whose other parts are CLIP's.
 ClipVocabulary read_clip_vocabulary(const JsonFile& tokenizer_json);

@@ -190,6 +190,9 @@ StateDict load_folder(const fs::path& folder) {
   fail(folder, {}, fmt::format("no weights here; looked for {}", fmt::join(weight_files, ", ")));
 }
 
+/// diffusers' name for the file of what is configured and has no weights.
+constexpr const char* scheduler_name = "scheduler";
+
 }  // namespace
 
 ModelFolder::ModelFolder(const fs::path& folder_or_name) : root_(resolve(folder_or_name)) {
@@ -202,6 +205,32 @@ ModelFolder::ModelFolder(const fs::path& folder_or_name) : root_(resolve(folder_
   index_ = load_config(file);
   check_pipeline(file, index_);
   check_components(root, file, index_);
+}
+
+bool ModelFolder::has(const std::string& component) const {
+  const auto entry = index_.find(component);
+  const bool named = entry != index_.end() && entry->is_array() && entry->size() == 2 && (*entry)[1].is_string();
+  return named && is_folder(root_ / component);
+}
+
+std::string ModelFolder::config_place(const std::string& component) const {
+  return (root_ / component / (component == scheduler_name ? "scheduler_config.json" : "config.json")).string();
+}
+
+json ModelFolder::config(const std::string& component) const { return load_config(config_place(component)); }
+
+json ModelFolder::scheduler() const {
+  json config = load_config(config_place(scheduler_name));
+  config["_class_name"] = scheduler_class();
+  return config;
+}
+
+StateDict ModelFolder::weights(const std::string& component) const { return load_component(root_ / component); }
+
+TokenizerPlace ModelFolder::tokenizer(const std::string& component) const { return {.folder = root_ / component}; }
+
+std::shared_ptr<const ModelSource> open_model(const fs::path& path_or_name, const std::string&) {
+  return std::make_shared<const ModelFolder>(path_or_name);
 }
 
 json load_config(const fs::path& file) {

@@ -17,6 +17,7 @@ Request full_request() {
   Request request;
   request.model = "some, where/my model";
   request.vae = "vae";
+  request.prediction = "v_prediction";
   request.prompt = "a castle\nby a \"lake\", 海";
   request.negative_prompt = "people\ncars";
   request.steps = 25;

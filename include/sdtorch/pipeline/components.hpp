@@ -15,16 +15,17 @@
 #include "sdtorch/networks/vae.hpp"
 #include "sdtorch/pipeline/request.hpp"
 #include "sdtorch/text/clip_tokenizer.hpp"
+#include "sdtorch/weights/model_source.hpp"
 
 namespace sdtorch {
 
 /// Everything about a model but its weights: read in milliseconds, enough to check a request against.
 struct ModelDescription {
-  std::string name;                   ///< the folder's name, as metadata shows it
-  std::filesystem::path root;         ///< the model's folder
-  std::filesystem::path vae_weights;  ///< the VAE's folder or file, the model's own or `--vae`
-  std::string scheduler_file;         ///< for messages
-  nlohmann::json scheduler;           ///< scheduler_config.json, with the class that the model's index names
+  std::string name;                           ///< the folder's or file's name
+  std::shared_ptr<const ModelSource> source;  ///< where the weights come from
+  std::filesystem::path vae_weights;          ///< `--vae`: a folder or file; empty: the model's own
+  std::string scheduler_file;                 ///< for messages
+  nlohmann::json scheduler;                   ///< scheduler_config.json, with the class that the model's index names
   ClipTokenizer tokenizer;
   ClipTextConfig text_encoder;
   UNetConfig unet;
@@ -32,9 +33,10 @@ struct ModelDescription {
 };
 
 /// Reads and checks the configs and the tokenizer, each by itself and against one another.
-/// model: a folder, empty for the built-in model; vae: a folder or file, empty for the model's own.
+/// model: a folder or file, empty for the built-in model; vae: a folder or file, empty for the model's own;
+/// prediction: a name of find_prediction, empty for the model's own.
 /// Throws ErrorKind::model naming file and key.
-ModelDescription describe_model(const std::string& model, const std::string& vae);
+ModelDescription describe_model(const std::string& model, const std::string& vae, const std::string& prediction = {});
 
 /// A request with what the model decides filled in.
 struct ResolvedRequest {

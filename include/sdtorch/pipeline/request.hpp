@@ -16,8 +16,10 @@ inline constexpr std::array<std::string_view, 4> dtype_names = {"auto", "fp32", 
 
 /// One picture or one batch of them. Field names are the long flags' names with `_` for `-`.
 struct Request {
-  std::string model{};                   ///< model folder; empty is the built-in model
-  std::string vae{};                     ///< folder or file of another VAE; empty is the model's own
+  std::string model{};  ///< model folder or file; empty is the built-in model
+  std::string vae{};    ///< folder or file of another VAE; empty is the model's own
+  std::optional<std::string>
+      prediction{};                      ///< epsilon, v_prediction, sample (find_prediction); none is the model's own
   std::string prompt{};                  ///< UTF-8, any length
   std::string negative_prompt{};         ///< UTF-8, any length
   int64_t steps = 20;                    ///< denoising steps, 1…num_train_timesteps of the model

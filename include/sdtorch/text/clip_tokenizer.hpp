@@ -17,13 +17,18 @@ struct TokenChunks {
   std::vector<size_t> lengths{};               ///< how many of the text's own ids each chunk holds
 };
 
+/// What a folder of vocab.json and merges.txt alone leaves open.
+struct ClipTokenizerOptions {
+  std::string pad_token{};  ///< where no file names one; empty: `<|endoftext|>`
+};
+
 /// Copies share the vocabulary; all that is const may be called from several threads.
 class ClipTokenizer {
  public:
   /// folder: a model's `tokenizer` folder with tokenizer.json, or else vocab.json and merges.txt, and, where it has
   /// them, tokenizer_config.json, special_tokens_map.json and added_tokens.json.
   /// Throws ErrorKind::model naming file and key, line or offset.
-  static ClipTokenizer load(const std::filesystem::path& folder);
+  static ClipTokenizer load(const std::filesystem::path& folder, const ClipTokenizerOptions& options = {});
 
   /// The text's own ids, without start, end and padding. Special tokens count where they stand in the text.
   /// Throws ErrorKind::input with the offset of the first byte that is not UTF-8 as its place.

@@ -5,12 +5,13 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "sdtorch/weights/model_source.hpp"
 #include "sdtorch/weights/state_dict.hpp"
 
 namespace sdtorch {
 
 /// A folder with model_index.json. Opening it reads only that file.
-class ModelFolder {
+class ModelFolder : public ModelSource {
  public:
   /// The folder, or `org/name` of a model in the local Hugging Face cache (hub_cache.hpp).
   /// Throws ErrorKind::model where the folder, its index or a component that a text-to-image pipeline
@@ -18,6 +19,14 @@ class ModelFolder {
   explicit ModelFolder(const std::filesystem::path& folder_or_name);
 
   const std::filesystem::path& root() const { return root_; }
+  const std::filesystem::path& path() const override { return root_; }
+  const nlohmann::json& index() const override { return index_; }
+  bool has(const std::string& component) const override;
+  std::string config_place(const std::string& component) const override;
+  nlohmann::json config(const std::string& component) const override;
+  nlohmann::json scheduler() const override;
+  StateDict weights(const std::string& component) const override;
+  TokenizerPlace tokenizer(const std::string& component) const override;
 
   /// root/name
   std::filesystem::path component(const std::string& name) const { return root_ / name; }
