@@ -159,7 +159,8 @@ def make_one(name: str, build, config: dict, out: pathlib.Path, types=TYPES) -> 
         assert all(v.isfinite().all() for v in outputs.values()), (name, kind_name)
     save_file(tensors, out / f"{name}.safetensors")
     # The configs as the libraries save them: every key, the defaults too.
-    saved = json.loads(model.config.to_json_string(use_diff=False) if build is clip else model.to_json_string())
+    from_transformers = hasattr(model.config, "to_json_string")
+    saved = json.loads(model.config.to_json_string(use_diff=False) if from_transformers else model.to_json_string())
     (out / f"{name}.json").write_text(json.dumps(saved, indent=1) + "\n")
 
 

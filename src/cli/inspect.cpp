@@ -73,7 +73,7 @@ std::map<std::string, Component> read_components(const ModelFolder& folder) {
     const bool named = entry.is_array() && entry.size() == 2 && entry[1].is_string();
     if (!named) continue;
     const auto class_name = entry[1].get<std::string>();
-    const bool weighted = name == "unet" || name == "vae" || name == "text_encoder";
+    const bool weighted = name == "unet" || name == "vae" || name.starts_with("text_encoder");
     components[name] =
         weighted ? read_component(class_name, folder.component(name)) : Component{.class_name = class_name};
   }

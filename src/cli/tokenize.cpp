@@ -18,7 +18,8 @@ std::filesystem::path tokenizer_folder(const std::filesystem::path& chosen) {
   const std::filesystem::path model = chosen.empty() ? share_folder() / "models" / "demo" : chosen;
   if (!std::filesystem::is_directory(model))
     throw Error(ErrorKind::model, {.file = model, .reason = "no such model folder"});
-  if (std::filesystem::is_directory(model / "tokenizer")) return model / "tokenizer";
+  for (const char* folder : {"tokenizer", "tokenizer_2"})  // an SDXL refiner has the second alone
+    if (std::filesystem::is_directory(model / folder)) return model / folder;
   for (const char* file : {"tokenizer.json", "vocab.json"})
     if (std::filesystem::exists(model / file)) return model;
   throw Error(ErrorKind::model, {.file = model,

@@ -110,7 +110,9 @@ SamplingPlan plan_sampling(const nlohmann::json& model_config, const std::string
   }
   const bool wants_karras = parse_scheduler(choice.scheduler) || chosen.karras;
   const Sampler& sampler = chosen.sampler ? *chosen.sampler : model_sampler(model_config, file);
-  const SchedulerOrigin origin = chosen.sampler ? SchedulerOrigin::chosen : SchedulerOrigin::model;
+  const SchedulerOrigin origin = !choice.corrected ? SchedulerOrigin::as_is
+                                 : chosen.sampler  ? SchedulerOrigin::chosen
+                                                   : SchedulerOrigin::model;
 
   SamplingPlan plan{.sampler = &sampler, .steps = steps};
   plan.config = read_scheduler_config(model_config, file, sampler.defaults, origin);

@@ -231,8 +231,11 @@ SchedulerConfig read_scheduler_config(const json& values, const std::string& fil
   reader.finish();
   check_range(config);
 
-  if (origin == SchedulerOrigin::model || reader.has("steps_offset")) config.steps_offset = 1;
-  if (origin == SchedulerOrigin::model || reader.has("clip_sample")) config.clip_sample = false;
+  const auto corrects = [&](const char* key) {
+    return origin == SchedulerOrigin::model || (origin == SchedulerOrigin::chosen && reader.has(key));
+  };
+  if (corrects("steps_offset")) config.steps_offset = 1;
+  if (corrects("clip_sample")) config.clip_sample = false;
   return config;
 }
 

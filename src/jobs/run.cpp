@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <set>
 
 #include "sdtorch/core/device.hpp"
 #include "sdtorch/core/error.hpp"
 #include "sdtorch/core/interrupt.hpp"
+#include "sdtorch/core/log.hpp"
 #include "sdtorch/jobs/output_folder.hpp"
 #include "sdtorch/jobs/picture_writer.hpp"
 #include "sdtorch/jobs/prompt_file.hpp"
@@ -55,10 +57,14 @@ std::vector<ResolvedRequest> resolve_all(const ModelDescription& model, const st
                                          at::ScalarType dtype) {
   std::vector<ResolvedRequest> resolved;
   std::vector<std::string> faults;
+  std::set<std::string> said;  // each warning once
   for (const Job& job : jobs) {
     try {
       resolved.push_back(resolve(model, job.request));
       resolved.back().request.dtype = dtype_name(dtype);  // a picture repeats elsewhere in the type it was made in
+      for (const std::string& line : resolved.back().warnings) {
+        if (said.insert(line).second) log_warning(line);
+      }
     } catch (const Error& error) {
       if (job.source.empty() || error.kind() != ErrorKind::usage) throw;
       faults.push_back(fmt::format("{}: {}", job.source, error.what()));

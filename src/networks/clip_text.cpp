@@ -3,11 +3,26 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "sdtorch/core/error.hpp"
 #include "sdtorch/nn/attach.hpp"
 #include "sdtorch/nn/attention.hpp"
 
 namespace sdtorch {
+namespace {
+
+/// What configs say whose text is pooled at the highest id (see ClipTextModel::encode).
+constexpr int64_t eos_of_old_files = 2;
+
+/// Where one row of tokens ends; at its start where the end token is missing, as in the reference.
+int64_t end_of_text(at::IntArrayRef tokens, int64_t eos) {
+  if (eos == eos_of_old_files) return std::ranges::max_element(tokens) - tokens.begin();
+  const auto* const found = std::ranges::find(tokens, eos);
+  return found == tokens.end() ? 0 : found - tokens.begin();
+}
+
+}  // namespace
 
 ClipEncoderLayerImpl::ClipEncoderLayerImpl(const ClipTextConfig& c)
     : heads_(c.num_attention_heads),
@@ -36,9 +51,13 @@ ClipTextModel::ClipTextModel(const ClipTextConfig& c)
   for (int64_t i = 0; i < c.num_hidden_layers; ++i) {
     layers_.push_back(attach(*this, fmt::format("encoder.layers.{}", i), ClipEncoderLayer(c)));
   }
+  if (c.projection_dim > 0) {
+    text_projection_ =
+        attach(*this, "text_projection", Linear(c.hidden_size, c.projection_dim, LinearOptions{.bias = false}));
+  }
 }
 
-at::Tensor ClipTextModel::forward(const at::Tensor& tokens) {
+at::Tensor ClipTextModel::embed(const at::Tensor& tokens) {
   const int64_t length = tokens.size(-1);
   if (length > config_.max_position_embeddings) {
     throw Error(ErrorKind::model, {.file = "text encoder",
@@ -52,9 +71,32 @@ at::Tensor ClipTextModel::forward(const at::Tensor& tokens) {
                                                          outside[0].item<int64_t>(), config_.vocab_size),
                                    .hint = "tokenizer and text encoder are of different models"});
   }
-  at::Tensor x = token_embedding_(tokens) + position_embedding_(at::arange(length, tokens.options()));
+  return token_embedding_(tokens) + position_embedding_(at::arange(length, tokens.options()));
+}
+
+at::Tensor ClipTextModel::forward(const at::Tensor& tokens) {
+  at::Tensor x = embed(tokens);
   for (ClipEncoderLayer& layer : layers_) x = layer(x);
   return final_layer_norm_(x);
+}
+
+ClipTextStates ClipTextModel::encode(const at::Tensor& tokens) {
+  at::Tensor x = embed(tokens);
+  for (size_t i = 0; i + 1 < layers_.size(); ++i) x = layers_[i](x);
+  ClipTextStates states{.penultimate = x};
+  if (text_projection_) states.pooled = text_projection_(pool(final_layer_norm_(layers_.back()(x)), tokens));
+  return states;
+}
+
+at::Tensor ClipTextModel::pool(const at::Tensor& hidden, const at::Tensor& tokens) {
+  const at::Tensor rows = tokens.to(at::kCPU).contiguous();
+  const auto length = static_cast<size_t>(rows.size(1));
+  std::vector<at::Tensor> pooled;
+  for (int64_t i = 0; i < rows.size(0); ++i) {
+    const at::IntArrayRef row(rows[i].const_data_ptr<int64_t>(), length);
+    pooled.push_back(hidden[i][end_of_text(row, config_.eos_token_id)]);
+  }
+  return at::stack(pooled);
 }
 
 }  // namespace sdtorch

@@ -21,14 +21,14 @@ constexpr std::array<ActivationName, 9> activations{{{"quick_gelu", Activation::
 void ignore_what_changes_nothing(ConfigReader& config) {
   // Training, and how the weights were made and stored.
   config.ignore({"attention_dropout", "dropout", "initializer_factor", "initializer_range", "gradient_checkpointing",
-                 "projection_dim", "architectures", "model_type", "torch_dtype", "dtype", "transformers_version",
-                 "use_bfloat16", "torchscript", "tf_legacy_loss", "name_or_path", "chunk_size_feed_forward"});
+                 "architectures", "model_type", "torch_dtype", "dtype", "transformers_version", "use_bfloat16",
+                 "torchscript", "tf_legacy_loss", "name_or_path", "chunk_size_feed_forward"});
   // What the forward pass returns besides the hidden state.
   config.ignore({"return_dict", "output_attentions", "output_hidden_states", "use_cache", "tie_word_embeddings",
                  "tie_encoder_decoder", "is_encoder_decoder", "cross_attention_hidden_size"});
   // Tokens: the tokenizer's own files decide.
-  config.ignore({"bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "decoder_start_token_id",
-                 "tokenizer_class", "prefix"});
+  config.ignore(
+      {"bos_token_id", "pad_token_id", "sep_token_id", "decoder_start_token_id", "tokenizer_class", "prefix"});
   // Heads for other tasks.
   config.ignore({"finetuning_task", "id2label", "label2id", "num_labels", "problem_type", "task_specific_params"});
   // Text generation.
@@ -61,10 +61,10 @@ void ignore_what_changes_nothing(ConfigReader& config) {
 
 }  // namespace
 
-ClipTextConfig ClipTextConfig::from_json(const nlohmann::json& json, const std::string& file) {
+ClipTextConfig ClipTextConfig::from_json(const nlohmann::json& json, const std::string& file, ClipTextHead head) {
   // The config of a whole CLIP (text and vision) holds the text encoder's under `text_config`.
   if (json.is_object() && json.value("model_type", nlohmann::json()) == "clip" && json.contains("text_config")) {
-    return from_json(json["text_config"], file);
+    return from_json(json["text_config"], file, head);
   }
 
   ConfigReader reader(json, file);
@@ -79,6 +79,14 @@ ClipTextConfig ClipTextConfig::from_json(const nlohmann::json& json, const std::
   config.layer_norm_eps = reader.positive_number("layer_norm_eps", config.layer_norm_eps);
   if (config.hidden_size % config.num_attention_heads != 0) {
     reader.fail("num_attention_heads", "a divisor of hidden_size, " + std::to_string(config.hidden_size));
+  }
+
+  if (head.projection) {
+    constexpr int64_t usual_projection = 512;
+    config.projection_dim = reader.integer("projection_dim", usual_projection);
+    config.eos_token_id = reader.integer("eos_token_id", config.eos_token_id, {.min = 0, .max = 1 << 24});
+  } else {  // without a pooled text the tokenizer's own files decide
+    reader.ignore({"projection_dim", "eos_token_id"});
   }
 
   reader.only("pruned_heads", nlohmann::json::object());

@@ -137,6 +137,29 @@ void read_timestep(ConfigReader& reader, UNetConfig& config) {
   config.scale_shift = scale_shift == "scale_shift";
 }
 
+/// SDXL's pooled text and sizes, and the guidance scale of models distilled to need no second evaluation.
+void read_added_embeddings(ConfigReader& reader, UNetConfig& config) {
+  constexpr auto time_key = "addition_time_embed_dim", input_key = "projection_class_embeddings_input_dim";
+  constexpr IntegerRange widths{.max = 1 << 18};
+  reader.only("addition_embed_type", "text_time");
+  if (!reader.given("addition_embed_type")) {
+    reader.ignore({time_key, input_key});
+  } else {
+    config.added = AddedEmbedding{.time_width = reader.integer(time_key, 0, widths),
+                                  .input_width = reader.integer(input_key, 0, widths)};
+    if (config.added->time_width == 0) reader.fail(time_key, "a width, which addition_embed_type text_time needs");
+    if (config.added->input_width == 0) reader.fail(input_key, "a width, which addition_embed_type text_time needs");
+    if (config.freq_shift >= static_cast<double>(config.added->time_width / 2)) {
+      reader.fail("freq_shift", fmt::format("less than half of {}", time_key));
+    }
+  }
+  constexpr auto guidance_key = "time_cond_proj_dim";
+  constexpr int64_t two_frequencies = 4;  // sines and cosines of at least two, or their spacing is no number
+  if (reader.given(guidance_key)) {
+    config.time_cond_proj_dim = reader.integer(guidance_key, 0, {.min = two_frequencies, .max = 1 << 18});
+  }
+}
+
 int64_t read_kernel(ConfigReader& reader, const char* key) {
   const int64_t kernel = reader.integer(key, 3, {.max = 31});
   if (kernel % 2 == 0) reader.fail(key, "an odd size, which keeps the latent's own");
@@ -154,8 +177,8 @@ int64_t read_sample_size(ConfigReader& reader, int64_t fallback) {
 }
 
 void refuse_what_is_not_implemented(ConfigReader& reader) {
-  reader.only_null({"num_attention_heads", "class_embed_type", "num_class_embeds", "addition_embed_type",
-                    "encoder_hid_dim", "encoder_hid_dim_type", "time_cond_proj_dim", "quantization_config"});
+  reader.only_null({"num_attention_heads", "class_embed_type", "num_class_embeds", "encoder_hid_dim",
+                    "encoder_hid_dim_type", "quantization_config"});
   reader.only("attention_type", "default");
   reader.only("dual_cross_attention", false);
   reader.only("class_embeddings_concat", false);
@@ -163,11 +186,10 @@ void refuse_what_is_not_implemented(ConfigReader& reader) {
 
 void ignore_what_changes_nothing(ConfigReader& reader) {
   // Read only by embeddings and block types that are refused above.
-  reader.ignore({"addition_time_embed_dim", "addition_embed_type_num_heads", "projection_class_embeddings_input_dim",
-                 "cross_attention_norm", "mid_block_only_cross_attention", "resnet_skip_time_act",
-                 "resnet_out_scale_factor"});
+  reader.ignore({"addition_embed_type_num_heads", "cross_attention_norm", "mid_block_only_cross_attention",
+                 "resnet_skip_time_act", "resnet_out_scale_factor"});
   // Every attention kernel works in fp32 inside.
-  reader.boolean("upcast_attention", false);
+  if (reader.given("upcast_attention")) reader.boolean("upcast_attention", false);
   reader.ignore({"dropout", "dtype", "torch_dtype"});
   // The moving average that the weights were taken from.
   reader.ignore(
@@ -193,6 +215,7 @@ UNetConfig UNetConfig::from_json(const nlohmann::json& json, const std::string& 
   read_levels(reader, config);
   read_mid_block(reader, config);
   read_timestep(reader, config);
+  read_added_embeddings(reader, config);
   refuse_what_is_not_implemented(reader);
   ignore_what_changes_nothing(reader);
   reader.finish();

@@ -9,13 +9,13 @@
 #include "sdtorch/core/paths.hpp"
 #include "sdtorch/diffusion/scheduler_config.hpp"
 #include "sdtorch/weights/model_folder.hpp"
+#include "sdtorch/weights/pipeline_kind.hpp"
 
 namespace sdtorch {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* text_encoder_name = "text_encoder";
 constexpr const char* unet_name = "unet";
 constexpr const char* vae_name = "vae";
 
@@ -50,14 +50,51 @@ bool has_wrong_sample_size(const nlohmann::json& unet) {
   return major == 0 && minor < 9 && size->get<int64_t>() < 64;
 }
 
+void check_text_parts_fit(const ModelDescription& model, const TextEncoderDescription& text) {
+  const std::string file = model.source->config_place(text.name);
+  const ClipTokenizer& tokenizer = text.tokenizer;
+  if (tokenizer.vocab_size() > text.config.vocab_size) {
+    refuse(file, "vocab_size",
+           fmt::format("{}, but the tokenizer has {} tokens", text.config.vocab_size, tokenizer.vocab_size()));
+  }
+  if (tokenizer.model_max_length() > text.config.max_position_embeddings) {
+    refuse(file, "max_position_embeddings",
+           fmt::format("{}, but the tokenizer makes chunks of {} tokens", text.config.max_position_embeddings,
+                       tokenizer.model_max_length()));
+  }
+  if (tokenizer.model_max_length() != model.text_encoders.front().tokenizer.model_max_length()) {
+    refuse(file, {}, "its tokenizer makes chunks of another length than the first text encoder's");
+  }
+}
+
+/// SDXL's U-Net sees the pooled text and a row of numbers; others neither.
+void check_added_embedding_fits(const ModelDescription& model, const std::string& unet_file) {
+  constexpr auto type_key = "addition_embed_type", width_key = "projection_class_embeddings_input_dim";
+  if (model.unet.added && !model.xl) {
+    refuse(unet_file, type_key, "text_time, which no pipeline but SDXL's has the texts for");
+  }
+  if (!model.xl) return;
+  if (!model.unet.added) refuse(unet_file, type_key, "text_time was expected of an SDXL model");
+  const int64_t pooled = model.text_encoders.back().config.projection_dim;
+  const int64_t numbers = model.xl->numbers();
+  const int64_t width = pooled + numbers * model.unet.added->time_width;
+  if (model.unet.added->input_width != width) {
+    refuse(unet_file, width_key,
+           fmt::format("{}, but the pooled text of {} and {} numbers of {} make {}", model.unet.added->input_width,
+                       pooled, numbers, model.unet.added->time_width, width),
+           "requires_aesthetics_score in model_index.json decides whether they are 5 or 6");
+  }
+}
+
 /// What no config can see alone: whether the parts fit one another.
 void check_parts_fit(const ModelDescription& model) {
   const std::string unet_file = model.source->config_place(unet_name);
-  const std::string text_file = model.source->config_place(text_encoder_name);
-  if (model.unet.cross_attention_dim != model.text_encoder.hidden_size) {
+  int64_t context_width = 0;
+  for (const TextEncoderDescription& text : model.text_encoders) context_width += text.config.hidden_size;
+  if (model.unet.cross_attention_dim != context_width) {
     refuse(unet_file, "cross_attention_dim",
-           fmt::format("{}, but the text encoder's hidden_size is {}", model.unet.cross_attention_dim,
-                       model.text_encoder.hidden_size));
+           fmt::format("{}, but the hidden_size of the text encoder{} is {}", model.unet.cross_attention_dim,
+                       model.text_encoders.size() > 1 ? "s together" : "", context_width));
   }
   if (model.unet.in_channels != model.vae.latent_channels) {
     refuse(unet_file, "in_channels",
@@ -69,21 +106,13 @@ void check_parts_fit(const ModelDescription& model) {
         unet_file, "out_channels",
         fmt::format("{}, but the VAE's latents have {} channels", model.unet.out_channels, model.vae.latent_channels));
   }
-  if (model.tokenizer.vocab_size() > model.text_encoder.vocab_size) {
-    refuse(text_file, "vocab_size",
-           fmt::format("{}, but the tokenizer has {} tokens", model.text_encoder.vocab_size,
-                       model.tokenizer.vocab_size()));
-  }
-  if (model.tokenizer.model_max_length() > model.text_encoder.max_position_embeddings) {
-    refuse(text_file, "max_position_embeddings",
-           fmt::format("{}, but the tokenizer makes chunks of {} tokens", model.text_encoder.max_position_embeddings,
-                       model.tokenizer.model_max_length()));
-  }
+  for (const TextEncoderDescription& text : model.text_encoders) check_text_parts_fit(model, text);
+  check_added_embedding_fits(model, unet_file);
 }
 
 template <typename Network, typename Config>
 std::shared_ptr<Network> load_network(const Config& config, StateDict weights, at::ScalarType dtype, at::Device device,
-                                      const char* name) {
+                                      const std::string& name) {
   auto network = std::make_shared<Network>(config);
   bind_weights(*network, std::move(weights), dtype, device, name);
   network->eval();
@@ -104,6 +133,46 @@ int64_t latent_size(const char* flag, int64_t pixels, int64_t factor) {
                .hint = below > 0 ? fmt::format("use {} or {}", below, below + factor) : fmt::format("use {}", factor)});
 }
 
+void check_size_conditions(const ModelDescription& model, const Request& request) {
+  if (model.xl) return;
+  const auto refuse_size = [&](const char* flag, const std::optional<PixelPair>& given) {
+    if (!given) return;
+    throw Error(ErrorKind::usage, {.file = flag,
+                                   .reason = fmt::format("{} has no use for it", model.name),
+                                   .hint = "only SDXL models are told of sizes"});
+  };
+  refuse_size("--original-size", request.original_size);
+  refuse_size("--crop", request.crop);
+  refuse_size("--target-size", request.target_size);
+}
+
+/// A model that takes the guidance scale as an input needs no second evaluation, and sees no second prompt.
+std::vector<std::string> unused_by_distilled_model(const Request& request) {
+  std::vector<std::string> lines;
+  const std::string reason = " changes nothing: the model takes the guidance scale as an input (time_cond_proj_dim)";
+  if (!request.negative_prompt.value_or("").empty()) lines.push_back("--negative-prompt" + reason);
+  if (request.guidance_rescale != 0) lines.push_back("--guidance-rescale" + reason);
+  return lines;
+}
+
+std::vector<TextEncoderDescription> describe_text_encoders(const ModelSource& source) {
+  struct Place {
+    const char *encoder, *tokenizer_name;
+    bool pools;
+  };
+  constexpr Place places[] = {{"text_encoder", "tokenizer", false}, {"text_encoder_2", "tokenizer_2", true}};
+  std::vector<TextEncoderDescription> described;
+  for (const auto& [encoder, tokenizer_name, pools] : places) {
+    if (!source.has(encoder)) continue;
+    const TokenizerPlace tokenizer = source.tokenizer(tokenizer_name);
+    described.push_back({.name = encoder,
+                         .tokenizer = ClipTokenizer::load(tokenizer.folder, {.pad_token = tokenizer.pad_token}),
+                         .config = ClipTextConfig::from_json(source.config(encoder), source.config_place(encoder),
+                                                             {.projection = pools})});
+  }
+  return described;
+}
+
 }  // namespace
 
 ModelDescription describe_model(const std::string& model, const std::string& vae, const std::string& prediction) {
@@ -117,13 +186,18 @@ ModelDescription describe_model(const std::string& model, const std::string& vae
   description.scheduler_file = source.config_place("scheduler");
   description.scheduler = source.scheduler();
   if (!canonical.empty()) description.scheduler["prediction_type"] = canonical;
-  const TokenizerPlace tokenizer = source.tokenizer("tokenizer");
-  description.tokenizer = ClipTokenizer::load(tokenizer.folder, {.pad_token = tokenizer.pad_token});
-  description.text_encoder =
-      ClipTextConfig::from_json(source.config(text_encoder_name), source.config_place(text_encoder_name));
+  const PipelineKind& pipeline = pipeline_kind(source.index(), path.string());
+  description.corrects_scheduler = pipeline.corrects_configs;
+  if (pipeline.xl) {
+    const XlSettings defaults;
+    description.xl = {
+        .zeros_for_no_negative = setting(source, "force_zeros_for_empty_prompt", defaults.zeros_for_no_negative),
+        .aesthetic_score = setting(source, "requires_aesthetics_score", defaults.aesthetic_score)};
+  }
+  description.text_encoders = describe_text_encoders(source);
   const nlohmann::json unet = source.config(unet_name);
   description.unet = UNetConfig::from_json(unet, source.config_place(unet_name));
-  if (has_wrong_sample_size(unet)) description.unet.sample_size = 64;
+  if (pipeline.corrects_configs && has_wrong_sample_size(unet)) description.unet.sample_size = 64;
 
   const VaeSource replaced = vae.empty() ? VaeSource{} : find_vae(vae);
   description.vae_weights = replaced.weights;
@@ -143,10 +217,15 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request) {
   filled.height = request.height.value_or(model.unet.sample_size * factor);
   resolved.latent_width = latent_size("--width", *filled.width, factor);
   resolved.latent_height = latent_size("--height", *filled.height, factor);
-  resolved.plan = plan_sampling(
-      model.scheduler, model.scheduler_file,
-      {.sampler = request.sampler, .scheduler = request.scheduler, .spacing = request.spacing, .eta = request.eta},
-      request.steps);
+  check_size_conditions(model, request);
+  if (model.unet.time_cond_proj_dim > 0) resolved.warnings = unused_by_distilled_model(request);
+  resolved.plan = plan_sampling(model.scheduler, model.scheduler_file,
+                                {.sampler = request.sampler,
+                                 .scheduler = request.scheduler,
+                                 .spacing = request.spacing,
+                                 .eta = request.eta,
+                                 .corrected = model.corrects_scheduler},
+                                request.steps);
   return resolved;
 }
 
@@ -154,8 +233,10 @@ Components load_components(ModelDescription description, at::Device device, at::
   Components components{.description = std::move(description), .device = device, .dtype = dtype, .vae_dtype = dtype};
   const ModelDescription& model = components.description;
   if (dtype == at::kHalf && model.vae.force_upcast) components.vae_dtype = at::kFloat;
-  components.text_encoder = load_network<ClipTextModel>(model.text_encoder, model.source->weights(text_encoder_name),
-                                                        dtype, device, text_encoder_name);
+  for (const TextEncoderDescription& text : model.text_encoders) {
+    components.text_encoders.push_back(
+        load_network<ClipTextModel>(text.config, model.source->weights(text.name), dtype, device, text.name));
+  }
   components.unet =
       load_network<UNet2DConditionModel>(model.unet, model.source->weights(unet_name), dtype, device, unet_name);
   components.vae = load_vae(model, components.vae_dtype, device);

@@ -1,6 +1,8 @@
 #include "sdtorch/pipeline/conditioning.hpp"
 
 #include <algorithm>
+#include <optional>
+#include <vector>
 
 #include "sdtorch/core/error.hpp"
 
@@ -24,25 +26,109 @@ at::Tensor token_rows(const TokenChunks& chunks) {
   return at::stack(rows);
 }
 
-/// [k, 77] → [1, 77·k, C]: each chunk is encoded by itself, and the results are joined along the token axis.
-at::Tensor encode_rows(const Components& model, const at::Tensor& rows) {
-  const at::Tensor hidden = model.text_encoder->forward(rows.to(model.device));
-  return hidden.reshape({1, -1, hidden.size(-1)});
+/// One prompt as every text encoder reads it.
+struct PromptTokens {
+  std::vector<std::vector<int64_t>> ids{};  ///< the text's own, one list an encoder
+
+  size_t chunks(const Components& model) const {
+    size_t count = 1;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      count = std::max(count, model.description.text_encoders[i].tokenizer.chunk(ids[i]).chunks.size());
+    }
+    return count;
+  }
+
+  /// [count, 77]
+  at::Tensor rows(const Components& model, size_t encoder, size_t count) const {
+    return token_rows(model.description.text_encoders[encoder].tokenizer.chunk(ids[encoder], count));
+  }
+};
+
+PromptTokens tokenize(const Components& model, const std::string& text, const char* flag) {
+  PromptTokens tokens;
+  for (const TextEncoderDescription& encoder : model.description.text_encoders) {
+    tokens.ids.push_back(encode(encoder.tokenizer, text, flag));
+  }
+  return tokens;
+}
+
+struct EncodedPrompt {
+  at::Tensor context;  ///< [1, 77·k, C]
+  at::Tensor pooled{};
+};
+
+/// Each chunk is encoded by itself, and the results are joined along the token axis.
+EncodedPrompt encode_rows(const Components& model, const PromptTokens& tokens, size_t count) {
+  EncodedPrompt encoded;
+  std::vector<at::Tensor> contexts;
+  for (size_t i = 0; i < model.text_encoders.size(); ++i) {
+    const at::Tensor rows = tokens.rows(model, i, count).to(model.device);
+    at::Tensor hidden;
+    if (model.description.xl) {
+      const ClipTextStates states = model.text_encoders[i]->encode(rows);
+      hidden = states.penultimate;
+      if (states.pooled.defined()) encoded.pooled = states.pooled.slice(0, 0, 1);
+    } else {
+      hidden = model.text_encoders[i]->forward(rows);
+    }
+    contexts.push_back(hidden.reshape({1, -1, hidden.size(-1)}));
+  }
+  encoded.context = contexts.size() == 1 ? contexts.front() : at::cat(contexts, -1);
+  return encoded;
+}
+
+// The scores that diffusers' refiner asks for and asks to keep away from.
+constexpr double aesthetic_score = 6.0;
+constexpr double negative_aesthetic_score = 2.5;
+
+/// What SDXL's U-Net is told of the picture, for the prompt and for what guidance leads away from. As in diffusers, a
+/// model that is told a score forgets the crop on the negative side.
+void add_time_ids(const Components& model, const Request& request, Conditioning& text) {
+  const PixelPair size{.vertical = request.height.value(), .horizontal = request.width.value()};
+  const PixelPair original = request.original_size.value_or(size), target = request.target_size.value_or(size);
+  const auto row = [&](PixelPair crop, std::optional<double> score) {
+    std::vector<double> ids;
+    for (const PixelPair& pair : {original, crop}) {
+      ids.push_back(static_cast<double>(pair.vertical));
+      ids.push_back(static_cast<double>(pair.horizontal));
+    }
+    if (score) {
+      ids.push_back(*score);
+    } else {
+      ids.push_back(static_cast<double>(target.vertical));
+      ids.push_back(static_cast<double>(target.horizontal));
+    }
+    return at::tensor(ids, at::kFloat).unsqueeze(0).to(model.device);
+  };
+  const PixelPair crop = request.crop.value_or(PixelPair{});
+  const bool scored = model.description.xl->aesthetic_score;
+  text.time_ids = scored ? row(crop, aesthetic_score) : row(crop, std::nullopt);
+  text.uncond_time_ids = scored ? row({}, negative_aesthetic_score) : text.time_ids;
 }
 
 }  // namespace
 
 Conditioning encode_prompts(const Components& model, const Request& request) {
-  const ClipTokenizer& tokenizer = model.description.tokenizer;
-  const std::vector<int64_t> prompt = encode(tokenizer, request.prompt, "--prompt");
-  const std::vector<int64_t> negative = encode(tokenizer, request.negative_prompt, "--negative-prompt");
-  const size_t count = std::max(tokenizer.chunk(prompt).chunks.size(), tokenizer.chunk(negative).chunks.size());
-  const at::Tensor rows = token_rows(tokenizer.chunk(prompt, count));
-  const at::Tensor uncond_rows = token_rows(tokenizer.chunk(negative, count));
-
-  Conditioning text{.tokens = rows.reshape({1, -1}), .uncond_tokens = uncond_rows.reshape({1, -1})};
-  if (request.cfg_scale != 0) text.context = encode_rows(model, rows);
-  if (request.cfg_scale != 1) text.uncond_context = encode_rows(model, uncond_rows);
+  const PromptTokens prompt = tokenize(model, request.prompt, "--prompt");
+  const PromptTokens negative = tokenize(model, request.negative_prompt.value_or(""), "--negative-prompt");
+  const size_t count = std::max(prompt.chunks(model), negative.chunks(model));
+  Conditioning text{.tokens = prompt.rows(model, 0, count).reshape({1, -1}),
+                    .uncond_tokens = negative.rows(model, 0, count).reshape({1, -1})};
+  const bool takes_scale = model.description.unet.time_cond_proj_dim > 0;
+  const bool conditional = takes_scale || request.cfg_scale != 0;
+  const bool unconditional = !takes_scale && request.cfg_scale != 1;
+  const auto& xl = model.description.xl;
+  const bool zeros = xl && xl->zeros_for_no_negative && !request.negative_prompt;
+  EncodedPrompt encoded;
+  if (conditional || (unconditional && zeros)) encoded = encode_rows(model, prompt, count);
+  if (conditional) text.context = encoded.context, text.pooled = encoded.pooled;
+  if (unconditional && zeros) {
+    text.uncond_context = at::zeros_like(encoded.context), text.uncond_pooled = at::zeros_like(encoded.pooled);
+  } else if (unconditional) {
+    const EncodedPrompt away = encode_rows(model, negative, count);
+    text.uncond_context = away.context, text.uncond_pooled = away.pooled;
+  }
+  if (xl) add_time_ids(model, request, text);
   return text;
 }
 

@@ -27,10 +27,14 @@ void show_conditioning(const Observer& observer, const Conditioning& text, int64
   if (!observer.on_tensor) return;
   show(observer, "tokens", text.tokens.expand({images, -1}));
   show(observer, "uncond_tokens", text.uncond_tokens.expand({images, -1}));
-  if (text.context.defined()) show(observer, "context", text.context.to(at::kFloat).expand({images, -1, -1}));
-  if (text.uncond_context.defined()) {
-    show(observer, "uncond_context", text.uncond_context.to(at::kFloat).expand({images, -1, -1}));
-  }
+  const auto show_rows = [&](std::string_view name, const at::Tensor& one) {
+    if (one.defined())
+      show(observer, name, at::cat(std::vector<at::Tensor>(static_cast<size_t>(images), one)).to(at::kFloat));
+  };
+  show_rows("context", text.context);
+  show_rows("uncond_context", text.uncond_context);
+  show_rows("pooled", text.pooled);
+  show_rows("uncond_pooled", text.uncond_pooled);
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ struct Counterpart {
   std::string_view entry;
   std::string_view field;  ///< empty: tells nothing that a request needs
 };
-constexpr std::array<Counterpart, 13> counterparts = {{
+constexpr std::array<Counterpart, 16> counterparts = {{
     {"Steps", "steps"},
     {"Sampler", "sampler"},
     {"CFG scale", "cfg-scale"},
@@ -30,6 +30,9 @@ constexpr std::array<Counterpart, 13> counterparts = {{
     {"Eta", "eta"},
     {"Guidance rescale", "guidance-rescale"},
     {"Timestep spacing", "spacing"},
+    {"Original size", "original-size"},
+    {"Crop", "crop"},
+    {"Target size", "target-size"},
     {"Model", ""},
     {"Model hash", ""},
     {"VAE hash", ""},

@@ -8,6 +8,7 @@
 #include "sdtorch/core/error.hpp"
 #include "sdtorch/diffusion/sampler.hpp"
 #include "sdtorch/io/json.hpp"
+#include "sdtorch/pipeline/request_fields.hpp"
 #include "sdtorch/pipeline/request_json.hpp"
 
 namespace sdtorch {
@@ -43,7 +44,8 @@ std::string model_name(const Request& request) {
 
 std::string parameters_text(const Request& picture, const std::vector<std::string>& notes) {
   std::string text = picture.prompt;
-  if (!picture.negative_prompt.empty()) text += "\nNegative prompt: " + picture.negative_prompt;
+  const std::string negative = picture.negative_prompt.value_or("");
+  if (!negative.empty()) text += "\nNegative prompt: " + negative;
   text += fmt::format("\nSteps: {}", picture.steps);
   const Sampler* sampler = picture.sampler ? find_sampler(*picture.sampler) : nullptr;
   if (sampler) text += fmt::format(", Sampler: {}", sampler->label);
@@ -55,6 +57,9 @@ std::string parameters_text(const Request& picture, const std::vector<std::strin
   if (picture.eta) text += fmt::format(", Eta: {}", *picture.eta);
   if (picture.guidance_rescale != 0) text += fmt::format(", Guidance rescale: {}", picture.guidance_rescale);
   if (picture.spacing) text += ", Timestep spacing: " + *picture.spacing;
+  if (picture.original_size) text += ", Original size: " + to_string(*picture.original_size);
+  if (picture.crop) text += ", Crop: " + to_string(*picture.crop);
+  if (picture.target_size) text += ", Target size: " + to_string(*picture.target_size);
   for (const std::string& note : notes) text += ", Note: " + quoted(note);
   return text + ", Version: sdtorch " SDTORCH_VERSION;
 }

@@ -17,8 +17,9 @@
 namespace sdtorch {
 namespace {
 
-constexpr int64_t most_steps = 1'000'000;  // the model's own limit, checked with the model, is lower
-constexpr int64_t largest_side = 16'384;   // pixels: three bytes each of the largest square still fit an int
+constexpr int64_t most_steps = 1'000'000;         // the model's own limit, checked with the model, is lower
+constexpr int64_t largest_side = 16'384;          // pixels: three bytes each of the largest square still fit an int
+constexpr int64_t largest_condition = 1'000'000;  // of what a model is told of sizes: fp32 holds it exactly
 constexpr int64_t most_images = 1'000'000;
 constexpr int64_t largest_batch = 4'096;
 
@@ -28,6 +29,12 @@ constexpr int64_t largest_batch = 4'096;
 
 void check_range(const std::string& flag, int64_t value, int64_t least, int64_t most) {
   if (value < least || value > most) refuse(flag, fmt::format("must be {}…{}, is {}", least, most, value));
+}
+
+void check_pair(const std::string& flag, const std::optional<PixelPair>& pair) {
+  if (!pair) return;
+  check_range(flag, pair->vertical, 0, largest_condition);
+  check_range(flag, pair->horizontal, 0, largest_condition);
 }
 
 void check_unit(const std::string& flag, double value) {
@@ -85,7 +92,7 @@ void check_sampler(const Request& request) {
 void Request::validate() const {
   if (prediction) check_prediction(*prediction);
   check_text("--prompt", prompt);
-  check_text("--negative-prompt", negative_prompt);
+  if (negative_prompt) check_text("--negative-prompt", *negative_prompt);
   check_range("--steps", steps, 1, most_steps);
   if (!(std::isfinite(cfg_scale) && cfg_scale >= 0)) {
     refuse("--cfg-scale", fmt::format("must be 0 or more, is {}", cfg_scale));
@@ -93,6 +100,9 @@ void Request::validate() const {
   check_unit("--guidance-rescale", guidance_rescale);
   if (width) check_range("--width", *width, 1, largest_side);
   if (height) check_range("--height", *height, 1, largest_side);
+  check_pair("--original-size", original_size);
+  check_pair("--crop", crop);
+  check_pair("--target-size", target_size);
   check_range("--batch-count", batch_count, 1, most_images);
   check_range("--batch-size", batch_size, 1, largest_batch);
   check_sampler(*this);

@@ -25,6 +25,9 @@ constexpr RequestField fields[] = {
     {"seed", &Request::seed},
     {"width", &Request::width},
     {"height", &Request::height},
+    {"original-size", &Request::original_size},
+    {"crop", &Request::crop},
+    {"target-size", &Request::target_size},
     {"batch-count", &Request::batch_count},
     {"batch-size", &Request::batch_size},
     {"sampler", &Request::sampler},
@@ -59,6 +62,16 @@ uint64_t seed_number(const std::string& flag, const std::string& text) {
   return *number;
 }
 
+PixelPair pixel_pair(const std::string& flag, const std::string& text) {
+  const auto pair = parse_pixel_pair(text);
+  if (!pair) {
+    const bool place = flag.ends_with("crop");
+    refuse(flag, fmt::format("'{}' is not {}", text, place ? "LEFTxTOP" : "WIDTHxHEIGHT"),
+           place ? "or TOP,LEFT" : "or HEIGHT,WIDTH");
+  }
+  return *pair;
+}
+
 /// Names of choices are ASCII and lower case; what is not among them is left as it is for validate() to name.
 std::string choice(std::string_view field, const std::string& text) {
   const bool named =
@@ -81,6 +94,18 @@ const RequestField* find_request_field(std::string_view name) {
   const auto found = std::find_if(std::begin(fields), std::end(fields), [&](const auto& f) { return f.name == name; });
   return found == std::end(fields) ? nullptr : &*found;
 }
+
+std::optional<PixelPair> parse_pixel_pair(std::string_view text) {
+  const size_t mark = text.find_first_of("xX,");
+  if (mark == std::string_view::npos) return std::nullopt;
+  const auto first = parse_int(std::string(text.substr(0, mark)));
+  const auto second = parse_int(std::string(text.substr(mark + 1)));
+  if (!first || !second) return std::nullopt;
+  if (text[mark] == ',') return PixelPair{.vertical = *first, .horizontal = *second};
+  return PixelPair{.vertical = *second, .horizontal = *first};
+}
+
+std::string to_string(const PixelPair& pair) { return fmt::format("{}x{}", pair.horizontal, pair.vertical); }
 
 std::vector<std::string> sampler_names() {
   std::vector<std::string> names;
@@ -106,6 +131,7 @@ void set_from_text(Request& request, const RequestField& field, const std::strin
     void operator()(std::optional<int64_t> Request::*m) const { request.*m = whole_number(flag, text); }
     void operator()(double Request::*m) const { request.*m = real_number(flag, text); }
     void operator()(std::optional<double> Request::*m) const { request.*m = real_number(flag, text); }
+    void operator()(std::optional<PixelPair> Request::*m) const { request.*m = pixel_pair(flag, text); }
     void operator()(uint64_t Request::*m) const { request.*m = seed_number(flag, text); }
     void operator()(bool Request::*m) const { request.*m = true; }
   };

@@ -60,6 +60,7 @@ struct FromJson {
   void operator()(std::optional<int64_t> Request::*m) const { request.*m = expect_integer(field.name, value); }
   void operator()(double Request::*m) const { request.*m = expect_number(field.name, value); }
   void operator()(std::optional<double> Request::*m) const { request.*m = expect_number(field.name, value); }
+  void operator()(std::optional<PixelPair> Request::*) const { set_text(); }
   void operator()(uint64_t Request::*m) const { request.*m = expect_seed(field.name, value); }
   void operator()(bool Request::*m) const { request.*m = expect_bool(field.name, value); }
 };
@@ -72,6 +73,10 @@ void put(nlohmann::ordered_json& object, const std::string& key, const Value& va
 template <typename Value>
 void put(nlohmann::ordered_json& object, const std::string& key, const std::optional<Value>& value) {
   if (value) object[key] = *value;
+}
+
+void put(nlohmann::ordered_json& object, const std::string& key, const std::optional<PixelPair>& pair) {
+  if (pair) object[key] = to_string(*pair);
 }
 
 Request read_fields(const json& object, const Request& base) {

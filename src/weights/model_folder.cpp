@@ -13,6 +13,7 @@
 #include "sdtorch/io/json.hpp"
 #include "sdtorch/weights/hub_cache.hpp"
 #include "sdtorch/weights/key_names.hpp"
+#include "sdtorch/weights/pipeline_kind.hpp"
 #include "sdtorch/weights/weights_file.hpp"
 
 namespace sdtorch {
@@ -23,22 +24,32 @@ using nlohmann::json;
 
 constexpr const char* index_name = "model_index.json";
 
-/// Pipelines whose folders hold a text-to-image model, whatever else they were saved for.
-constexpr std::string_view text_to_image_pipelines[] = {"StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"};
-
 struct ComponentRule {
   const char* name;
   std::span<const std::string_view> classes;  ///< none: the part that reads the component checks its class
+  bool needed = true;
 };
 
 constexpr std::string_view tokenizer_classes[] = {"CLIPTokenizer", "CLIPTokenizerFast"};
 constexpr std::string_view text_encoder_classes[] = {"CLIPTextModel"};
+constexpr std::string_view projecting_text_encoder_classes[] = {"CLIPTextModelWithProjection"};
 constexpr std::string_view unet_classes[] = {"UNet2DConditionModel"};
 constexpr std::string_view vae_classes[] = {"AutoencoderKL"};
 
-constexpr ComponentRule needed_components[] = {
+constexpr ComponentRule sd_components[] = {
     {"tokenizer", tokenizer_classes},
     {"text_encoder", text_encoder_classes},
+    {"unet", unet_classes},
+    {"vae", vae_classes},
+    {"scheduler", {}},
+};
+
+/// A refiner has the second text encoder alone.
+constexpr ComponentRule xl_components[] = {
+    {.name = "tokenizer", .classes = tokenizer_classes, .needed = false},
+    {.name = "text_encoder", .classes = text_encoder_classes, .needed = false},
+    {"tokenizer_2", tokenizer_classes},
+    {"text_encoder_2", projecting_text_encoder_classes},
     {"unet", unet_classes},
     {"vae", vae_classes},
     {"scheduler", {}},
@@ -79,20 +90,19 @@ std::string class_of(const fs::path& file, const std::string& name, const json& 
   return entry[1].is_null() ? std::string() : entry[1].get<std::string>();
 }
 
-void check_pipeline(const fs::path& file, const json& index) {
-  const auto name = index.find("_class_name");
-  if (name == index.end() || !name->is_string()) fail(file, "_class_name", "a pipeline's class was expected");
-  const auto pipeline = name->get<std::string>();
-  if (!contains(text_to_image_pipelines, pipeline)) {
-    fail(file, "_class_name", fmt::format("{} is not supported", pipeline),
-         fmt::format("models of {} are", fmt::join(text_to_image_pipelines, ", ")));
-  }
+/// Whether the index names the component: neither leaves it out nor says [null, null].
+bool names(const json& index, const std::string& component) {
+  const auto entry = index.find(component);
+  return entry != index.end() && entry->is_array() && entry->size() == 2 && (*entry)[1].is_string();
 }
 
-void check_components(const fs::path& root, const fs::path& file, const json& index) {
-  for (const ComponentRule& rule : needed_components) {
+void check_components(const fs::path& root, const fs::path& file, const json& index, const PipelineKind& pipeline) {
+  const auto rules =
+      pipeline.xl ? std::span<const ComponentRule>(xl_components) : std::span<const ComponentRule>(sd_components);
+  for (const ComponentRule& rule : rules) {
     const auto entry = index.find(rule.name);
     const std::string type = entry == index.end() ? std::string() : class_of(file, rule.name, *entry);
+    if (type.empty() && !rule.needed) continue;
     if (type.empty()) fail(file, rule.name, "this component is missing, and text-to-image needs it");
     if (!rule.classes.empty() && !contains(rule.classes, type)) {
       fail(file, rule.name, fmt::format("{} is not supported", type),
@@ -103,9 +113,9 @@ void check_components(const fs::path& root, const fs::path& file, const json& in
     }
   }
   for (const auto& [name, entry] : index.items()) {
-    const bool needed = std::any_of(std::begin(needed_components), std::end(needed_components),
-                                    [&, &key = name](const ComponentRule& rule) { return key == rule.name; });
-    if (needed || !is_component(entry) || contains(unused_components, name)) continue;
+    const bool known = std::any_of(rules.begin(), rules.end(),
+                                   [&, &key = name](const ComponentRule& rule) { return key == rule.name; });
+    if (known || !is_component(entry) || contains(unused_components, name)) continue;
     if (const std::string type = class_of(file, name, entry); !type.empty()) {
       fail(file, name, fmt::format("a component that is not supported ({})", type));
     }
@@ -203,14 +213,15 @@ ModelFolder::ModelFolder(const fs::path& folder_or_name) : root_(resolve(folder_
   const fs::path file = root / index_name;
   if (!is_there(file)) fail(root, {}, fmt::format("is no diffusers model folder: it has no {}", index_name));
   index_ = load_config(file);
-  check_pipeline(file, index_);
-  check_components(root, file, index_);
+  check_components(root, file, index_, pipeline_kind(index_, file.string()));
+  const bool encodes = names(index_, "text_encoder"), tokenizes = names(index_, "tokenizer");
+  if (encodes != tokenizes) {
+    fail(file, encodes ? "tokenizer" : "text_encoder", "this component is missing, and the other is there");
+  }
 }
 
 bool ModelFolder::has(const std::string& component) const {
-  const auto entry = index_.find(component);
-  const bool named = entry != index_.end() && entry->is_array() && entry->size() == 2 && (*entry)[1].is_string();
-  return named && is_folder(root_ / component);
+  return names(index_, component) && is_folder(root_ / component);
 }
 
 std::string ModelFolder::config_place(const std::string& component) const {

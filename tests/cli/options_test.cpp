@@ -296,7 +296,7 @@ TEST_CASE("--from-image takes a picture's request, flags override it", "[cli]") 
   const Invocation invocation = parse({"--from-image", file.c_str(), "--steps", "3", "-n", ""});
   const Request& request = invocation.request;
   CHECK(request.prompt == "a castle, (stone:1.2)\nby a lake");
-  CHECK(request.negative_prompt.empty());
+  CHECK(request.negative_prompt == "");
   CHECK(request.steps == 3);
   CHECK(request.sampler == "dpm++2m");
   CHECK(request.scheduler == "karras");

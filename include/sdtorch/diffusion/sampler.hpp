@@ -37,6 +37,7 @@ struct SamplerChoice {
   std::optional<std::string> spacing{};     ///< leading, trailing, linspace
   std::optional<double> eta{};              ///< DDIM's eta
   std::optional<std::string> prediction{};  ///< epsilon, v_prediction, sample: overrides the model's
+  bool corrected = true;                    ///< the model's pipeline corrects its scheduler (see SchedulerOrigin)
 };
 
 struct Sampler;

@@ -84,6 +84,7 @@ struct SchedulerConfig {
 enum class SchedulerOrigin {
   model,   ///< the class that the file names, as StableDiffusionPipeline loads it
   chosen,  ///< another one, as `XScheduler.from_config(pipe.scheduler.config)` makes it
+  as_is,   ///< either, in a pipeline that corrects nothing, such as StableDiffusionXLPipeline
 };
 
 /// Reads a scheduler_config.json. Keys that are absent take `defaults`; StableDiffusionPipeline's corrections

@@ -28,6 +28,13 @@ class ClipEncoderLayerImpl : public torch::nn::Module {
 };
 TORCH_MODULE(ClipEncoderLayer);
 
+/// What SDXL takes from a text encoder.
+struct ClipTextStates {
+  at::Tensor penultimate{};  ///< before the last layer, without the final norm, [B, L, C]
+  at::Tensor pooled{};       ///< the end token's final state, projected, [B, projection_dim]; undefined without a head
+};
+
+/// CLIPTextModel, or CLIPTextModelWithProjection where the config says how wide that is.
 class ClipTextModel : public torch::nn::Module {
  public:
   explicit ClipTextModel(const ClipTextConfig& config);
@@ -36,13 +43,21 @@ class ClipTextModel : public torch::nn::Module {
   /// Throws ErrorKind::model for a token or a length that the model has no embedding for.
   at::Tensor forward(const at::Tensor& tokens);
 
+  /// tokens: as forward's. The text is pooled at its first eos_token_id; where the config still says 2, as files older
+  /// than transformers 4.31 do, at its highest id, CLIP's own rule.
+  ClipTextStates encode(const at::Tensor& tokens);
+
   const ClipTextConfig& config() const { return config_; }
 
  private:
+  at::Tensor embed(const at::Tensor& tokens);
+  at::Tensor pool(const at::Tensor& hidden, const at::Tensor& tokens);
+
   ClipTextConfig config_;
   Embedding token_embedding_, position_embedding_;
   std::vector<ClipEncoderLayer> layers_;
   LayerNorm final_layer_norm_;
+  Linear text_projection_ = nullptr;
 };
 
 }  // namespace sdtorch

@@ -15,6 +15,11 @@ namespace sdtorch {
 // reference's class. Throws ErrorKind::model naming file, key and value where a key is unknown, has a wrong type or
 // size, does not fit the others, or asks for something that would change the numbers and is not implemented.
 
+/// Which of transformers' classes reads a text encoder's config; the file itself does not decide it.
+struct ClipTextHead {
+  bool projection = false;  ///< CLIPTextModelWithProjection, else CLIPTextModel
+};
+
 /// transformers' CLIPTextConfig.
 struct ClipTextConfig {
   int64_t vocab_size = 49408;
@@ -25,8 +30,10 @@ struct ClipTextConfig {
   int64_t max_position_embeddings = 77;
   Activation hidden_act = Activation::quick_gelu;
   double layer_norm_eps = 1e-5;
+  int64_t projection_dim = 0;    ///< width of the pooled text; 0: the model has no projection
+  int64_t eos_token_id = 49407;  ///< where the text is pooled; 2: see ClipTextModel::encode
 
-  static ClipTextConfig from_json(const nlohmann::json& json, const std::string& file);
+  static ClipTextConfig from_json(const nlohmann::json& json, const std::string& file, ClipTextHead head = {});
 };
 
 /// One resolution of the U-Net: what its down block and its up block are made of.
@@ -41,6 +48,12 @@ struct UNetLevel {
 };
 
 enum class MidBlock { none, residual, cross_attention };
+
+/// What SDXL adds to the timestep's embedding (diffusers' addition_embed_type `text_time`).
+struct AddedEmbedding {
+  int64_t time_width = 0;   ///< of each number's sinusoidal embedding (addition_time_embed_dim)
+  int64_t input_width = 0;  ///< pooled text and all numbers together (projection_class_embeddings_input_dim)
+};
 
 /// diffusers' UNet2DConditionModel.
 struct UNetConfig {
@@ -69,6 +82,8 @@ struct UNetConfig {
   int64_t time_embedding_dim = 0;
   std::optional<Activation> timestep_post_act{};      ///< after the embedding's second layer
   std::optional<Activation> time_embedding_act_fn{};  ///< once more, before the blocks
+  int64_t time_cond_proj_dim = 0;                     ///< width of the guidance scale's embedding; 0: none
+  std::optional<AddedEmbedding> added{};              ///< SDXL's
 
   static UNetConfig from_json(const nlohmann::json& json, const std::string& file);
 };

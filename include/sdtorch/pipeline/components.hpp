@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "sdtorch/diffusion/sampler.hpp"
 #include "sdtorch/networks/clip_text.hpp"
@@ -19,6 +21,23 @@
 
 namespace sdtorch {
 
+/// One text encoder and the tokenizer that feeds it.
+struct TextEncoderDescription {
+  std::string name;  ///< of its folder: text_encoder, text_encoder_2
+  ClipTokenizer tokenizer;
+  ClipTextConfig config;
+};
+
+/// What an SDXL model says of itself beside its networks (keys of model_index.json).
+struct XlSettings {
+  bool zeros_for_no_negative =
+      true;                      ///< without a negative prompt its embedding is zeros (force_zeros_for_empty_prompt)
+  bool aesthetic_score = false;  ///< a refiner: a score stands where the target size would (requires_aesthetics_score)
+
+  /// How many numbers the U-Net sees: two of the original size, two of the crop, and the target size or the score.
+  int64_t numbers() const { return aesthetic_score ? 5 : 6; }
+};
+
 /// Everything about a model but its weights: read in milliseconds, enough to check a request against.
 struct ModelDescription {
   std::string name;                           ///< the folder's or file's name
@@ -26,8 +45,9 @@ struct ModelDescription {
   std::filesystem::path vae_weights;          ///< `--vae`: a folder or file; empty: the model's own
   std::string scheduler_file;                 ///< for messages
   nlohmann::json scheduler;                   ///< scheduler_config.json, with the class that the model's index names
-  ClipTokenizer tokenizer;
-  ClipTextConfig text_encoder;
+  bool corrects_scheduler = true;  ///< its pipeline corrects the scheduler's config (PipelineKind::corrects_configs)
+  std::vector<TextEncoderDescription> text_encoders;  ///< one; SDXL has two, a refiner of its the second alone
+  std::optional<XlSettings> xl;                       ///< SDXL models and their refiners
   UNetConfig unet;
   VaeConfig vae;
 };
@@ -42,6 +62,7 @@ ModelDescription describe_model(const std::string& model, const std::string& vae
 struct ResolvedRequest {
   Request request{};  ///< width, height and sampler set
   SamplingPlan plan{};
+  std::vector<std::string> warnings{};  ///< what the model has no use for, each a line for the log
   int64_t latent_width = 0, latent_height = 0;
 };
 
@@ -52,7 +73,7 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request);
 /// The networks, with weights, on the device and in the type that they compute in.
 struct Components {
   ModelDescription description{};
-  std::shared_ptr<ClipTextModel> text_encoder{};
+  std::vector<std::shared_ptr<ClipTextModel>> text_encoders{};  ///< as described
   std::shared_ptr<UNet2DConditionModel> unet{};
   std::shared_ptr<AutoencoderKL> vae{};
   at::Device device = at::kCPU;

@@ -1,6 +1,7 @@
 // A request's fields by name, for everything that writes or reads a request: flags, prompt files, metadata.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,7 +17,7 @@ struct RequestField {
   std::string_view name;
   std::variant<std::string Request::*, std::optional<std::string> Request::*, int64_t Request::*,
                std::optional<int64_t> Request::*, double Request::*, std::optional<double> Request::*,
-               uint64_t Request::*, bool Request::*>
+               std::optional<PixelPair> Request::*, uint64_t Request::*, bool Request::*>
       member;
 };
 
@@ -30,6 +31,13 @@ const RequestField* find_request_field(std::string_view name);
 /// samplers, in the spellings of sd.cpp, A1111 and ComfyUI ("DPM++ 2M Karras" also sets the scheduler).
 /// A seed of -1 draws one from the system. Throws ErrorKind::usage naming `flag`, with the nearest choice.
 void set_from_text(Request& request, const RequestField& field, const std::string& flag, const std::string& text);
+
+/// `WIDTHxHEIGHT` (`LEFTxTOP`), or `HEIGHT,WIDTH` (`TOP,LEFT`) as diffusers' tuples have it; nothing where the text is
+/// neither.
+std::optional<PixelPair> parse_pixel_pair(std::string_view text);
+
+/// `WIDTHxHEIGHT`.
+std::string to_string(const PixelPair& pair);
 
 /// The names of all samplers.
 std::vector<std::string> sampler_names();
