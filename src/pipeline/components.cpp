@@ -10,6 +10,7 @@
 #include "sdtorch/diffusion/scheduler_config.hpp"
 #include "sdtorch/weights/model_folder.hpp"
 #include "sdtorch/weights/pipeline_kind.hpp"
+#include "sdtorch/weights/single_file.hpp"
 
 namespace sdtorch {
 namespace {
@@ -86,6 +87,16 @@ void check_added_embedding_fits(const ModelDescription& model, const std::string
   }
 }
 
+/// By what the U-Net takes beside the latent.
+Task task_of(const ModelDescription& model) {
+  const int64_t latent = model.vae.latent_channels;
+  for (const Task task : {Task::text_to_image, Task::inpainting, Task::depth, Task::instruct_pix2pix}) {
+    if (model.unet.in_channels == latent + extra_channels(task, latent)) return task;
+  }
+  refuse(model.source->config_place(unet_name), "in_channels",
+         fmt::format("{}, but the VAE's latents have {} channels", model.unet.in_channels, latent));
+}
+
 /// What no config can see alone: whether the parts fit one another.
 void check_parts_fit(const ModelDescription& model) {
   const std::string unet_file = model.source->config_place(unet_name);
@@ -95,11 +106,6 @@ void check_parts_fit(const ModelDescription& model) {
     refuse(unet_file, "cross_attention_dim",
            fmt::format("{}, but the hidden_size of the text encoder{} is {}", model.unet.cross_attention_dim,
                        model.text_encoders.size() > 1 ? "s together" : "", context_width));
-  }
-  if (model.unet.in_channels != model.vae.latent_channels) {
-    refuse(unet_file, "in_channels",
-           fmt::format("{}, but the VAE's latents have {} channels", model.unet.in_channels, model.vae.latent_channels),
-           "inpainting, depth and InstructPix2Pix models are not text-to-image models");
   }
   if (model.unet.out_channels != model.vae.latent_channels) {
     refuse(
@@ -120,7 +126,10 @@ std::shared_ptr<Network> load_network(const Config& config, StateDict weights, a
 }
 
 std::shared_ptr<AutoencoderKL> load_vae(const ModelDescription& model, at::ScalarType dtype, at::Device device) {
-  StateDict weights = model.vae_weights.empty() ? model.source->weights(vae_name) : load_component(model.vae_weights);
+  const fs::path& other = model.vae_weights;
+  StateDict weights = other.empty()             ? model.source->weights(vae_name)
+                      : fs::is_directory(other) ? load_component(other)
+                                                : load_vae_file(other);
   return load_network<AutoencoderKL>(model.vae, std::move(weights), dtype, device, vae_name);
 }
 
@@ -201,15 +210,26 @@ ModelDescription describe_model(const std::string& model, const std::string& vae
 
   const VaeSource replaced = vae.empty() ? VaeSource{} : find_vae(vae);
   description.vae_weights = replaced.weights;
-  description.vae = replaced.config.empty()
-                        ? VaeConfig::from_json(source.config(vae_name), source.config_place(vae_name))
-                        : VaeConfig::from_json(load_config(replaced.config), replaced.config.string());
+  if (!replaced.config.empty()) {
+    description.vae = VaeConfig::from_json(load_config(replaced.config), replaced.config.string());
+  } else {
+    nlohmann::json config = source.config(vae_name);
+    if (!vae.empty()) config = vae_file_config(vae, config);
+    description.vae = VaeConfig::from_json(config, vae.empty() ? source.config_place(vae_name) : vae);
+  }
+  description.task = task_of(description);
   check_parts_fit(description);
   return description;
 }
 
 ResolvedRequest resolve(const ModelDescription& model, const Request& request) {
   request.validate();
+  if (model.task != Task::text_to_image) {
+    throw Error(ErrorKind::usage, {.file = "--model",
+                                   .reason = fmt::format("{} is a model for {}: drawing with these is not there yet",
+                                                         model.name, name_of(model.task)),
+                                   .hint = "sdtorch inspect tells what it holds"});
+  }
   ResolvedRequest resolved{.request = request};
   Request& filled = resolved.request;
   const int64_t factor = model.vae.factor();

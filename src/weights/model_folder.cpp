@@ -55,8 +55,9 @@ constexpr ComponentRule xl_components[] = {
     {"scheduler", {}},
 };
 
-/// Components that may be there and change no pixel of a text-to-image run.
-constexpr std::string_view unused_components[] = {"safety_checker", "feature_extractor", "image_encoder"};
+/// Components that may be there and are not used.
+constexpr std::string_view unused_components[] = {"safety_checker", "feature_extractor", "image_encoder",
+                                                  "depth_estimator"};
 
 // What cannot be looked at (no permission, a name too long) is not there.
 bool is_there(const fs::path& path) {
@@ -239,10 +240,6 @@ json ModelFolder::scheduler() const {
 StateDict ModelFolder::weights(const std::string& component) const { return load_component(root_ / component); }
 
 TokenizerPlace ModelFolder::tokenizer(const std::string& component) const { return {.folder = root_ / component}; }
-
-std::shared_ptr<const ModelSource> open_model(const fs::path& path_or_name, const std::string&) {
-  return std::make_shared<const ModelFolder>(path_or_name);
-}
 
 json load_config(const fs::path& file) {
   json config = read_json_file(file, ErrorKind::model);

@@ -11,12 +11,18 @@
 namespace sdtorch {
 namespace {
 
-/// Whatever else a folder was saved for, it holds a text-to-image model.
+/// Whatever a folder was saved for; what its model draws from, the U-Net's channels tell.
 constexpr PipelineKind pipelines[] = {
     {.class_name = "StableDiffusionPipeline", .corrects_configs = true},
     {.class_name = "StableDiffusionImg2ImgPipeline", .corrects_configs = true},
+    {.class_name = "StableDiffusionInpaintPipeline", .corrects_configs = true},
+    {.class_name = "StableDiffusionInpaintPipelineLegacy", .corrects_configs = true},
+    {.class_name = "StableDiffusionDepth2ImgPipeline", .corrects_configs = true},
+    {.class_name = "StableDiffusionInstructPix2PixPipeline"},
     {.class_name = "StableDiffusionXLPipeline", .xl = true},
     {.class_name = "StableDiffusionXLImg2ImgPipeline", .xl = true},
+    {.class_name = "StableDiffusionXLInpaintPipeline", .xl = true},
+    {.class_name = "StableDiffusionXLInstructPix2PixPipeline", .xl = true},
     {.class_name = "LatentConsistencyModelPipeline"},
     {.class_name = "LatentConsistencyModelImg2ImgPipeline"},
 };

@@ -17,6 +17,7 @@
 #include "sdtorch/networks/vae.hpp"
 #include "sdtorch/pipeline/request.hpp"
 #include "sdtorch/text/clip_tokenizer.hpp"
+#include "sdtorch/weights/families.hpp"
 #include "sdtorch/weights/model_source.hpp"
 
 namespace sdtorch {
@@ -50,6 +51,7 @@ struct ModelDescription {
   std::optional<XlSettings> xl;                       ///< SDXL models and their refiners
   UNetConfig unet;
   VaeConfig vae;
+  Task task = Task::text_to_image;
 };
 
 /// Reads and checks the configs and the tokenizer, each by itself and against one another.
@@ -67,7 +69,7 @@ struct ResolvedRequest {
 };
 
 /// Checks a request against the model and fills in the model's own size.
-/// Throws ErrorKind::usage naming the flag.
+/// Throws ErrorKind::usage naming the flag, `--model` for a model that draws from more than a text.
 ResolvedRequest resolve(const ModelDescription& model, const Request& request);
 
 /// The networks, with weights, on the device and in the type that they compute in.

@@ -1,0 +1,181 @@
+#include "sdtorch/weights/ldm_configs.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "sdtorch/core/error.hpp"
+#include "sdtorch/weights/ldm_keys.hpp"
+
+namespace sdtorch {
+namespace {
+
+using nlohmann::json;
+
+[[noreturn]] void fail(const StateDict& weights, const std::string& key, const std::string& reason) {
+  throw Error(ErrorKind::model,
+              {.file = weights.empty() ? std::string() : weights.begin()->second.file, .place = key, .reason = reason});
+}
+
+const std::string* find_ending(const StateDict& weights, std::string_view end) {
+  for (const auto& [key, weight] : weights) {
+    if (key.ends_with(end)) return &key;
+  }
+  return nullptr;
+}
+
+int64_t heads_of(const StateDict& weights, const std::string& key, int64_t channels, const HeadRule& rule) {
+  if (rule.heads > 0) return rule.heads;
+  if (channels % rule.channels != 0) {
+    fail(weights, key,
+         fmt::format("{} channels are no multiple of {}, the family's channels an attention head", channels,
+                     rule.channels));
+  }
+  return channels / rule.channels;
+}
+
+bool has_attention(const UNetLayout::Level& level) {
+  return std::ranges::any_of(level, [](int64_t depth) { return depth > 0; });
+}
+
+/// One number where all are equal, as configs are written, else the list.
+template <class Value>
+json shortened(const std::vector<Value>& values) {
+  const bool equal = std::ranges::all_of(values, [&](const Value& value) { return value == values.front(); });
+  return equal ? json(values.front()) : json(values);
+}
+
+void set_transformers(const UNetLayout& layout, json& config) {
+  const size_t count = layout.down.size();
+  std::vector<int64_t> depths;
+  bool uniform = true;
+  for (size_t i = 0; i < count; ++i) {
+    const UNetLayout::Level &down = layout.down[i], &up = layout.up[count - 1 - i];
+    const bool last = i + 1 == count;
+    int64_t depth = has_attention(down) ? down.front() : has_attention(up) ? up.front() : 0;
+    if (depth == 0) depth = last && layout.middle_transformer > 0 ? layout.middle_transformer : 1;
+    const auto fits = [&](int64_t d) { return d == depth; };
+    if (has_attention(down)) uniform = uniform && std::ranges::all_of(down, fits);
+    if (has_attention(up)) uniform = uniform && std::ranges::all_of(up, fits);
+    depths.push_back(depth);
+  }
+  if (uniform) {
+    config["transformer_layers_per_block"] = shortened(depths);
+  } else {
+    config["transformer_layers_per_block"] = layout.down;
+    config["reverse_transformer_layers_per_block"] = layout.up;
+  }
+}
+
+void set_block_types(const UNetLayout& layout, json& config) {
+  json down = json::array(), up = json::array();
+  for (const auto& level : layout.down) down.push_back(has_attention(level) ? "CrossAttnDownBlock2D" : "DownBlock2D");
+  for (const auto& level : layout.up) up.push_back(has_attention(level) ? "CrossAttnUpBlock2D" : "UpBlock2D");
+  config["down_block_types"] = down;
+  config["up_block_types"] = up;
+  if (!layout.has_middle) config["mid_block_type"] = nullptr;
+}
+
+void set_text_sizes(const StateDict& weights, const std::string& token_key, const std::string& position_key,
+                    const std::string& widening_key, json& config) {
+  const int64_t width = extent_of(weights, token_key, 1);
+  config["vocab_size"] = extent_of(weights, token_key, 0);
+  config["hidden_size"] = width;
+  config["max_position_embeddings"] = extent_of(weights, position_key, 0);
+  config["intermediate_size"] = extent_of(weights, widening_key, 0);
+  config["num_attention_heads"] = heads_of(weights, token_key, width, {});
+}
+
+}  // namespace
+
+int64_t extent_of(const StateDict& weights, const std::string& key, int64_t axis) {
+  const auto found = weights.find(key);
+  if (found == weights.end()) fail(weights, key, "missing");
+  const at::Tensor& tensor = found->second.tensor;
+  if (axis >= tensor.dim()) fail(weights, key, fmt::format("has {} axes, more were expected", tensor.dim()));
+  if (tensor.size(axis) < 1) fail(weights, key, "is empty");
+  return tensor.size(axis);
+}
+
+json ldm_unet_config(const StateDict& weights, json config, const HeadRule& rule, const AddedConditions& added) {
+  const UNetLayout layout = ldm_unet_layout(keys_of(weights));
+  const size_t count = layout.down.size();
+  const bool regular = layout.up.size() == count && std::ranges::none_of(layout.down, &UNetLayout::Level::empty) &&
+                       std::ranges::none_of(layout.up, &UNetLayout::Level::empty);
+  if (!regular) {
+    fail(weights, "input_blocks",
+         fmt::format("{} levels down and {} up, each with residual blocks, make no U-Net", count, layout.up.size()));
+  }
+  std::vector<int64_t> channels, layers, heads;
+  for (size_t level = 0, block = 1; level < count; ++level) {
+    const std::string key = fmt::format("input_blocks.{}.0.out_layers.3.weight", block);
+    channels.push_back(extent_of(weights, key, 0));
+    layers.push_back(static_cast<int64_t>(layout.down[level].size()));
+    const bool attends = has_attention(layout.down[level]) || has_attention(layout.up[count - 1 - level]) ||
+                         (level + 1 == count && layout.middle_transformer > 0);
+    heads.push_back(attends ? heads_of(weights, key, channels.back(), rule) : 1);
+    block += layout.down[level].size() + 1;
+  }
+  config["block_out_channels"] = channels;
+  config["layers_per_block"] = shortened(layers);
+  config["attention_head_dim"] = rule.heads > 0 ? json(rule.heads) : json(heads);
+  set_block_types(layout, config);
+  set_transformers(layout, config);
+  config["in_channels"] = extent_of(weights, "input_blocks.0.0.weight", 1);
+  config["out_channels"] = extent_of(weights, "out.2.weight", 0);
+  if (const std::string* key = find_ending(weights, ".attn2.to_k.weight")) {
+    config["cross_attention_dim"] = extent_of(weights, *key, 1);
+  }
+  if (const std::string* key = find_ending(weights, ".proj_in.weight")) {
+    config["use_linear_projection"] = weights.at(*key).tensor.dim() == 2;
+  }
+  if (const std::string* key = find_ending(weights, ".cond_proj.weight")) {
+    config["time_cond_proj_dim"] = extent_of(weights, *key, 1);
+  }
+  if (config.contains("addition_embed_type")) {
+    const int64_t width = extent_of(weights, "label_emb.0.0.weight", 1);
+    config["projection_class_embeddings_input_dim"] = width;
+    const int64_t embedded = width - added.pooled.value_or(width);
+    if (embedded > 0 && embedded % added.numbers == 0) config["addition_time_embed_dim"] = embedded / added.numbers;
+  }
+  return config;
+}
+
+json ldm_vae_config(const StateDict& weights, json config) {
+  const VaeLayout layout = ldm_vae_layout(keys_of(weights));
+  if (layout.levels == 0) fail(weights, "decoder.up.0.block.0.conv1.weight", "missing");
+  std::vector<int64_t> channels;
+  for (int64_t level = 0; level < layout.levels; ++level) {
+    channels.push_back(extent_of(weights, fmt::format("decoder.up.{}.block.0.conv1.weight", level), 0));
+  }
+  const auto count = static_cast<size_t>(layout.levels);
+  config["block_out_channels"] = channels;
+  config["down_block_types"] = std::vector<std::string>(count, "DownEncoderBlock2D");
+  config["up_block_types"] = std::vector<std::string>(count, "UpDecoderBlock2D");
+  config["layers_per_block"] = layout.layers;
+  config["in_channels"] = extent_of(weights, "encoder.conv_in.weight", 1);
+  config["out_channels"] = extent_of(weights, "decoder.conv_out.weight", 0);
+  config["latent_channels"] = extent_of(weights, "decoder.conv_in.weight", 1);
+  config["use_quant_conv"] = weights.contains("quant_conv.weight");
+  config["use_post_quant_conv"] = weights.contains("post_quant_conv.weight");
+  config["mid_block_add_attention"] = weights.contains("decoder.mid.attn_1.q.weight");
+  return config;
+}
+
+json clip_config(const StateDict& weights, json config) {
+  set_text_sizes(weights, "embeddings.token_embedding.weight", "embeddings.position_embedding.weight",
+                 "encoder.layers.0.mlp.fc1.weight", config);
+  config["num_hidden_layers"] = clip_layers(keys_of(weights));
+  return config;
+}
+
+json open_clip_config(const StateDict& weights, json config, int64_t layers) {
+  set_text_sizes(weights, "token_embedding.weight", "positional_embedding", "transformer.resblocks.0.mlp.c_fc.weight",
+                 config);
+  config["num_hidden_layers"] = layers;
+  if (weights.contains("text_projection")) config["projection_dim"] = extent_of(weights, "text_projection", 1);
+  return config;
+}
+
+}  // namespace sdtorch

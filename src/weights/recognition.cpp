@@ -1,0 +1,348 @@
+#include "sdtorch/weights/recognition.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+#include <utility>
+
+#include "sdtorch/core/number.hpp"
+#include "sdtorch/weights/ldm_keys.hpp"
+#include "sdtorch/weights/sidecar.hpp"
+
+namespace sdtorch {
+namespace {
+
+/// A component is where its probe is, behind the prefix. Of rules for one component the first counts.
+struct PartRule {
+  std::string_view component, prefix, probe;
+  PartStyle style;
+};
+
+constexpr std::string_view unet_probe = "input_blocks.0.0.weight";
+constexpr std::string_view vae_probe = "decoder.mid.block_1.conv1.weight";
+constexpr std::string_view clip_probe = "embeddings.token_embedding.weight";
+constexpr std::string_view open_clip_probe = "token_embedding.weight";
+
+constexpr PartRule part_rules[] = {
+    {"unet", "model.diffusion_model.", unet_probe, PartStyle::ldm_unet},
+    {"unet", "diffusion_model.", unet_probe, PartStyle::ldm_unet},
+    {"unet", "", unet_probe, PartStyle::ldm_unet},
+    {"vae", "first_stage_model.", vae_probe, PartStyle::ldm_vae},
+    {"vae", "vae.", vae_probe, PartStyle::ldm_vae},
+    {"vae", "", vae_probe, PartStyle::ldm_vae},
+    {"text_encoder", "cond_stage_model.transformer.text_model.", clip_probe, PartStyle::clip},
+    {"text_encoder", "cond_stage_model.transformer.", clip_probe, PartStyle::clip},
+    {"text_encoder", "cond_stage_model.model.", open_clip_probe, PartStyle::open_clip},
+    {"text_encoder", "conditioner.embedders.0.transformer.text_model.", clip_probe, PartStyle::clip},
+    {"text_encoder", "conditioner.embedders.0.transformer.", clip_probe, PartStyle::clip},
+    {"text_encoder_2", "conditioner.embedders.1.model.", open_clip_probe, PartStyle::open_clip},
+    {"text_encoder_2", "conditioner.embedders.0.model.", open_clip_probe, PartStyle::open_clip},
+    {"depth_estimator", "depth_model.", "model.pretrained.model.cls_token", PartStyle::other},
+};
+
+/// Tensors that checkpoints keep beside the weights of what draws.
+constexpr std::pair<std::string_view, const char*> left_rules[] = {
+    {"model_ema.", "model_ema.* (moving averages of the weights)"},
+    {"first_stage_model.model_ema.", "model_ema.* (moving averages of the weights)"},
+    {"first_stage_model.loss.", "loss.* (training)"},
+    {"loss.", "loss.* (training)"},
+    {"alphas_cumprod", "noise schedule"},
+    {"betas", "noise schedule"},
+    {"sqrt_", "noise schedule"},
+    {"log_one_minus_alphas", "noise schedule"},
+    {"posterior_", "noise schedule"},
+    {"logvar", "noise schedule"},
+    {"lvlb_weights", "noise schedule"},
+    {"denoiser.", "noise schedule"},
+    {"scale_factor", "noise schedule"},
+    {"v_pred", "marks of the prediction"},
+    {"ztsnr", "marks of the prediction"},
+    {"edm_", "marks of the prediction"},
+    {"cond_stage_model.logit_scale", "CLIP's other half"},
+    {"cond_stage_model.transformer.text_projection.", "CLIP's other half"},
+    {"cond_stage_model.transformer.logit_scale", "CLIP's other half"},
+    {"conditioner.embedders.0.transformer.text_projection.", "CLIP's other half"},
+    {"conditioner.embedders.0.transformer.logit_scale", "CLIP's other half"},
+    {"embedding_manager.", "embedding_manager.* (an embedding that was trained along)"},
+};
+
+/// What the names of models that sdtorch knows of, and cannot draw with, begin with.
+constexpr std::pair<std::string_view, const char*> obstacles[] = {
+    {"edm_mean", "it denoises as Karras et al. 2022 do (EDM), and that is not implemented"},
+    {"edm_vpred.sigma_max", "it denoises as Karras et al. 2022 do (EDM), and that is not implemented"},
+    {"noise_augmentor.", "it is an unCLIP model, which draws from pictures"},
+};
+
+/// Training steps of published SD 2.x checkpoints, from their model cards, and what these predict.
+constexpr std::pair<std::string_view, const char*> sd2_steps[] = {
+    {"875000", "epsilon"}, {"220000", "epsilon"}, {"110000", "v_prediction"}};
+
+class Recognizer {
+ public:
+  Recognizer(WeightsFile file, const std::filesystem::path& path)
+      : file_(std::move(file)), path_(path), keys_(keys_of(file_.tensors)) {}
+
+  Recognition run() {
+    take_apart();
+    if (found_.parts.empty()) return std::move(found_);
+    tell_family();
+    tell_task();
+    tell_obstacle();
+    if (found_.family && part("unet")) {
+      tell_prediction();
+      tell_consistency();
+      tell_heads();
+      tell_size();
+    }
+    return std::move(found_);
+  }
+
+ private:
+  void find(std::string what, std::string_view value, std::string why) {
+    found_.findings.push_back({std::move(what), std::string(value), std::move(why)});
+  }
+
+  const FilePart* part(const std::string& component) const {
+    const auto found = found_.parts.find(component);
+    return found == found_.parts.end() ? nullptr : &found->second;
+  }
+
+  std::string full(const std::string& component, std::string_view key) const {
+    return part(component)->prefix + std::string(key);
+  }
+
+  void take_apart() {
+    for (const PartRule& rule : part_rules) {
+      const std::string component(rule.component);
+      if (found_.parts.contains(component) || !keys_.contains(std::string(rule.prefix).append(rule.probe))) continue;
+      const bool bare_control_net = rule.prefix.empty() && keys_.contains("input_hint_block.0.weight");
+      if (!bare_control_net) found_.parts[component] = {.prefix = std::string(rule.prefix), .style = rule.style};
+    }
+    for (auto& [key, weight] : file_.tensors) {
+      const auto left =
+          std::ranges::find_if(left_rules, [&key = key](const auto& r) { return key.starts_with(r.first); });
+      if (left != std::end(left_rules)) {
+        ++found_.left[left->second];
+        continue;
+      }
+      FilePart* owner = nullptr;
+      for (auto& [component, candidate] : found_.parts) {
+        const bool longer = !owner || candidate.prefix.size() > owner->prefix.size();
+        if (key.starts_with(candidate.prefix) && longer) owner = &candidate;
+      }
+      if (owner) {
+        owner->weights.emplace(key.substr(owner->prefix.size()), weight);
+      } else {
+        found_.unused.push_back(key);
+      }
+    }
+  }
+
+  void tell_family() {
+    const auto is = [&](Family family, std::string why) {
+      found_.family = family;
+      find("family", name_of(family), std::move(why));
+    };
+    const FilePart *text = part("text_encoder"), *second = part("text_encoder_2"), *unet = part("unet");
+    if (second) {
+      const bool base = second->prefix.find(".1.") != std::string::npos;
+      return is(base ? Family::sdxl : Family::sdxl_refiner,
+                fmt::format("{}* is an OpenCLIP text encoder, {}", second->prefix,
+                            base ? "the second of two" : "and there is no other"));
+    }
+    if (text && text->prefix.starts_with("cond_stage_model.")) {
+      const bool open_clip = text->style == PartStyle::open_clip;
+      return is(open_clip ? Family::sd2 : Family::sd1,
+                fmt::format("{}* is {} text encoder", text->prefix, open_clip ? "an OpenCLIP" : "a CLIP"));
+    }
+    if (!unet) return;
+    if (unet->weights.contains("label_emb.0.0.weight")) {
+      constexpr size_t refiner_levels = 4;
+      const size_t levels = ldm_unet_layout(keys_of(unet->weights)).down.size();
+      return is(levels == refiner_levels ? Family::sdxl_refiner : Family::sdxl,
+                fmt::format("the U-Net has label_emb.* and {} levels", levels));
+    }
+    const bool linear = std::ranges::any_of(unet->weights, [](const auto& item) {
+      return item.first.ends_with(".proj_in.weight") && item.second.tensor.dim() == 2;
+    });
+    is(linear ? Family::sd2 : Family::sd1,
+       fmt::format("the U-Net's proj_in.weight are {}, and there is no text encoder to tell more",
+                   linear ? "matrices" : "convolutions"));
+  }
+
+  void tell_task() {
+    const FilePart* unet = part("unet");
+    if (!unet) return;
+    const int64_t channels = extent_of(unet->weights, std::string(unet_probe), 1);
+    const int64_t latent = extent_of(unet->weights, "out.2.weight", 0);
+    for (const Task task : {Task::text_to_image, Task::inpainting, Task::depth, Task::instruct_pix2pix}) {
+      if (channels != latent + extra_channels(task, latent)) continue;
+      found_.task = task;
+      return find("task", name_of(task),
+                  fmt::format("{} takes {} channels and {} gives {}", full("unet", unet_probe), channels,
+                              full("unet", "out.2.weight"), latent));
+    }
+    found_.obstacle = fmt::format("its U-Net takes {} channels for {} of the latent, and that is no task known here",
+                                  channels, latent);
+  }
+
+  void tell_obstacle() {
+    for (const auto& [start, reason] : obstacles) {
+      const auto found = keys_.lower_bound(start);
+      if (found != keys_.end() && found->starts_with(start)) found_.obstacle = fmt::format("{} ({})", reason, *found);
+    }
+  }
+
+  void predicts(std::string_view prediction, std::string why) {
+    found_.prediction = prediction;
+    find("prediction", prediction, std::move(why));
+  }
+
+  /// The prediction that a free spelling means, or nothing.
+  static std::string prediction_of(std::string value) {
+    std::ranges::transform(value, value.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    if (value == "v" || value == "v_prediction" || value == "velocity") return "v_prediction";
+    if (value == "eps" || value == "epsilon") return "epsilon";
+    if (value == "x0" || value == "sample") return "sample";
+    return {};
+  }
+
+  bool predicts_by_metadata() {
+    for (const char* key : {"modelspec.prediction_type", "prediction_type"}) {
+      const auto found = file_.metadata.find(key);
+      const std::string value = found == file_.metadata.end() ? std::string() : prediction_of(found->second);
+      if (!value.empty()) return predicts(value, fmt::format("the metadata's {}", key)), true;
+    }
+    if (const auto found = file_.metadata.find("ss_v_parameterization"); found != file_.metadata.end()) {
+      return predicts(found->second == "True" ? "v_prediction" : "epsilon", "the metadata's ss_v_parameterization"),
+             true;
+    }
+    constexpr std::pair<std::string_view, const char*> architectures[] = {{"stable-diffusion-v2-768-v", "v_prediction"},
+                                                                          {"stable-diffusion-v2-512", "epsilon"}};
+    constexpr const char* key = "modelspec.architecture";
+    const auto found = file_.metadata.find(key);
+    for (const auto& [start, prediction] : architectures) {
+      if (found == file_.metadata.end() || !found->second.starts_with(start)) continue;
+      return predicts(prediction, fmt::format("the metadata's {}, {}", key, found->second)), true;
+    }
+    return false;
+  }
+
+  bool predicts_by_sidecar() {
+    const std::optional<Sidecar> sidecar = find_sidecar(path_);
+    if (!sidecar) return false;
+    const std::string name = sidecar->file.filename().string();
+    if (const auto value = sidecar->find("num_heads"); value && parse_int(*value).value_or(0) > 0) {
+      found_.heads.heads = *parse_int(*value);
+    }
+    if (const auto value = sidecar->find("num_head_channels"); value && parse_int(*value).value_or(0) > 0) {
+      found_.heads = {.heads = 0, .channels = *parse_int(*value)};
+    }
+    if (const auto value = sidecar->find("scale_factor"); value && parse_real(*value).value_or(0) > 0) {
+      found_.scaling_factor = parse_real(*value);
+    }
+    for (const char* key : {"parameterization", "prediction_type"}) {
+      const auto value = sidecar->find(key);
+      const std::string prediction = value ? prediction_of(*value) : std::string();
+      if (!prediction.empty()) return predicts(prediction, fmt::format("{} beside the file: {}", name, key)), true;
+    }
+    const auto target = sidecar->find("scaling_config.target");
+    if (!target) return false;
+    if (target->ends_with("VScaling")) return predicts("v_prediction", name + " beside the file: " + *target), true;
+    if (target->ends_with("EpsScaling")) return predicts("epsilon", name + " beside the file: " + *target), true;
+    return false;
+  }
+
+  bool ends_at_zero_snr() {
+    if (keys_.contains("ztsnr")) return find("zero terminal SNR", "yes", "the key ztsnr"), true;
+    const auto found = file_.tensors.find("alphas_cumprod");
+    if (found == file_.tensors.end() || found->second.tensor.dim() != 1 || found->second.tensor.numel() == 0)
+      return false;
+    const at::Tensor& schedule = found->second.tensor;
+    constexpr double practically_zero = 1e-7;
+    if (!schedule.is_floating_point() || schedule[-1].item<double>() > practically_zero) return false;
+    return find("zero terminal SNR", "yes", "alphas_cumprod ends at 0"), true;
+  }
+
+  void tell_prediction() {
+    found_.zero_snr = ends_at_zero_snr();
+    found_.heads.heads = unet_heads(*found_.family);
+    found_.heads.channels = channels_a_head;
+    if (keys_.contains("v_pred")) return predicts("v_prediction", "the key v_pred");
+    if (predicts_by_metadata() || predicts_by_sidecar()) return;
+    if (found_.family != Family::sd2) return predicts("epsilon", "the family's, and nothing says otherwise");
+    if (found_.task != Task::text_to_image) {
+      return predicts("epsilon", fmt::format("SD 2.x's {} models do", name_of(found_.task)));
+    }
+    const auto step = file_.metadata.find("global_step");
+    for (const auto& [steps, prediction] : sd2_steps) {
+      if (step != file_.metadata.end() && step->second == steps) {
+        return predicts(prediction, fmt::format("global_step {} is that of a published model", steps));
+      }
+    }
+    find("prediction", "not told", "SD 2.x models of either kind have the same names and shapes; give --prediction");
+  }
+
+  void tell_consistency() {
+    for (const auto& [key, weight] : part("unet")->weights) {
+      if (!key.ends_with(".cond_proj.weight")) continue;
+      found_.consistency = true;
+      return find("distilled", "yes", full("unet", key) + " takes the guidance scale (a latent consistency model)");
+    }
+  }
+
+  void tell_heads() {
+    const HeadRule& rule = found_.heads;
+    const bool of_family =
+        rule.heads == unet_heads(*found_.family) && (rule.heads > 0 || rule.channels == channels_a_head);
+    find("U-Net attention",
+         rule.heads > 0 ? fmt::format("{} heads", rule.heads) : fmt::format("{} channels a head", rule.channels),
+         of_family ? "the family's rule" : "the settings file beside the model");
+    const FilePart* text = part("text_encoder");
+    if (!text || text->style != PartStyle::open_clip) return;
+    const int64_t layers = open_clip_layers(keys_of(text->weights));
+    const int64_t used = open_clip_layers_used(*found_.family, text->weights);
+    find("text encoder layers", fmt::format("{} of {}", used, layers),
+         used < layers ? "SD 2.x reads the last but one" : "there is no projection, so those that are read are all");
+  }
+
+  void tell_size() {
+    const auto found = file_.metadata.find("modelspec.resolution");
+    if (found == file_.metadata.end()) return;
+    const size_t x = found->second.find('x');
+    const auto width = parse_int(found->second.substr(0, x));
+    if (!width || *width < 1 || *width > 1 << 14) return;
+    if (x != std::string::npos && found->second.substr(x + 1) != found->second.substr(0, x)) return;
+    found_.pixels = *width;
+    find("size", fmt::format("{} pixels", *width), "the metadata's modelspec.resolution");
+  }
+
+  WeightsFile file_;
+  const std::filesystem::path& path_;
+  KeySet keys_;
+  Recognition found_{};
+};
+
+}  // namespace
+
+ModelKind Recognition::kind() const {
+  return {.family = family.value_or(Family::sd1),
+          .task = task,
+          .prediction = prediction.empty() ? std::string("epsilon") : prediction,
+          .consistency = consistency};
+}
+
+int64_t open_clip_layers_used(Family family, const StateDict& weights) {
+  const int64_t layers = open_clip_layers(keys_of(weights));
+  constexpr int64_t published = 24;
+  const bool whole = weights.contains("text_projection") || layers == published;
+  return family == Family::sd2 && whole && layers > 1 ? layers - 1 : layers;
+}
+
+Recognition recognize(WeightsFile file, const std::filesystem::path& path) {
+  return Recognizer(std::move(file), path).run();
+}
+
+}  // namespace sdtorch
