@@ -1,0 +1,303 @@
+#include "torch_builders.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "sdtorch/core/error.hpp"
+
+namespace sdtorch {
+namespace {
+
+constexpr size_t max_axes = 64;
+constexpr size_t max_wrappers = 8;  // a parameter of a subclass of a tensor has two
+
+constexpr TorchType types[] = {
+    {"float64", 8},        {"float32", 4},       {"float16", 2},         {"bfloat16", 2},    {"complex128", 16},
+    {"complex64", 8},      {"complex32", 4},     {"int64", 8},           {"int32", 4},       {"int16", 2},
+    {"int8", 1},           {"uint64", 8},        {"uint32", 4},          {"uint16", 2},      {"uint8", 1},
+    {"bool", 1},           {"float8_e4m3fn", 1}, {"float8_e4m3fnuz", 1}, {"float8_e5m2", 1}, {"float8_e5m2fnuz", 1},
+    {"float8_e8m0fnu", 1}, {"quint8", 1},        {"qint8", 1},           {"qint32", 4},      {"quint4x2", 1},
+    {"quint2x4", 1},
+};
+
+/// torch.FloatStorage, … and, without a type of its own, torch.storage.UntypedStorage.
+constexpr std::pair<std::string_view, std::string_view> storage_classes[] = {
+    {"DoubleStorage", "float64"},
+    {"FloatStorage", "float32"},
+    {"HalfStorage", "float16"},
+    {"BFloat16Storage", "bfloat16"},
+    {"ComplexDoubleStorage", "complex128"},
+    {"ComplexFloatStorage", "complex64"},
+    {"LongStorage", "int64"},
+    {"IntStorage", "int32"},
+    {"ShortStorage", "int16"},
+    {"CharStorage", "int8"},
+    {"ByteStorage", "uint8"},
+    {"BoolStorage", "bool"},
+    {"QUInt8Storage", "quint8"},
+    {"QInt8Storage", "qint8"},
+    {"QInt32Storage", "qint32"},
+    {"QUInt4x2Storage", "quint4x2"},
+    {"QUInt2x4Storage", "quint2x4"},
+    {"UntypedStorage", "uint8"},
+    {"_UntypedStorage", "uint8"},
+};
+
+const TorchType* find_type(std::string_view name) {
+  const auto* found =
+      std::find_if(std::begin(types), std::end(types), [&](const TorchType& t) { return t.name == name; });
+  return found == std::end(types) ? nullptr : found;
+}
+
+enum class Builder { tensor, typed_tensor, wrapper, of_type, refused };
+
+struct BuilderRule {
+  std::string_view function;
+  Builder builder;
+  std::string_view refusal{};
+};
+
+constexpr BuilderRule builder_rules[] = {
+    {"torch._utils._rebuild_tensor", Builder::tensor},
+    {"torch._utils._rebuild_tensor_v2", Builder::tensor},
+    {"torch._utils._rebuild_tensor_v3", Builder::typed_tensor},
+    {"torch._utils._rebuild_parameter", Builder::wrapper},
+    {"torch._utils._rebuild_parameter_with_state", Builder::wrapper},
+    {"torch._utils._rebuild_device_tensor_from_cpu_tensor", Builder::wrapper},
+    {"torch._tensor._rebuild_from_type", Builder::of_type},
+    {"torch._tensor._rebuild_from_type_v2", Builder::of_type},
+    {"torch.tensor._rebuild_from_type", Builder::of_type},
+    {"torch._utils._rebuild_qtensor", Builder::refused, "a quantised tensor"},
+    {"torch._utils._rebuild_sparse_tensor", Builder::refused, "a sparse tensor"},
+    {"torch._utils._rebuild_sparse_csr_tensor", Builder::refused, "a sparse tensor"},
+    {"torch._utils._rebuild_nested_tensor", Builder::refused, "a nested tensor"},
+    {"torch._utils._rebuild_meta_tensor_no_storage", Builder::refused, "a meta tensor, which has no numbers"},
+    {"torch._utils._rebuild_wrapper_subclass", Builder::refused, "a tensor of a class of its own"},
+    {"torch._utils._rebuild_device_tensor_from_numpy", Builder::refused, "a device's tensor kept as a NumPy array"},
+    {"torch._utils._rebuild_xla_tensor", Builder::refused, "an XLA tensor kept as a NumPy array"},
+};
+
+const BuilderRule* find_rule(std::string_view function) {
+  const auto* found = std::find_if(std::begin(builder_rules), std::end(builder_rules),
+                                   [&](const BuilderRule& rule) { return rule.function == function; });
+  return found == std::end(builder_rules) ? nullptr : found;
+}
+
+}  // namespace
+
+void TorchBuilders::fail(std::string reason) const {
+  throw Error(ErrorKind::model, {.file = file_, .place = joined(*path_), .reason = std::move(reason)});
+}
+
+std::string_view TorchBuilders::callee(PickleRef ref) const {
+  const PickleNode& node = pickle_[ref];
+  if (node.kind != PickleKind::object) return {};
+  const PickleNode& function = pickle_[node.callee];
+  return function.kind == PickleKind::global ? function.text : std::string_view();
+}
+
+bool TorchBuilders::is_tensor(PickleRef ref) const {
+  return pickle_[ref].kind == PickleKind::persistent || find_rule(callee(ref)) != nullptr;
+}
+
+TorchTensor TorchBuilders::read(PickleRef ref, const std::vector<std::string>& path) {
+  path_ = &path;
+  TorchTensor tensor;
+  if (pickle_[ref].kind == PickleKind::persistent) {
+    const View whole = view(ref);
+    tensor = {.type = storages_[whole.storage].type,
+              .storage = whole.storage,
+              .offset = static_cast<int64_t>(whole.offset),
+              .shape = {static_cast<int64_t>(whole.elements)},
+              .strides = {1}};
+  } else {
+    tensor = call(callee(ref), pickle_[ref].arguments, 0);
+  }
+  tensor.path = path;
+  return tensor;
+}
+
+TorchTensor TorchBuilders::call(std::string_view function, PickleRef arguments_ref, size_t depth) {
+  const BuilderRule* rule = find_rule(function);
+  if (!rule) fail(fmt::format("{} builds it, which is not known", function.empty() ? "what is no function" : function));
+  if (rule->builder == Builder::refused) return {.refusal = std::string(rule->refusal)};
+  if (depth > max_wrappers) fail("a tensor in a tensor in a tensor, and so on");
+
+  const std::vector<PickleRef>& arguments = sequence(arguments_ref, "arguments");
+  const auto argument = [&](size_t i) { return i < arguments.size() ? arguments[i] : PickleNode::nothing; };
+  const auto need = [&](size_t count) {
+    if (arguments.size() < count)
+      fail(fmt::format("{} has {} arguments, {} are needed", function, arguments.size(), count));
+  };
+  switch (rule->builder) {
+    case Builder::wrapper:
+      need(1);
+      if (callee(arguments[0]).empty()) fail(fmt::format("{} is not given a tensor", function));
+      return call(callee(arguments[0]), pickle_[arguments[0]].arguments, depth + 1);
+    case Builder::of_type: {
+      need(3);
+      const PickleNode& inner = pickle_[arguments[0]];
+      return call(inner.kind == PickleKind::global ? inner.text : std::string_view(), arguments[2], depth + 1);
+    }
+    case Builder::typed_tensor:
+      need(7);
+      return strided(arguments, argument(6), argument(7));
+    default:
+      need(4);
+      return strided(arguments, PickleNode::nothing, argument(6));
+  }
+}
+
+/// (storage, offset, shape, strides, requires_grad, hooks, …)
+TorchTensor TorchBuilders::strided(const std::vector<PickleRef>& arguments, PickleRef dtype, PickleRef metadata) {
+  const View place = view(arguments[0]);
+  const TorchType* stored = storages_[place.storage].type;
+  TorchTensor tensor{.type = stored, .storage = place.storage};
+  if (dtype != PickleNode::nothing) {
+    const PickleNode& named = pickle_[dtype];
+    if (named.kind != PickleKind::global) fail("its type is none");
+    std::string_view name = named.text;
+    if (name.starts_with("torch.")) name.remove_prefix(6);
+    tensor.type = find_type(name);
+    if (!tensor.type) return {.refusal = fmt::format("a tensor of type {}", named.text)};
+  }
+  const int64_t offset = integer(arguments[1], "offset");
+  tensor.shape = integers(arguments[2], "shape");
+  tensor.strides = integers(arguments[3], "strides");
+  if (offset < 0) fail(fmt::format("its offset {} is negative", offset));
+  if (tensor.shape.size() != tensor.strides.size()) {
+    fail(fmt::format("it has {} axes and {} strides", tensor.shape.size(), tensor.strides.size()));
+  }
+  // Untyped storages count bytes; views exist of typed ones alone, where both types are the same.
+  const uint64_t view_begin = place.offset * stored->bytes / tensor.type->bytes;
+  if (view_begin * tensor.type->bytes != place.offset * stored->bytes)
+    fail("its part of a storage begins within an element");
+  tensor.offset = offset;
+  check_extent(tensor, place.elements * stored->bytes / tensor.type->bytes);
+  tensor.offset += static_cast<int64_t>(view_begin);
+  read_metadata(metadata, tensor);
+  return tensor;
+}
+
+/// Shape and strides must stay within the elements; overflows are refused like any other excess.
+void TorchBuilders::check_extent(const TorchTensor& tensor, uint64_t elements) const {
+  int64_t count = 1, last = tensor.offset;
+  bool counted = true;
+  bool is_empty = false;
+  for (size_t axis = 0; axis < tensor.shape.size(); ++axis) {
+    const int64_t size = tensor.shape[axis], stride = tensor.strides[axis];
+    if (size < 0) fail(fmt::format("its axis {} has a size of {}", axis, size));
+    if (stride < 0) fail(fmt::format("its axis {} has a stride of {}", axis, stride));
+    is_empty = is_empty || size == 0;
+    if (size == 0) continue;
+    int64_t reach = 0;
+    counted = counted && !__builtin_mul_overflow(count, size, &count) &&
+              !__builtin_mul_overflow(size - 1, stride, &reach) && !__builtin_add_overflow(last, reach, &last);
+  }
+  if (!counted || count > (INT64_MAX >> 4)) fail("its shape has more elements than can be counted");
+  if (!is_empty && static_cast<uint64_t>(last) >= elements) {
+    fail(fmt::format("it reaches to element {} of a storage of {}", last, elements));
+  }
+  if (is_empty && static_cast<uint64_t>(tensor.offset) > elements) {
+    fail(fmt::format("it begins at element {} of a storage of {}", tensor.offset, elements));
+  }
+}
+
+/// {"conj": True}, {"neg": True}
+void TorchBuilders::read_metadata(PickleRef metadata, TorchTensor& tensor) const {
+  if (metadata == PickleNode::nothing) return;
+  const PickleNode& dict = pickle_[metadata];
+  if (dict.kind == PickleKind::none) return;
+  if (dict.kind != PickleKind::dict) fail("its metadata are no dict");
+  for (size_t i = 0; i + 1 < dict.items.size(); i += 2) {
+    const PickleNode& key = pickle_[dict.items[i]];
+    const PickleNode& value = pickle_[dict.items[i + 1]];
+    const bool set = value.kind == PickleKind::boolean && value.integer != 0;
+    if (key.kind != PickleKind::text) continue;
+    if (key.text == "conj") tensor.conjugate = set;
+    if (key.text == "neg") tensor.negative = set;
+  }
+}
+
+/// ('storage', class, key, location, elements) and, in old files, (view's key, offset, elements) or None.
+TorchBuilders::View TorchBuilders::view(PickleRef ref) {
+  const PickleNode& persistent = pickle_[ref];
+  if (persistent.kind != PickleKind::persistent) fail("it has no storage");
+  const std::vector<PickleRef>& id = sequence(persistent.arguments, "storage");
+  if (id.size() < 5 || pickle_[id[0]].text != "storage" || pickle_[id[2]].kind != PickleKind::text) {
+    fail("its storage is not described as torch.save does");
+  }
+  const TorchType& type = storage_type(id[1]);
+  const std::string key(pickle_[id[2]].text);
+  const int64_t elements = integer(id[4], "storage's size");
+  int64_t bytes = 0;
+  if (elements < 0 || __builtin_mul_overflow(elements, static_cast<int64_t>(type.bytes), &bytes)) {
+    fail(fmt::format("a storage of {} elements", elements));
+  }
+  View whole{.storage = storage(key, type, static_cast<uint64_t>(elements)),
+             .elements = static_cast<uint64_t>(elements)};
+  if (id.size() < 6 || pickle_[id[5]].kind == PickleKind::none) return whole;
+
+  const std::vector<PickleRef>& part = sequence(id[5], "part of a storage");
+  if (part.size() != 3) fail("its part of a storage is not described as torch.save does");
+  const int64_t offset = integer(part[1], "part's offset"), size = integer(part[2], "part's size");
+  if (offset < 0 || size < 0 || offset > elements || size > elements - offset) {
+    fail(fmt::format("{} elements from {} on are no part of a storage of {}", size, offset, elements));
+  }
+  whole.offset = static_cast<uint64_t>(offset);
+  whole.elements = static_cast<uint64_t>(size);
+  return whole;
+}
+
+size_t TorchBuilders::storage(const std::string& key, const TorchType& type, uint64_t elements) {
+  const auto [found, added] = storage_by_key_.try_emplace(key, storages_.size());
+  if (added) {
+    storages_.push_back({.key = key, .type = &type, .elements = elements});
+    return found->second;
+  }
+  const TorchStorage& there = storages_[found->second];
+  if (there.type != &type || there.elements != elements) {
+    fail(fmt::format("storage {:?} has {} elements of type {} here, and {} of type {} elsewhere", key, elements,
+                     type.name, there.elements, there.type->name));
+  }
+  return found->second;
+}
+
+const TorchType& TorchBuilders::storage_type(PickleRef ref) const {
+  const PickleNode& node = pickle_[ref];
+  if (node.kind == PickleKind::global && node.text.starts_with("torch.")) {
+    const std::string_view name = node.text.substr(node.text.rfind('.') + 1);
+    for (const auto& [storage_class, type] : storage_classes) {
+      if (storage_class == name) return *find_type(type);
+    }
+  }
+  fail(fmt::format("{} is no kind of storage", node.kind == PickleKind::global ? node.text : "what is no class"));
+}
+
+const std::vector<PickleRef>& TorchBuilders::sequence(PickleRef ref, const char* what) const {
+  const PickleNode& node = pickle_[ref];
+  if (node.kind == PickleKind::tuple || node.kind == PickleKind::list) return node.items;
+  if (callee(ref) == "torch.Size" && pickle_[node.arguments].kind == PickleKind::tuple) {
+    const std::vector<PickleRef>& arguments = pickle_[node.arguments].items;
+    if (arguments.size() == 1 && pickle_[arguments[0]].kind != PickleKind::object) return sequence(arguments[0], what);
+  }
+  fail(fmt::format("its {} is no tuple", what));
+}
+
+int64_t TorchBuilders::integer(PickleRef ref, const char* what) const {
+  const PickleNode& node = pickle_[ref];
+  if (node.kind != PickleKind::integer) fail(fmt::format("its {} is no whole number that fits", what));
+  return node.integer;
+}
+
+std::vector<int64_t> TorchBuilders::integers(PickleRef ref, const char* what) const {
+  const std::vector<PickleRef>& items = sequence(ref, what);
+  if (items.size() > max_axes) fail(fmt::format("it has {} axes, more than {}", items.size(), max_axes));
+  std::vector<int64_t> numbers;
+  for (const PickleRef item : items) numbers.push_back(integer(item, what));
+  return numbers;
+}
+
+}  // namespace sdtorch
