@@ -9,19 +9,20 @@
 #include "sdtorch/core/error.hpp"
 #include "sdtorch/core/paths.hpp"
 #include "sdtorch/text/clip_tokenizer.hpp"
+#include "sdtorch/weights/model_path.hpp"
+#include "sdtorch/weights/model_source.hpp"
 
 namespace sdtorch {
 namespace {
 
-/// The folder that holds the model's tokenizer files.
-std::filesystem::path tokenizer_folder(const std::filesystem::path& chosen) {
-  const std::filesystem::path model = chosen.empty() ? share_folder() / "models" / "demo" : chosen;
-  if (!std::filesystem::is_directory(model))
-    throw Error(ErrorKind::model, {.file = model, .reason = "no such model folder"});
+/// Where the model's tokenizer lies: a folder may be the tokenizer's own.
+TokenizerPlace tokenizer_place(const std::filesystem::path& chosen) {
+  const std::filesystem::path model = find_model(chosen);
+  if (!is_folder(model)) return open_model(model)->tokenizer("tokenizer");
   for (const char* folder : {"tokenizer", "tokenizer_2"})  // an SDXL refiner has the second alone
-    if (std::filesystem::is_directory(model / folder)) return model / folder;
+    if (is_folder(model / folder)) return {.folder = model / folder};
   for (const char* file : {"tokenizer.json", "vocab.json"})
-    if (std::filesystem::exists(model / file)) return model;
+    if (is_there(model / file)) return {.folder = model};
   throw Error(ErrorKind::model, {.file = model,
                                  .reason = "no tokenizer: neither a folder `tokenizer` nor tokenizer.json or "
                                            "vocab.json and merges.txt"});
@@ -59,7 +60,8 @@ std::string table(const ClipTokenizer& tokenizer, const std::string& text, const
 int tokenize_command(const TokenizeOptions& options, std::istream& in, std::ostream& out) {
   if (options.texts.empty())
     throw Error(ErrorKind::usage, {.file = "tokenize", .reason = "no text", .hint = "`-` reads standard input"});
-  const ClipTokenizer tokenizer = ClipTokenizer::load(tokenizer_folder(options.model));
+  const TokenizerPlace place = tokenizer_place(options.model);
+  const ClipTokenizer tokenizer = ClipTokenizer::load(place.folder, {.pad_token = place.pad_token});
 
   // file: what to call the text's source; line: its line there, or empty.
   const auto print = [&](const std::string& text, const std::string& file, const std::string& line) {

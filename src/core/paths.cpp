@@ -18,4 +18,14 @@ std::filesystem::path share_folder() {
   return executable.parent_path().parent_path() / "share" / "sdtorch";
 }
 
+bool is_there(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
+bool is_folder(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::is_directory(path, ignored);
+}
+
 }  // namespace sdtorch

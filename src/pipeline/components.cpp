@@ -6,7 +6,6 @@
 #include <cstdio>
 
 #include "sdtorch/core/error.hpp"
-#include "sdtorch/core/paths.hpp"
 #include "sdtorch/diffusion/scheduler_config.hpp"
 #include "sdtorch/weights/model_folder.hpp"
 #include "sdtorch/weights/pipeline_kind.hpp"
@@ -188,7 +187,7 @@ ModelDescription describe_model(const std::string& model, const std::string& vae
   std::string canonical;
   if (!prediction.empty()) canonical = to_string(find_prediction(prediction).value());
   ModelDescription description;
-  description.source = open_model(model.empty() ? share_folder() / "models" / "demo" : fs::path(model), canonical);
+  description.source = open_model(model, canonical);
   const ModelSource& source = *description.source;
   const fs::path& path = source.path();
   description.name = (path.has_filename() ? path : path.parent_path()).filename().string();

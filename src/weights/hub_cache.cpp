@@ -5,6 +5,8 @@
 #include <fstream>
 #include <system_error>
 
+#include "sdtorch/core/paths.hpp"
+
 namespace sdtorch {
 namespace {
 
@@ -24,6 +26,14 @@ constexpr CachePlace cache_places[] = {
     {"HOME", ".cache/huggingface/hub"},
 };
 
+const std::string folder_prefix = "models--";
+constexpr const char* snapshots = "snapshots";
+
+fs::path with_home(const std::string& path) {
+  const char* home = std::getenv("HOME");
+  return path.starts_with("~/") && home ? fs::path(home) / path.substr(2) : fs::path(path);
+}
+
 bool is_name_part(const std::string& part) {
   const auto allowed = [](unsigned char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '_' ||
@@ -37,7 +47,7 @@ bool is_name_part(const std::string& part) {
 fs::path hub_cache() {
   for (const auto& [variable, below] : cache_places) {
     const char* value = std::getenv(variable);
-    if (value && *value) return *below ? fs::path(value) / below : fs::path(value);
+    if (value && *value) return *below ? with_home(value) / below : with_home(value);
   }
   return fs::path(".cache") / "huggingface" / "hub";
 }
@@ -47,17 +57,30 @@ bool is_hub_name(const std::string& name) {
   return slash != std::string::npos && is_name_part(name.substr(0, slash)) && is_name_part(name.substr(slash + 1));
 }
 
-std::optional<fs::path> find_in_hub_cache(const std::string& name) {
-  if (!is_hub_name(name)) return std::nullopt;
+fs::path hub_folder(const std::string& name) {
   const size_t slash = name.find('/');
-  const fs::path model = hub_cache() / ("models--" + name.substr(0, slash) + "--" + name.substr(slash + 1));
+  return hub_cache() / (folder_prefix + name.substr(0, slash) + "--" + name.substr(slash + 1));
+}
+
+bool is_hub_model_folder(const fs::path& path) {
+  const fs::path name = path.has_filename() ? path.filename() : path.parent_path().filename();
+  return name.string().starts_with(folder_prefix) && is_folder(path / snapshots) &&
+         !is_there(path / "model_index.json");
+}
+
+std::optional<fs::path> snapshot_of(const fs::path& folder) {
   std::string commit;
-  std::ifstream(model / "refs" / "main") >> commit;
-  if (!is_name_part(commit)) return std::nullopt;
-  const fs::path snapshot = model / "snapshots" / commit;
+  std::ifstream(folder / "refs" / "main") >> commit;
+  if (is_name_part(commit) && is_folder(folder / snapshots / commit)) return folder / snapshots / commit;
+  if (!commit.empty()) return std::nullopt;
+
   std::error_code ignored;
-  if (!fs::is_directory(snapshot, ignored)) return std::nullopt;
-  return snapshot;
+  std::optional<fs::path> only;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder / snapshots, ignored)) {
+    if (only) return std::nullopt;
+    only = entry.path();
+  }
+  return only && is_folder(*only) ? only : std::nullopt;
 }
 
 }  // namespace sdtorch

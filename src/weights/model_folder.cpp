@@ -6,15 +6,14 @@
 #include <algorithm>
 #include <span>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "sdtorch/core/error.hpp"
+#include "sdtorch/core/paths.hpp"
 #include "sdtorch/io/json.hpp"
-#include "sdtorch/weights/hub_cache.hpp"
-#include "sdtorch/weights/key_names.hpp"
+#include "sdtorch/weights/component_files.hpp"
+#include "sdtorch/weights/model_path.hpp"
 #include "sdtorch/weights/pipeline_kind.hpp"
-#include "sdtorch/weights/weights_file.hpp"
 
 namespace sdtorch {
 namespace {
@@ -58,17 +57,6 @@ constexpr ComponentRule xl_components[] = {
 /// Components that may be there and are not used.
 constexpr std::string_view unused_components[] = {"safety_checker", "feature_extractor", "image_encoder",
                                                   "depth_estimator"};
-
-// What cannot be looked at (no permission, a name too long) is not there.
-bool is_there(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
-
-bool is_folder(const fs::path& path) {
-  std::error_code ignored;
-  return fs::is_directory(path, ignored);
-}
 
 template <class Range>
 bool contains(const Range& range, std::string_view value) {
@@ -123,90 +111,12 @@ void check_components(const fs::path& root, const fs::path& file, const json& in
   }
 }
 
-/// Where a component's weights may be, the best first. diffusers looks for an index before the single file,
-/// transformers after it; both write the variant's name in front of the suffix, and older versions elsewhere.
-constexpr std::string_view weight_files[] = {
-    "diffusion_pytorch_model.safetensors.index.json",
-    "diffusion_pytorch_model.safetensors",
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "diffusion_pytorch_model.safetensors.index.fp16.json",
-    "diffusion_pytorch_model.safetensors.fp16.index.json",
-    "diffusion_pytorch_model.fp16.safetensors",
-    "model.fp16.safetensors",
-    "model.safetensors.index.fp16.json",
-    "model.safetensors.fp16.index.json",
-};
-
-bool is_plain_file_name(const std::string& name) {
-  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
-         name.find('\0') == std::string::npos;
-}
-
-/// {"weight_map": {key: shard, …}}; shards are files beside the index.
-StateDict load_sharded(const fs::path& index_file) {
-  const json index = load_config(index_file);
-  const auto map = index.find("weight_map");
-  if (map == index.end() || !map->is_object() || map->empty()) {
-    fail(index_file, "weight_map", "an object of tensor names and the files that hold them was expected");
-  }
-  std::map<std::string, StateDict> shards;
-  for (const auto& [key, shard] : map->items()) {
-    if (!shard.is_string()) fail(index_file, key, fmt::format("a file name was expected, found {}", shard.type_name()));
-    const auto name = shard.get<std::string>();
-    if (!is_plain_file_name(name)) {
-      fail(index_file, key, fmt::format("{:?} is no plain file name; shards lie beside their index", name));
-    }
-    if (!shards.contains(name)) shards.emplace(name, load_safetensors(index_file.parent_path() / name));
-    if (!shards.at(name).contains(key)) {
-      fail(index_file.parent_path() / name, key,
-           fmt::format("missing, and {} places it here", index_file.filename().string()));
-    }
-  }
-  StateDict weights;
-  for (auto& [name, shard] : shards) {
-    for (auto& [key, value] : shard) {
-      const bool added = weights.emplace(key, std::move(value)).second;
-      if (!added) fail(index_file.parent_path() / name, key, "another shard has the same tensor");
-    }
-  }
-  return weights;
-}
-
-/// A folder that is there goes before a model of the same name on the hub.
-fs::path resolve(const fs::path& folder_or_name) {
-  if (is_there(folder_or_name)) return folder_or_name;
-  if (const auto cached = find_in_hub_cache(folder_or_name.string())) return *cached;
-  std::string reason = "there is no such model folder";
-  if (is_hub_name(folder_or_name.string())) {
-    reason += fmt::format(", nor a model of this name in {}", hub_cache().string());
-  }
-  fail(folder_or_name, {}, std::move(reason));
-}
-
-StateDict load_folder(const fs::path& folder) {
-  if (!is_folder(folder)) fail(folder, {}, "there is no such folder with a component's weights");
-  for (const std::string_view name : weight_files) {
-    const fs::path file = folder / name;
-    if (!is_there(file)) continue;
-    return name.ends_with(".json") ? load_sharded(file) : load_safetensors(file);
-  }
-  std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
-    if (entry.path().extension() == ".bin") {
-      fail(entry.path(), {}, "weights in .bin files are not read by this version, and there are no others",
-           "convert them to safetensors");
-    }
-  }
-  fail(folder, {}, fmt::format("no weights here; looked for {}", fmt::join(weight_files, ", ")));
-}
-
 /// diffusers' name for the file of what is configured and has no weights.
 constexpr const char* scheduler_name = "scheduler";
 
 }  // namespace
 
-ModelFolder::ModelFolder(const fs::path& folder_or_name) : root_(resolve(folder_or_name)) {
+ModelFolder::ModelFolder(const fs::path& folder_or_name) : root_(find_model(folder_or_name)) {
   const fs::path& root = root_;
   if (!is_folder(root)) {
     fail(root, {}, fmt::format("is a file; a diffusers model folder with {} was expected", index_name));
@@ -245,13 +155,6 @@ json load_config(const fs::path& file) {
   json config = read_json_file(file, ErrorKind::model);
   if (!config.is_object()) fail(file, {}, fmt::format("a JSON object was expected, found {}", config.type_name()));
   return config;
-}
-
-StateDict load_component(const fs::path& folder_or_file) {
-  const bool file = is_there(folder_or_file) && !is_folder(folder_or_file);
-  StateDict weights = file ? load_weights(folder_or_file).tensors : load_folder(folder_or_file);
-  if (weights.empty()) fail(folder_or_file, {}, "holds no tensors");
-  return with_canonical_keys(std::move(weights));
 }
 
 }  // namespace sdtorch

@@ -3,12 +3,13 @@
 #include <cstdlib>
 
 #include "sdtorch/weights/model_folder.hpp"
+#include "sdtorch/weights/model_path.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/temp_dir.hpp"
 
 using sdtorch::ErrorKind;
-using sdtorch::find_in_hub_cache;
+using sdtorch::find_model;
 namespace fs = std::filesystem;
 
 namespace {
@@ -44,8 +45,8 @@ TEST_CASE("the cache is where the variables say, the most special first", "[weig
   CHECK(sdtorch::hub_cache() == "/xdg/huggingface/hub");
   const Environment home_set("HF_HOME", "/hf");
   CHECK(sdtorch::hub_cache() == "/hf/hub");
-  const Environment cache_set("HF_HUB_CACHE", "/cache");
-  CHECK(sdtorch::hub_cache() == "/cache");
+  const Environment cache_set("HF_HUB_CACHE", "~/cache");
+  CHECK(sdtorch::hub_cache() == "/home/x/cache");
 }
 
 TEST_CASE("names of the hub are told from paths", "[weights]") {
@@ -61,15 +62,40 @@ TEST_CASE("a model is found in the cache by its main branch", "[weights]") {
   const TempDir temp;
   const Environment cache("HF_HUB_CACHE", temp.path().string());
   const fs::path model = temp / "models--org--name";
-  CHECK_FALSE(find_in_hub_cache("org/name"));
+  check_error(ErrorKind::model, "nor a model of this name in " + temp.path().string(), [] { find_model("org/name"); });
   write_file(model / "refs" / "main", "abc123");
-  CHECK_FALSE(find_in_hub_cache("org/name"));
-  fs::create_directories(model / "snapshots" / "abc123");
-  CHECK(find_in_hub_cache("org/name") == model / "snapshots" / "abc123");
+  fs::create_directories(model / "snapshots");
+  check_error(ErrorKind::model, "without a snapshot of its main branch", [] { find_model("org/name"); });
+  write_file(model / "snapshots" / "abc123" / "unet" / "x.bin", "x");
+  write_file(model / "snapshots" / "def456" / "y.bin", "y");
+  for (const fs::path& name : {fs::path("org/name"), model, model / ""}) {
+    INFO(name);
+    CHECK(find_model(name) == model / "snapshots" / "abc123");
+  }
+  CHECK(find_model("org/name/unet/x.bin") == model / "snapshots" / "abc123" / "unet" / "x.bin");
+  CHECK(find_model(model / "snapshots" / "def456") == model / "snapshots" / "def456");
+  check_error(ErrorKind::model, "org/name/y.bin: there is no such file in", [] { find_model("org/name/y.bin"); });
+  check_error(ErrorKind::model, "there is no such model", [] { find_model("org/name/../../y"); });
   check_error(ErrorKind::model, "abc123: is no diffusers model folder", [] { sdtorch::ModelFolder("org/name"); });
-  check_error(ErrorKind::model,
-              "org/other: there is no such model folder, nor a model of this name in " + temp.path().string(),
-              [] { sdtorch::ModelFolder("org/other"); });
   write_file(model / "refs" / "main", "../../elsewhere");
-  CHECK_FALSE(find_in_hub_cache("org/name"));
+  check_error(ErrorKind::model, "without a snapshot", [] { find_model("org/name"); });
+}
+
+TEST_CASE("a cache without a main branch leads to the only snapshot there is", "[weights]") {
+  const TempDir temp;
+  const fs::path model = temp / "models--org--name";
+  fs::create_directories(model / "snapshots" / "abc123");
+  CHECK(find_model(model) == model / "snapshots" / "abc123");
+  fs::create_directories(model / "snapshots" / "def456");
+  check_error(ErrorKind::model, "name one of its snapshots", [&] { find_model(model); });
+}
+
+TEST_CASE("paths that lead nowhere are told apart", "[weights]") {
+  const TempDir temp;
+  fs::create_symlink("gone", temp / "link");
+  fs::create_symlink("loop", temp / "loop");
+  check_error(ErrorKind::model, "link: is a link to gone, which is not there", [&] { find_model(temp / "link"); });
+  check_error(ErrorKind::model, "loop: cannot be looked at: Too many levels", [&] { find_model(temp / "loop"); });
+  check_error(ErrorKind::model, "none: there is no such model", [&] { find_model(temp / "none"); });
+  CHECK(find_model("") == sdtorch::built_in_model());
 }

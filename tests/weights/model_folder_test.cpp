@@ -2,6 +2,7 @@
 
 #include "support/errors.hpp"
 #include "support/files.hpp"
+#include "support/golden.hpp"
 #include "support/temp_dir.hpp"
 
 using sdtorch::ErrorKind;
@@ -95,6 +96,9 @@ TEST_CASE("a component's weights are found in each of their places, the best fir
   // From the worst to the best: each one added takes over.
   const TempDir folder;
   const fs::path c = folder / "unet";
+  const std::string bin = file_contents(golden_path("torch_files/bare-tensor.pt"));
+  write_file(c / "pytorch_model.fp16.bin", bin);
+  CHECK(load_component(c).contains("tensor"));
   save(c / "model.fp16.safetensors", "t", 1);
   CHECK(value(c) == 1);
   save(c / "diffusion_pytorch_model.fp16.safetensors", "t", 2);
@@ -103,6 +107,8 @@ TEST_CASE("a component's weights are found in each of their places, the best fir
   write_file(c / "diffusion_pytorch_model.safetensors.index.fp16.json",
              R"({"metadata": {}, "weight_map": {"t": "diffusion_pytorch_model.fp16-00001-of-00001.safetensors"}})");
   CHECK(value(c) == 3);
+  write_file(c / "pytorch_model.bin", bin);
+  CHECK(load_component(c).contains("tensor"));
   save(c / "model.safetensors", "t", 4);
   CHECK(value(c) == 4);
   save(c / "diffusion_pytorch_model.safetensors", "t", 5);
@@ -120,6 +126,16 @@ TEST_CASE("shards are put together", "[weights]") {
   REQUIRE(weights.size() == 2);
   CHECK(weights.at("t").tensor.item<double>() == 1);
   CHECK(weights.at("u").file == (folder / "b.safetensors").string());
+}
+
+TEST_CASE("shards of .bin files are put together", "[weights]") {
+  const TempDir folder;
+  for (const char* name : {"bare-tensor", "many"}) {
+    fs::copy_file(golden_path("torch_files/" + std::string(name) + ".pt"), folder / (std::string(name) + ".bin"));
+  }
+  write_file(folder / "pytorch_model.bin.index.json",
+             R"({"weight_map": {"tensor": "bare-tensor.bin", "layer.7": "many.bin"}})");
+  CHECK(load_component(folder.path()).size() == 301);
 }
 
 TEST_CASE("indexes that are wrong are refused by name", "[weights]") {
@@ -151,12 +167,14 @@ TEST_CASE("indexes that are wrong are refused by name", "[weights]") {
 TEST_CASE("folders without weights that can be read are refused, saying what was looked for", "[weights]") {
   const TempDir folder;
   check_error(ErrorKind::model, "none: there is no such folder", [&] { load_component(folder / "none"); });
-  check_error(ErrorKind::model, "no weights here; looked for diffusion_pytorch_model.safetensors",
+  check_error(ErrorKind::model, "no weights here; looked for diffusion_pytorch_model, model and",
               [&] { load_component(folder.path()); });
   sdtorch::save_safetensors(folder / "empty.safetensors", {});
   check_error(ErrorKind::model, "empty.safetensors: holds no tensors",
               [&] { load_component(folder / "empty.safetensors"); });
   write_file(folder / "pytorch_model.bin", "x");
-  check_error(ErrorKind::model, "pytorch_model.bin: weights in .bin files are not read by this version",
+  check_error(ErrorKind::model, "pytorch_model.bin: is text, not weights", [&] { load_component(folder.path()); });
+  fs::create_symlink("../../blobs/gone", folder / "model.safetensors");
+  check_error(ErrorKind::model, "model.safetensors: cannot be opened: No such file",
               [&] { load_component(folder.path()); });
 }

@@ -1,4 +1,4 @@
-// Where the files that belong to the program lie.
+// Where the files that belong to the program lie, and what is at a path.
 #pragma once
 
 #include <filesystem>
@@ -10,5 +10,10 @@ namespace sdtorch {
 /// `models/demo`) and `clip/` (`vocab.json`, `merges.txt`). Not checked to exist.
 /// Throws a bug where the system does not tell the executable's path.
 std::filesystem::path share_folder();
+
+/// Whether there is anything, or a folder, at the path, links followed. What cannot be looked at (no permission, a name
+/// too long, a link to itself) is not there.
+bool is_there(const std::filesystem::path& path);
+bool is_folder(const std::filesystem::path& path);
 
 }  // namespace sdtorch

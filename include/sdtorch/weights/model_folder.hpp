@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "sdtorch/weights/component_files.hpp"
 #include "sdtorch/weights/model_source.hpp"
 #include "sdtorch/weights/state_dict.hpp"
 
@@ -13,7 +14,7 @@ namespace sdtorch {
 /// A folder with model_index.json. Opening it reads only that file.
 class ModelFolder : public ModelSource {
  public:
-  /// The folder, or `org/name` of a model in the local Hugging Face cache (hub_cache.hpp).
+  /// The folder, by whatever name find_model knows it.
   /// Throws ErrorKind::model where the folder, its index or a component that a text-to-image pipeline
   /// needs is missing or of a class that is not supported, naming it.
   explicit ModelFolder(const std::filesystem::path& folder_or_name);
@@ -42,11 +43,5 @@ class ModelFolder : public ModelSource {
 
 /// A component's config.json (or scheduler_config.json), a JSON object. Throws ErrorKind::model.
 nlohmann::json load_config(const std::filesystem::path& file);
-
-/// A component's weights: a .safetensors file with diffusers' keys, or a folder with diffusion_pytorch_model or model
-/// `.safetensors`, single or sharded with an index, full precision first, then the `fp16` variant. Maps the files.
-/// Throws ErrorKind::model saying what was looked for.
-/// Old spellings of keys are renamed to the networks' own (VAE attention, `text_model.`).
-StateDict load_component(const std::filesystem::path& folder_or_file);
 
 }  // namespace sdtorch
