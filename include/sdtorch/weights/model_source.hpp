@@ -51,8 +51,8 @@ class ModelSource {
   virtual TokenizerPlace tokenizer(const std::string& component) const = 0;
 };
 
-/// Opens a diffusers folder, a single file, or `org/name` of a model in the local Hugging Face cache
-/// (hub_cache.hpp). prediction: the user's word, `epsilon`, `v_prediction` or `sample`; empty: the model's own.
+/// Opens a diffusers folder or a single file, by whatever name find_model knows it
+/// (model_path.hpp). prediction: the user's word, `epsilon`, `v_prediction` or `sample`; empty: the model's own.
 std::shared_ptr<const ModelSource> open_model(const std::filesystem::path& path_or_name,
                                               const std::string& prediction = {});
 
