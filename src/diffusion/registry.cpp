@@ -72,6 +72,7 @@ constexpr auto registry = std::to_array<Sampler>({
      .supports_karras = true,
      .reads_karras_key = true,
      .supports_zero_snr = false,
+     .cut_within_step = true,
      .exploding = true,
      .plan = plan_heun,
      .sample = sample_heun},

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <vector>
 
 #include "sdtorch/core/device.hpp"
@@ -48,8 +49,15 @@ BenchResult run_bench(const Request& request) {
   Stopwatch watch(device);
 
   ModelDescription description = describe_model(request.model, request.vae, request.prediction.value_or(""));
-  const ResolvedRequest resolved = resolve(description, request);
+  std::optional<ModelDescription> refiner_description;
+  if (!request.refiner.empty()) {
+    refiner_description = describe_model(request.refiner, request.vae);
+    check_refiner(description, *refiner_description);
+  }
+  const ResolvedRequest resolved = resolve(description, request, refiner_description ? &*refiner_description : nullptr);
   Components model = load_components(std::move(description), device, dtype);
+  std::optional<Components> refiner;
+  if (refiner_description) refiner = load_components(std::move(*refiner_description), device, dtype);
   BenchResult result{.load_s = watch.lap(), .steps = request.steps, .device = device.str(), .dtype = dtype_name(dtype)};
 
   std::vector<double> steps;
@@ -60,11 +68,12 @@ BenchResult run_bench(const Request& request) {
                               },
                           .on_step = [&](const SamplerStep&) { steps.push_back(watch.lap()); }};
   const int64_t images = std::min(request.batch_size, request.batch_count);
-  const Generated generated = generate(model, resolved, 0, images, observer);
+  const Generated generated = generate(model, resolved, 0, images, observer, refiner ? &*refiner : nullptr);
   result.vae_s = watch.lap();
   for (int64_t i = 0; i < images; ++i) encode_png(to_image(generated.pictures[i]));
   result.png_s = watch.lap();
 
+  if (steps.empty()) steps.push_back(0);  // a --refiner-start that leaves neither model any
   result.first_step_s = steps.front();
   result.step_median_s = steps.size() == 1 ? steps.front() : median({steps.begin() + 1, steps.end()});
   result.total_s = result.load_s + result.text_s + result.vae_s + result.png_s;

@@ -24,7 +24,8 @@ constexpr size_t most_bytes = size_t{256} << 20;  // of a prompt file: a million
 constexpr size_t most_reported = 20;              // lines at fault that a message lists
 
 /// One model is loaded, once, for all lines.
-constexpr std::array<std::string_view, 6> run_keys = {"model", "vae", "prediction", "device", "dtype", "deterministic"};
+constexpr std::array<std::string_view, 7> run_keys = {"model",  "refiner", "vae",          "prediction",
+                                                      "device", "dtype",   "deterministic"};
 
 [[noreturn]] void fail(const std::string& file, const std::string& place, const std::string& reason,
                        const std::string& hint = "") {

@@ -53,14 +53,14 @@ void check_places(const OutputOptions& output) {
 }
 
 /// Each job against the model, before anything is drawn. What is wrong with lines of a prompt file is told together.
-std::vector<ResolvedRequest> resolve_all(const ModelDescription& model, const std::vector<Job>& jobs,
-                                         at::ScalarType dtype) {
+std::vector<ResolvedRequest> resolve_all(const ModelDescription& model, const ModelDescription* refiner,
+                                         const std::vector<Job>& jobs, at::ScalarType dtype) {
   std::vector<ResolvedRequest> resolved;
   std::vector<std::string> faults;
   std::set<std::string> said;  // each warning once
   for (const Job& job : jobs) {
     try {
-      resolved.push_back(resolve(model, job.request));
+      resolved.push_back(resolve(model, job.request, refiner));
       resolved.back().request.dtype = dtype_name(dtype);  // a picture repeats elsewhere in the type it was made in
       for (const std::string& line : resolved.back().warnings) {
         if (said.insert(line).second) log_warning(line);
@@ -79,6 +79,7 @@ struct CheckedRun {
   at::Device device;
   at::ScalarType dtype;
   ModelDescription model;
+  std::optional<ModelDescription> refiner;
   std::vector<ResolvedRequest> requests;
 };
 
@@ -88,9 +89,18 @@ CheckedRun check(const std::vector<Job>& jobs, const OutputOptions& output) {
   const at::Device device = resolve_device(shared.device);
   const at::ScalarType dtype = resolve_dtype(shared.dtype, device);
   ModelDescription model = describe_model(shared.model, shared.vae, shared.prediction.value_or(""));
-  std::vector<ResolvedRequest> requests = resolve_all(model, jobs, dtype);
+  std::optional<ModelDescription> refiner;
+  if (!shared.refiner.empty()) {
+    refiner = describe_model(shared.refiner, shared.vae);
+    check_refiner(model, *refiner);
+  }
+  std::vector<ResolvedRequest> requests = resolve_all(model, refiner ? &*refiner : nullptr, jobs, dtype);
   check_places(output);
-  return {.device = device, .dtype = dtype, .model = std::move(model), .requests = std::move(requests)};
+  return {.device = device,
+          .dtype = dtype,
+          .model = std::move(model),
+          .refiner = std::move(refiner),
+          .requests = std::move(requests)};
 }
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -100,8 +110,14 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 /// The model, the places to write to, and how far the run has come.
 class Run {
  public:
-  Run(Components model, const OutputOptions& output, Reporter& reporter, int64_t total)
-      : model_(std::move(model)), output_(output), reporter_(reporter), total_(total), writer_(output) {
+  Run(Components model, std::optional<Components> refiner, const OutputOptions& output, Reporter& reporter,
+      int64_t total)
+      : model_(std::move(model)),
+        refiner_(std::move(refiner)),
+        output_(output),
+        reporter_(reporter),
+        total_(total),
+        writer_(output) {
     if (!output.save_steps.empty()) steps_.emplace(output.save_steps);
   }
 
@@ -124,13 +140,13 @@ class Run {
     Observer observer;
     observer.on_stage = [](Stage) { throw_if_interrupted(); };
     observer.on_step = [&](const SamplerStep& step) {
-      if (steps_) steps_->add(model_, step);
+      if (steps_) steps_->add(last(), step);
       reporter_.on_step(step);
     };
     if (!output_.dump.empty()) {
       observer.on_tensor = [this](std::string_view name, const at::Tensor& tensor) { dump_.add(name, tensor); };
     }
-    const Generated generated = generate(model_, resolved, first, count, observer);
+    const Generated generated = generate(model_, resolved, first, count, observer, refiner_ ? &*refiner_ : nullptr);
     throw_if_interrupted();  // one that came while decoding
     const double seconds = seconds_since(start) / static_cast<double>(count);
     std::vector<std::string> notes;
@@ -145,7 +161,11 @@ class Run {
     }
   }
 
+  /// The model that decodes.
+  Components& last() { return refiner_ ? *refiner_ : model_; }
+
   Components model_;
+  std::optional<Components> refiner_;
   const OutputOptions& output_;
   Reporter& reporter_;
   int64_t total_;
@@ -162,8 +182,10 @@ void run_jobs(const std::vector<Job>& jobs, const OutputOptions& output, Reporte
   if (jobs.front().request.deterministic) use_deterministic_algorithms();
   CheckedRun checked = check(jobs, output);
   Components model = load_components(std::move(checked.model), checked.device, checked.dtype);
+  std::optional<Components> refiner;
+  if (checked.refiner) refiner = load_components(std::move(*checked.refiner), checked.device, checked.dtype);
   watch_for_interrupts();  // from here on there are files to finish or to take away
-  Run run(std::move(model), output, reporter, count_images(jobs));
+  Run run(std::move(model), std::move(refiner), output, reporter, count_images(jobs));
   for (const ResolvedRequest& request : checked.requests) run.draw(request);
   run.finish();
 }

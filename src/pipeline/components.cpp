@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "sdtorch/core/error.hpp"
+#include "sdtorch/diffusion/handover.hpp"
 #include "sdtorch/diffusion/scheduler_config.hpp"
 #include "sdtorch/weights/model_folder.hpp"
 #include "sdtorch/weights/pipeline_kind.hpp"
@@ -163,6 +164,25 @@ std::vector<std::string> unused_by_distilled_model(const Request& request) {
   return lines;
 }
 
+/// A refiner has never seen how a picture begins.
+void check_draws_alone(const ModelDescription& model) {
+  if (!model.xl || !model.xl->aesthetic_score) return;
+  throw Error(ErrorKind::usage,
+              {.file = "--model",
+               .reason = fmt::format("{} is an SDXL refiner, which draws only the last steps", model.name),
+               .hint = "give an SDXL model by --model, and this one by --refiner"});
+}
+
+SamplingPlan plan_of(const ModelDescription& model, const Request& request) {
+  return plan_sampling(model.scheduler, model.scheduler_file,
+                       {.sampler = request.sampler,
+                        .scheduler = request.scheduler,
+                        .spacing = request.spacing,
+                        .eta = request.eta,
+                        .corrected = model.corrects_scheduler},
+                       request.steps);
+}
+
 std::vector<TextEncoderDescription> describe_text_encoders(const ModelSource& source) {
   struct Place {
     const char *encoder, *tokenizer_name;
@@ -221,7 +241,21 @@ ModelDescription describe_model(const std::string& model, const std::string& vae
   return description;
 }
 
-ResolvedRequest resolve(const ModelDescription& model, const Request& request) {
+void check_refiner(const ModelDescription& model, const ModelDescription& refiner) {
+  const auto refuse_refiner = [](const std::string& reason) {
+    throw Error(ErrorKind::usage, {.file = "--refiner", .reason = reason});
+  };
+  if (!model.xl) refuse_refiner(fmt::format("{} is no SDXL model, and only such are refined", model.name));
+  if (!refiner.xl) refuse_refiner(fmt::format("{} is no SDXL model", refiner.name));
+  if (refiner.task != Task::text_to_image) {
+    refuse_refiner(fmt::format("{} is a model for {}", refiner.name, name_of(refiner.task)));
+  }
+  if (refiner.vae.latent_channels != model.vae.latent_channels || refiner.vae.factor() != model.vae.factor()) {
+    refuse_refiner(fmt::format("the latents of {} are not those of {}", refiner.name, model.name));
+  }
+}
+
+ResolvedRequest resolve(const ModelDescription& model, const Request& request, const ModelDescription* refiner) {
   request.validate();
   if (model.task != Task::text_to_image) {
     throw Error(ErrorKind::usage, {.file = "--model",
@@ -238,13 +272,14 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request) {
   resolved.latent_height = latent_size("--height", *filled.height, factor);
   check_size_conditions(model, request);
   if (model.unet.time_cond_proj_dim > 0) resolved.warnings = unused_by_distilled_model(request);
-  resolved.plan = plan_sampling(model.scheduler, model.scheduler_file,
-                                {.sampler = request.sampler,
-                                 .scheduler = request.scheduler,
-                                 .spacing = request.spacing,
-                                 .eta = request.eta,
-                                 .corrected = model.corrects_scheduler},
-                                request.steps);
+  check_draws_alone(model);
+  resolved.plan = plan_of(model, request);
+  if (refiner) {
+    const double start = request.refiner_start.value_or(usual_refiner_start);
+    filled.refiner_start = start;
+    resolved.plan = plan_until(std::move(resolved.plan), start);
+    resolved.refiner_plan = plan_from(plan_of(*refiner, request), start);
+  }
   return resolved;
 }
 

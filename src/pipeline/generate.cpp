@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "sdtorch/diffusion/handover.hpp"
 #include "sdtorch/pipeline/conditioning.hpp"
 #include "sdtorch/pipeline/decode.hpp"
 #include "sdtorch/pipeline/denoiser.hpp"
@@ -37,10 +38,35 @@ void show_conditioning(const Observer& observer, const Conditioning& text, int64
   show_rows("uncond_pooled", text.uncond_pooled);
 }
 
+/// Where the network is called, by both models in their turn, and between which noise levels.
+void show_plan(const Observer& observer, const ResolvedRequest& resolved) {
+  std::vector<double> timesteps = resolved.plan.timesteps, sigmas = resolved.plan.sigmas;
+  if (const auto& rest = resolved.refiner_plan) {
+    timesteps.insert(timesteps.end(), rest->timesteps.begin(), rest->timesteps.end());
+    sigmas.pop_back();
+    sigmas.insert(sigmas.end(), rest->sigmas.begin(), rest->sigmas.end());
+  }
+  show(observer, "timesteps", at::tensor(timesteps, at::kDouble).to(at::kFloat));
+  show(observer, "sigmas", at::tensor(sigmas, at::kDouble).to(at::kFloat));
+}
+
+/// Tells of one model's steps as part of `count`, from `first` on.
+std::function<void(const SamplerStep&)> reported(const Observer& observer, int64_t first, int64_t count) {
+  return [&observer, first, count](const SamplerStep& step) {
+    SamplerStep whole = step;
+    whole.index += first;
+    whole.count = count;
+    show(observer, fmt::format("step.{:03}.latent", whole.index), whole.latent);
+    if (observer.on_step) observer.on_step(whole);
+  };
+}
+
+int64_t steps_of(const SamplingPlan& plan) { return std::ssize(plan.sigmas) - 1; }
+
 }  // namespace
 
 Generated generate(Components& model, const ResolvedRequest& resolved, int64_t first, int64_t count,
-                   const Observer& observer) {
+                   const Observer& observer, Components* refiner) {
   const c10::InferenceMode no_gradients;
   const Request& request = resolved.request;
   const SamplingPlan& plan = resolved.plan;
@@ -48,24 +74,26 @@ Generated generate(Components& model, const ResolvedRequest& resolved, int64_t f
   enter(observer, Stage::text);
   const Conditioning text = encode_prompts(model, request);
   show_conditioning(observer, text, count);
+  const Conditioning refining = refiner ? encode_prompts(*refiner, request) : Conditioning{};
 
   enter(observer, Stage::denoise);
   Noise noise(seeds_of(request, first, count));
   const at::Tensor start =
       noise.draw({model.description.vae.latent_channels, resolved.latent_height, resolved.latent_width});
   show(observer, "noise", start);
-  show(observer, "timesteps", at::tensor(plan.timesteps, at::kDouble).to(at::kFloat));
-  show(observer, "sigmas", at::tensor(plan.sigmas, at::kDouble).to(at::kFloat));
-  SamplerContext context{.noise = noise, .on_step = [&](const SamplerStep& step) {
-                           show(observer, fmt::format("step.{:03}.latent", step.index), step.latent);
-                           if (observer.on_step) observer.on_step(step);
-                         }};
-  const at::Tensor latent =
-      run_sampler(plan, guided_denoiser(model, text, request, count), start.to(model.device), context);
+  show_plan(observer, resolved);
+  const int64_t own = steps_of(plan), steps = own + (refiner ? steps_of(*resolved.refiner_plan) : 0);
+  SamplerContext context{.noise = noise, .on_step = reported(observer, 0, steps)};
+  at::Tensor latent = run_sampler(plan, guided_denoiser(model, text, request, count), start.to(model.device), context);
+  if (refiner) {
+    context.on_step = reported(observer, own, steps);
+    latent =
+        continue_sampling(*resolved.refiner_plan, guided_denoiser(*refiner, refining, request, count), latent, context);
+  }
   show(observer, "latent", latent);
 
   enter(observer, Stage::decode);
-  const DecodedPictures decoded = decode(model, latent);
+  const DecodedPictures decoded = decode(refiner ? *refiner : model, latent);
   show(observer, "image", decoded.pictures);
   return {.pictures = decoded.pictures, .vae_again_in_fp32 = decoded.again_in_fp32};
 }

@@ -57,6 +57,10 @@ std::string parameters_text(const Request& picture, const std::vector<std::strin
   if (picture.eta) text += fmt::format(", Eta: {}", *picture.eta);
   if (picture.guidance_rescale != 0) text += fmt::format(", Guidance rescale: {}", picture.guidance_rescale);
   if (picture.spacing) text += ", Timestep spacing: " + *picture.spacing;
+  if (!picture.refiner.empty()) {
+    text += fmt::format(", Refiner: {}, Refiner switch at: {}", quoted(last_part(picture.refiner)),
+                        picture.refiner_start.value_or(usual_refiner_start));
+  }
   if (picture.original_size) text += ", Original size: " + to_string(*picture.original_size);
   if (picture.crop) text += ", Crop: " + to_string(*picture.crop);
   if (picture.target_size) text += ", Target size: " + to_string(*picture.target_size);
@@ -69,6 +73,7 @@ std::vector<PngText> picture_metadata(const Request& picture, const Request& rep
   Request whole = repeat;
   whole.model = anchored(repeat.model);
   whole.vae = anchored(repeat.vae);
+  whole.refiner = anchored(repeat.refiner);
   const std::string json = request_to_json(whole).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return {{parameters_keyword, parameters_text(picture, notes)}, {request_keyword, json}};
 }

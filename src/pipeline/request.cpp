@@ -79,6 +79,14 @@ void check_prediction(const std::string& value) {
          did_you_mean(value, {"epsilon", "v", "x0", "eps", "v_prediction", "sample"}));
 }
 
+void check_refiner_start(const Request& request) {
+  const double start = *request.refiner_start;
+  if (request.refiner.empty()) refuse("--refiner-start", "there is no refiner to start", "give --refiner MODEL");
+  if (!(start > 0 && start < 1)) {
+    refuse("--refiner-start", fmt::format("must be above 0 and below 1, is {}", start), "0.8 is usual");
+  }
+}
+
 void check_sampler(const Request& request) {
   if (!request.sampler) return;
   if (!find_sampler(*request.sampler)) {
@@ -91,6 +99,7 @@ void check_sampler(const Request& request) {
 
 void Request::validate() const {
   if (prediction) check_prediction(*prediction);
+  if (refiner_start) check_refiner_start(*this);
   check_text("--prompt", prompt);
   if (negative_prompt) check_text("--negative-prompt", *negative_prompt);
   check_range("--steps", steps, 1, most_steps);

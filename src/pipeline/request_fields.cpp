@@ -16,6 +16,8 @@ namespace {
 constexpr RequestField fields[] = {
     {"model", &Request::model},
     {"vae", &Request::vae},
+    {"refiner", &Request::refiner},
+    {"refiner-start", &Request::refiner_start},
     {"prediction", &Request::prediction},
     {"prompt", &Request::prompt},
     {"negative-prompt", &Request::negative_prompt},

@@ -5,6 +5,7 @@
 #include "networks/golden_network.hpp"
 #include "sdtorch/core/error.hpp"
 #include "support/catch.hpp"
+#include "support/golden.hpp"
 #include "support/tolerance.hpp"
 
 using namespace sdtorch;
@@ -14,6 +15,12 @@ TEST_CASE("CLIP's text encoder equals transformers'", "[networks]") {
     const GoldenNetwork golden = load_golden_network(name);
     check_exact(golden, run_clip, tolerance::tensor_relative);
     check_half_types(golden, run_clip);
+  }
+}
+
+TEST_CASE("CLIP's pooled text and penultimate states equal transformers'", "[networks]") {
+  for (const char* name : {"clip_projection", "clip_projection_old"}) {
+    check_exact(load_golden_network(golden_path("families"), name), run_projecting_clip, tolerance::tensor_relative);
   }
 }
 

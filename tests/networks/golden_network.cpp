@@ -8,6 +8,7 @@
 #include "sdtorch/networks/clip_text.hpp"
 #include "sdtorch/networks/unet.hpp"
 #include "sdtorch/networks/vae.hpp"
+#include "sdtorch/weights/key_names.hpp"
 #include "support/catch.hpp"
 #include "support/golden.hpp"
 #include "support/tolerance.hpp"
@@ -53,11 +54,23 @@ Outputs run_clip(const GoldenNetwork& golden, at::ScalarType type, at::Device de
   return {{"hidden", model.forward(input(golden, "tokens", at::kLong, device))}};
 }
 
+Outputs run_projecting_clip(const GoldenNetwork& golden, at::ScalarType type, at::Device device) {
+  ClipTextModel model(ClipTextConfig::from_json(golden.config, golden.config_file, {.projection = true}));
+  sdtorch::bind_weights(model, sdtorch::with_canonical_keys(golden.weights), type, device, "text_encoder_2");
+  const ClipTextStates states = model.encode(input(golden, "tokens", at::kLong, device));
+  return {{"penultimate", states.penultimate}, {"pooled", states.pooled}};
+}
+
 Outputs run_unet(const GoldenNetwork& golden, at::ScalarType type, at::Device device) {
   UNet2DConditionModel model(UNetConfig::from_json(golden.config, golden.config_file));
   sdtorch::bind_weights(model, golden.weights, type, device, "unet");
-  return {{"sample", model.forward(input(golden, "sample", type, device), input(golden, "timestep", at::kFloat, device),
-                                   input(golden, "context", type, device))}};
+  const auto extra = [&](const char* name) {
+    return golden.inputs.contains(name) ? input(golden, name, at::kFloat, device) : at::Tensor();
+  };
+  return {{"sample",
+           model.forward(input(golden, "sample", type, device), input(golden, "timestep", at::kFloat, device),
+                         input(golden, "context", type, device),
+                         {.pooled = extra("pooled"), .time_ids = extra("time_ids"), .guidance = extra("guidance")})}};
 }
 
 Outputs run_vae(const GoldenNetwork& golden, at::ScalarType type, at::Device device) {

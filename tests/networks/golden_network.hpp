@@ -26,6 +26,7 @@ using Outputs = std::map<std::string, at::Tensor>;
 
 /// Builds the network from the golden's config, binds its weights and runs it on the golden's inputs.
 Outputs run_clip(const GoldenNetwork& golden, at::ScalarType type, at::Device device = at::kCPU);
+Outputs run_projecting_clip(const GoldenNetwork& golden, at::ScalarType type, at::Device device = at::kCPU);
 Outputs run_unet(const GoldenNetwork& golden, at::ScalarType type, at::Device device = at::kCPU);
 Outputs run_vae(const GoldenNetwork& golden, at::ScalarType type, at::Device device = at::kCPU);
 

@@ -51,6 +51,7 @@ struct SamplingPlan {
   std::vector<float> alpha_bar{};   ///< of the training timesteps
   std::vector<double> timesteps{};  ///< one a network call, in order
   std::vector<double> sigmas{};     ///< one a step, and the last
+  std::vector<double> earlier{};    ///< of sigmas: those of steps before these, which another model took
   double init_noise_sigma = 1;      ///< the start latent is unit noise times this
 };
 
@@ -71,6 +72,7 @@ struct Sampler {
   bool reads_karras_key = false;              ///< so does use_karras_sigmas in the model's file
   bool supports_x0 = true;                    ///< networks that predict x0
   bool supports_zero_snr = true;              ///< models trained to zero terminal SNR
+  bool cut_within_step = false;               ///< may end with a step's first call alone (see handover.hpp)
   bool exploding = false;                     ///< its latents are x0 + sigma noise, else alpha_bar's mixture
   void (*plan)(SamplingPlan&);                ///< fills timesteps, sigmas and init_noise_sigma from the rest
   /// x: fp32 [B, 4, h, w] at the first noise level → x after the last step.

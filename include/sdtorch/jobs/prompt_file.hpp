@@ -14,8 +14,8 @@ namespace sdtorch {
 ///
 /// `.txt`: a prompt a line; blank lines and lines that start with `#` are passed over, blanks at both ends of a line
 /// are not part of the prompt. `.jsonl`: an object a line, its keys long flag names without their dashes; `model`,
-/// `vae`, `device`, `dtype` and `deterministic` hold for the whole run and belong on the command line, and `prompt` is
-/// needed. `-` is standard input: .jsonl if its first character that is no blank is `{`, else .txt.
+/// `refiner`, `vae`, `device`, `dtype` and `deterministic` hold for the whole run and belong on the command line, and
+/// `prompt` is needed. `-` is standard input: .jsonl if its first character that is no blank is `{`, else .txt.
 ///
 /// file: a path or `-`; in: standard input. Throws ErrorKind::input with every line at fault (`FILE: line N: KEY:
 /// reason`), for another ending than those two, for text that is not UTF-8 (line and offset in it), for a file without

@@ -28,9 +28,10 @@ struct Generated {
   bool vae_again_in_fp32 = false;  ///< see decode
 };
 
-/// Draws images first…first+count-1 of the request (image i by seed + i) in one batch.
+/// Draws images first…first+count-1 of the request (image i by seed + i) in one batch. refiner: the model that draws
+/// the last steps and decodes, where the request was resolved with one.
 /// Throws ErrorKind::input for prompts that are not UTF-8, ErrorKind::non_finite for overflow.
 Generated generate(Components& model, const ResolvedRequest& resolved, int64_t first, int64_t count,
-                   const Observer& observer = {});
+                   const Observer& observer = {}, Components* refiner = nullptr);
 
 }  // namespace sdtorch

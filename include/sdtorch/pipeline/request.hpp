@@ -24,10 +24,12 @@ struct PixelPair {
 
 /// One picture or one batch of them. Field names are the long flags' names with `_` for `-`.
 struct Request {
-  std::string model{};                           ///< model folder or file; empty is the built-in model
-  std::string vae{};                             ///< folder or file of another VAE; empty is the model's own
-  std::optional<std::string> prediction{};       ///< a name of find_prediction; none is the model's own
-  std::string prompt{};                          ///< UTF-8, any length
+  std::string model{};                      ///< model folder or file; empty is the built-in model
+  std::string vae{};                        ///< folder or file of another VAE; empty is the model's own
+  std::string refiner{};                    ///< SDXL model that draws the last steps; empty is none
+  std::optional<double> refiner_start{};    ///< share of the denoising before it, 0…1; none is 0.8 with a refiner
+  std::optional<std::string> prediction{};  ///< a name of find_prediction; none is the model's own
+  std::string prompt{};                     ///< UTF-8, any length
   std::optional<std::string> negative_prompt{};  ///< UTF-8, any length; none is "", but for SDXL (XlSettings)
   int64_t steps = 20;                            ///< denoising steps, 1…num_train_timesteps of the model
   double cfg_scale = 7.5;                        ///< s in eps_u + s (eps_c - eps_u) (Ho & Salimans 2022, eq. 6), >= 0
@@ -60,5 +62,9 @@ struct Request {
 
   bool operator==(const Request&) const = default;
 };
+
+/// SDXL's own share of the denoising before its refiner (Podell et al. 2023: the refiner knows the last 200 of 1000
+/// noise levels).
+inline constexpr double usual_refiner_start = 0.8;
 
 }  // namespace sdtorch

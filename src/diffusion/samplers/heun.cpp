@@ -14,7 +14,7 @@ void plan_heun(SamplingPlan& plan) {
 }
 
 /// Heun's method on the probability-flow ODE (Karras et al. 2022, Algorithm 1, without churn).
-/// Two network calls a step, one for the last, which ends at sigma 0.
+/// Two network calls a step, one for the last, which ends at sigma 0 or is to be taken again by a refiner.
 at::Tensor sample_heun(const Model& model, at::Tensor x, const SamplingPlan& plan, SamplerContext& context) {
   const Prediction prediction = plan.config.prediction_type;
   for (size_t i = 0; i + 1 < plan.sigmas.size(); ++i) {
@@ -23,7 +23,7 @@ at::Tensor sample_heun(const Model& model, at::Tensor x, const SamplingPlan& pla
     const at::Tensor output = evaluate_at_sigma(model, x, timestep, sigma);
     const at::Tensor x0 = predicted_x0_at_sigma(prediction, output, x, sigma);
     at::Tensor slope = (x - x0) / sigma;
-    if (next > 0) {
+    if (2 * i + 1 < plan.timesteps.size()) {
       const at::Tensor ahead = x + slope * (next - sigma);
       const at::Tensor output_ahead = evaluate_at_sigma(model, ahead, plan.timesteps[2 * i + 1], next);
       const at::Tensor x0_ahead = predicted_x0_at_sigma(prediction, output_ahead, ahead, next);
