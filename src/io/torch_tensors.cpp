@@ -13,7 +13,7 @@ namespace sdtorch {
 namespace {
 
 constexpr size_t max_depth = 200;
-constexpr size_t max_tensors = size_t{1} << 18;
+constexpr size_t max_tensors = size_t{1} << 16;  // of SDXL and its optimiser: 10,000
 constexpr size_t max_visits = 4'000'000;  // objects may be shared, and a tree of shares is larger than its pickle
 
 /// Where a module keeps its parts: they add nothing to a name.

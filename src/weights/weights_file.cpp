@@ -8,13 +8,22 @@
 #include "torch_weights.hpp"
 
 namespace sdtorch {
+namespace {
 
-WeightsFile load_weights(const std::filesystem::path& file, const LoadOptions& options) {
+WeightsFile load(const std::filesystem::path& file, const LoadOptions& options) {
   const auto mapped = std::make_shared<MappedFile>(file, ErrorKind::model);
   const WeightsFormat format = weights_format(mapped->bytes(), file.string());
   if (format != WeightsFormat::safetensors) return load_torch_weights(mapped, format, options);
   return {.tensors = load_safetensors(file),
           .metadata = read_safetensors_header(mapped->bytes(), file.string()).metadata};
+}
+
+}  // namespace
+
+WeightsFile load_weights(const std::filesystem::path& file, const LoadOptions& options) {
+  WeightsFile weights = load(file, options);
+  if (weights.tensors.empty()) throw Error(ErrorKind::model, {.file = file.string(), .reason = "holds no tensors"});
+  return weights;
 }
 
 }  // namespace sdtorch

@@ -1,6 +1,7 @@
 #include "support/process.hpp"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,6 +42,7 @@ ProcessResult run_sdtorch(const std::vector<std::string>& arguments, const Proce
   for (std::string& argument : command) argv.push_back(argument.data());
   argv.push_back(nullptr);
 
+  const auto start = std::chrono::steady_clock::now();
   const pid_t child = fork();
   if (child < 0) throw std::runtime_error("cannot fork");
   if (child == 0) {
@@ -57,8 +59,11 @@ ProcessResult run_sdtorch(const std::vector<std::string>& arguments, const Proce
     kill(child, SIGINT);
   }
   int status = 0;
-  waitpid(child, &status, 0);
+  rusage usage{};
+  wait4(child, &status, 0, &usage);
   return {.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
           .out = options.out.empty() ? read_file(out) : "",
-          .err = read_file(err)};
+          .err = read_file(err),
+          .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
+          .peak_mb = usage.ru_maxrss / 1024};
 }
