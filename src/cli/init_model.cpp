@@ -3,8 +3,10 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <torch/nn/module.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -12,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sdtorch/cli/model_layout.hpp"
 #include "sdtorch/cli/model_recipe.hpp"
 #include "sdtorch/cli/report.hpp"
 #include "sdtorch/core/error.hpp"
@@ -92,10 +95,17 @@ void make_folder(const fs::path& folder) {
   if (error) throw Error(ErrorKind::output, {.file = folder.string(), .reason = error.message()});
 }
 
-void write_tokenizer(const fs::path& folder, const ModelRecipe& recipe, bool tiny) {
+int64_t vocabulary_size(const InitModelOptions& options) {
+  constexpr int64_t clip_tokens = 49408;
+  return is_single_file(options.layout) ? clip_tokens : static_cast<int64_t>(byte_vocabulary().size());
+}
+
+void write_tokenizer(const fs::path& folder, const json& config, bool tiny) {
   make_folder(folder);
-  write_json(folder / "tokenizer_config.json", recipe.tokenizer_config);
-  write_json(folder / "special_tokens_map.json", recipe.special_tokens_map);
+  json special = json::object();
+  for (const char* token : {"bos_token", "eos_token", "pad_token", "unk_token"}) special[token] = config[token];
+  write_json(folder / "tokenizer_config.json", config);
+  write_json(folder / "special_tokens_map.json", special);
   if (tiny) {
     write_json(folder / "vocab.json", byte_vocabulary());
     write_file_atomically(folder / "merges.txt", "#version: 0.2\n");
@@ -118,52 +128,104 @@ at::Tensor random_weight(const std::string& key, at::IntArrayRef shape, at::Gene
   return at::randn(shape, generator).mul_(1 / std::sqrt(static_cast<double>(fan_in)));
 }
 
-/// A component's folder: its config, and weights for all the parameters of the network that the config describes.
+/// A tensor's own seed, so that its values do not depend on the layout (FNV-1a, 64 bits).
+uint64_t seed_of(uint64_t seed, const std::string& name) {
+  constexpr uint64_t offset = 14695981039346656037u, prime = 1099511628211u;
+  uint64_t hash = offset ^ seed;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * prime;
+  return hash;
+}
+
+/// Weights for all the parameters of the network that the config describes.
 template <class Network, class Config>
-void write_component(const fs::path& folder, const json& config, const char* weights_file, at::ScalarType type,
-                     at::Generator& generator) {
-  log_info(fmt::format("writing {}", folder.filename().string()));
-  make_folder(folder);
-  const fs::path config_file = folder / "config.json";
-  write_json(config_file, config);
-  const Network network(Config::from_json(config, config_file.string()));
-  std::map<std::string, TensorPlan> plans;
-  for (const auto& item : network.named_parameters()) plans[item.key()] = {type, item.value().sizes().vec()};
-  save_safetensors(folder / weights_file, plans,
-                   [&](const std::string& key) {
-                     throw_if_interrupted();
-                     return random_weight(key, plans.at(key).shape, generator);
-                   },
-                   {{"format", "pt"}});
+ComponentPlan plan_component(const std::string& name, const json& config, const Config& parsed, at::ScalarType type,
+                             uint64_t seed) {
+  ComponentPlan plan{.name = name, .config = config};
+  const Network network(parsed);
+  for (const auto& item : network.named_parameters()) plan.tensors[item.key()] = {type, item.value().sizes().vec()};
+  plan.make = [name, seed](const std::string& key, const TensorPlan& tensor) {
+    throw_if_interrupted();
+    at::Generator generator = at::detail::createCPUGenerator(seed_of(seed, name + "/" + key));
+    return random_weight(key, tensor.shape, generator);
+  };
+  return plan;
+}
+
+std::vector<ComponentPlan> plan_components(const ModelRecipe& recipe, at::ScalarType type, uint64_t seed) {
+  std::vector<ComponentPlan> plans;
+  for (const auto& [name, config] : recipe.text_encoders) {
+    plans.push_back(plan_component<ClipTextModel>(
+        name, config, ClipTextConfig::from_json(config, name, {.projection = name == "text_encoder_2"}), type, seed));
+  }
+  plans.push_back(plan_component<UNet2DConditionModel>("unet", recipe.unet, UNetConfig::from_json(recipe.unet, "unet"),
+                                                       type, seed));
+  plans.push_back(
+      plan_component<AutoencoderKL>("vae", recipe.vae, VaeConfig::from_json(recipe.vae, "vae"), type, seed));
+  return plans;
+}
+
+void write_folder(const InitModelOptions& options, const ModelRecipe& recipe, const std::vector<ComponentPlan>& plans) {
+  AtomicFolder folder(options.target);
+  const fs::path& root = folder.path();
+  for (const auto& [name, config] : recipe.tokenizers) write_tokenizer(root / name, config, options.size == "tiny");
+  make_folder(root / "scheduler");
+  write_json(root / "scheduler" / "scheduler_config.json", recipe.scheduler);
+  for (const ComponentPlan& plan : plans) {
+    log_info(fmt::format("writing {}", plan.name));
+    write_component(root, plan, options.layout);
+  }
+  write_json(root / "model_index.json", recipe.model_index);
+  folder.commit();
+}
+
+void write_file(const InitModelOptions& options, const ModelRecipe& recipe, const std::vector<ComponentPlan>& plans) {
+  std::error_code ignored;
+  if (fs::exists(options.target, ignored)) {
+    throw Error(ErrorKind::output, {.file = options.target.string(), .reason = "is there already"});
+  }
+  write_single_file(options.target, plans, recipe.kind.family,
+                    {.checkpoint = options.layout == "ckpt",
+                     .ema = options.ema,
+                     .marked = recipe.scheduler.contains("rescale_betas_zero_snr")});
+  if (recipe.kind.family == Family::sd2 && recipe.kind.task == Task::text_to_image) {
+    log_info(fmt::format("such a file does not tell what it predicts: draw with --prediction {}",
+                         recipe.kind.prediction == "epsilon" ? "epsilon" : "v"));
+  }
+}
+
+void check_layout(const InitModelOptions& options) {
+  if (std::find(layout_names.begin(), layout_names.end(), options.layout) == layout_names.end()) {
+    throw Error(ErrorKind::usage, {.file = "--layout",
+                                   .reason = fmt::format("'{}' is not known", options.layout),
+                                   .hint = fmt::format("there are {}", fmt::join(layout_names, ", "))});
+  }
+  if (options.ema && !is_single_file(options.layout)) {
+    throw Error(ErrorKind::usage, {.file = "--ema",
+                                   .reason = "folders have no moving averages beside the weights",
+                                   .hint = "use --layout single or ckpt"});
+  }
 }
 
 }  // namespace
 
 void init_model(const InitModelOptions& options) {
-  const ModelRecipe recipe = model_recipe(options.family, options.size);
+  check_layout(options);
+  const ModelRecipe recipe = model_recipe(options.family, options.size, vocabulary_size(options));
   const at::ScalarType type = stored_type(options.dtype);
-  const bool tiny = options.size == "tiny";
-  if (!tiny) check_clip_vocabulary();
+  if (options.size != "tiny" && !is_single_file(options.layout)) check_clip_vocabulary();
+  const std::vector<ComponentPlan> plans = plan_components(recipe, type, options.seed);
 
-  watch_for_interrupts();  // from here on there is a folder to finish or to take away
-  AtomicFolder folder(options.folder);
-  const fs::path& root = folder.path();
-  at::Generator generator = at::detail::createCPUGenerator(options.seed);
-  write_tokenizer(root / "tokenizer", recipe, tiny);
-  make_folder(root / "scheduler");
-  write_json(root / "scheduler" / "scheduler_config.json", recipe.scheduler);
-  write_component<ClipTextModel, ClipTextConfig>(root / "text_encoder", recipe.text_encoder, "model.safetensors", type,
-                                                 generator);
-  constexpr const char* diffusers_weights = "diffusion_pytorch_model.safetensors";
-  write_component<UNet2DConditionModel, UNetConfig>(root / "unet", recipe.unet, diffusers_weights, type, generator);
-  write_component<AutoencoderKL, VaeConfig>(root / "vae", recipe.vae, diffusers_weights, type, generator);
-  write_json(root / "model_index.json", recipe.model_index);
-  folder.commit();
+  watch_for_interrupts();  // from here on there is something to finish or to take away
+  if (is_single_file(options.layout)) {
+    write_file(options, recipe, plans);
+  } else {
+    write_folder(options, recipe, plans);
+  }
 }
 
 int init_model_command(const InitModelOptions& options) {
   init_model(options);
-  print_result(options.folder.string() + "\n");
+  print_result(options.target.string() + "\n");
   return 0;
 }
 

@@ -1,18 +1,18 @@
 #include "sdtorch/cli/inspect.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
-#include <map>
+#include <array>
+#include <fstream>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <string_view>
 
+#include "sdtorch/cli/inspect_model.hpp"
 #include "sdtorch/core/error.hpp"
 #include "sdtorch/core/utf8.hpp"
 #include "sdtorch/io/json.hpp"
 #include "sdtorch/io/png_text.hpp"
 #include "sdtorch/weights/hub_cache.hpp"
-#include "sdtorch/weights/model_folder.hpp"
 
 namespace sdtorch {
 namespace {
@@ -49,58 +49,15 @@ std::string png_report(const InspectOptions& options) {
   return report;
 }
 
-struct Component {
-  std::string class_name{};
-  int64_t parameters = 0;
-  std::set<std::string> types{};  ///< of the stored tensors
-  int64_t bytes = 0;
-};
+std::string shown(const ModelReport& report, bool as_json) { return as_json ? line_of(report.object) : report.text; }
 
-Component read_component(const std::string& class_name, const std::filesystem::path& folder) {
-  Component component{.class_name = class_name};
-  for (const auto& [name, sourced] : load_component(folder)) {
-    component.parameters += sourced.tensor.numel();
-    component.bytes += static_cast<int64_t>(sourced.tensor.nbytes());
-    component.types.insert(c10::toString(sourced.tensor.scalar_type()));
-  }
-  return component;
-}
-
-std::map<std::string, Component> read_components(const ModelFolder& folder) {
-  std::map<std::string, Component> components;
-  const nlohmann::json index = load_config(folder.root() / "model_index.json");
-  for (const auto& [name, entry] : index.items()) {
-    const bool named = entry.is_array() && entry.size() == 2 && entry[1].is_string();
-    if (!named) continue;
-    const auto class_name = entry[1].get<std::string>();
-    const bool weighted = name == "unet" || name == "vae" || name.starts_with("text_encoder");
-    components[name] =
-        weighted ? read_component(class_name, folder.component(name)) : Component{.class_name = class_name};
-  }
-  return components;
-}
-
-std::string model_report(const InspectOptions& options) {
-  const ModelFolder folder(options.path);
-  const std::map<std::string, Component> components = read_components(folder);
-  ordered_json object = {{"path", options.path.string()}, {"kind", "model"}, {"components", ordered_json::object()}};
-  std::string table =
-      fmt::format("{:<16} {:<26} {:>14} {:>9}  {}\n", "component", "class", "parameters", "MiB", "type");
-  for (const auto& [name, component] : components) {
-    ordered_json& entry = object["components"][name];
-    entry["class"] = component.class_name;
-    if (component.types.empty()) {
-      table += fmt::format("{:<16} {}\n", harmless(name), harmless(component.class_name));
-      continue;
-    }
-    entry["parameters"] = component.parameters;
-    entry["types"] = component.types;
-    entry["bytes"] = component.bytes;
-    table += fmt::format("{:<16} {:<26} {:>14} {:>9.1f}  {}\n", harmless(name), harmless(component.class_name),
-                         component.parameters, static_cast<double>(component.bytes) / (1 << 20),
-                         fmt::join(component.types, ", "));
-  }
-  return options.json ? line_of(object) : table;
+/// By its first bytes, or its name where there are none to read.
+bool is_png(const std::filesystem::path& path) {
+  constexpr std::string_view signature = "\x89PNG";
+  std::array<char, signature.size()> start{};
+  std::ifstream file(path, std::ios::binary);
+  file.read(start.data(), start.size());
+  return path.extension() == ".png" || std::string_view(start.data(), start.size()) == signature;
 }
 
 }  // namespace
@@ -108,8 +65,11 @@ std::string model_report(const InspectOptions& options) {
 std::string inspect_text(const InspectOptions& options) {
   std::error_code error;
   const bool named = !std::filesystem::exists(options.path, error) && is_hub_name(options.path.string());
-  if (named || std::filesystem::is_directory(options.path, error)) return model_report(options);
-  return png_report(options);
+  if (named || std::filesystem::is_directory(options.path, error)) {
+    return shown(report_folder(options.path), options.json);
+  }
+  if (is_png(options.path)) return png_report(options);
+  return shown(report_weights_file(options.path), options.json);
 }
 
 }  // namespace sdtorch

@@ -7,6 +7,8 @@
 #include <array>
 
 #include "sdtorch/cli/flags.hpp"
+#include "sdtorch/cli/model_layout.hpp"
+#include "sdtorch/cli/model_recipe.hpp"
 #include "sdtorch/core/error.hpp"
 #include "sdtorch/core/number.hpp"
 #include "sdtorch/core/suggest.hpp"
@@ -155,9 +157,9 @@ FlagGroup general_group(Reading& r, bool logs) {
 
 constexpr const char* generate_footer =
     R"(Commands (sdtorch COMMAND --help tells more):
-  inspect PATH            what a PNG's metadata or a model folder says
+  inspect PATH            what a PNG says of itself, what a model is
   tokenize TEXT           a prompt's token ids, pieces and chunks
-  init-model DIR          write a model of random weights, for tests
+  init-model PATH         write a model of random weights, for tests
   bench                   time and memory of each stage
 
 Fields of --name: {index}, {index:05}, {seed}, {slug} (from the prompt),
@@ -210,8 +212,8 @@ CommandSpec bench_spec(Reading& r) {
 
 CommandSpec inspect_spec(Reading& r) {
   return {"sdtorch inspect PATH [--json]",
-          "Prints the parameters that a PNG carries, or what a model folder holds.",
-          {{"Arguments", {{"PATH", "", "a PNG file or a model folder", to_path(r.invocation.inspect.path)}}},
+          "Prints the parameters that a PNG carries, or what a model is, what tells it, and of what it is made.",
+          {{"Arguments", {{"PATH", "", "a PNG, a model folder or a weights file", to_path(r.invocation.inspect.path)}}},
            {"Output", {{"--json", "", "one JSON object on a line", to_switch(r.invocation.inspect.json)}}},
            general_group(r, false)},
           ""};
@@ -241,15 +243,22 @@ CommandSpec init_model_spec(Reading& r) {
     if (!number) refuse(flag, fmt::format("'{}' is not a whole number of 0…2^64-1", text));
     m.seed = *number;
   };
-  return {"sdtorch init-model [FLAGS] DIR",
-          "Writes a diffusers folder of seeded random weights: noise for pictures, but a whole model, for tests and "
-          "benchmarks.",
-          {{"Arguments", {{"DIR", "", "the folder to make", to_path(m.folder)}}},
+  const std::vector<std::string> layouts(layout_names.begin(), layout_names.end());
+  return {"sdtorch init-model [FLAGS] PATH",
+          "Writes a model of seeded random weights: noise for pictures, but a whole model, for tests and benchmarks.",
+          {{"Arguments", {{"PATH", "", "the folder or file to make", to_path(m.target)}}},
            {"Model",
-            {{"--family", "NAME", "sd1, sd2 (sd1)", to_choice(m.family, {"sd1", "sd2"})},
+            {{"--family", "NAME", fmt::format("{} (sd1)", fmt::join(recipe_families(), ", ")),
+              to_choice(m.family, recipe_families())},
              {"--size", "NAME", "tiny, full (tiny)", to_choice(m.size, {"tiny", "full"})},
+             {"--layout", "NAME",
+              fmt::format("{} (folder): a diffusers folder, one with fp16 in its files' names, one in shards, one of "
+                          ".bin files; one .safetensors file, one .ckpt file",
+                          fmt::join(layouts, ", ")),
+              to_choice(m.layout, layouts)},
              {"--dtype", "NAME", "type of the stored weights: fp32, fp16, bf16 (fp32)",
               to_choice(m.dtype, {"fp32", "fp16", "bf16"})},
+             {"--ema", "", "single files: with moving averages of the U-Net's weights", to_switch(m.ema)},
              {"-s, --seed", "N", "0…2^64-1 (0)", seed}}},
            general_group(r, false)},
           ""};
@@ -351,7 +360,7 @@ void finish(Reading& r) {
       if (i.tokenize.texts.empty()) refuse("TEXT", "what to tokenize is missing", "see sdtorch tokenize --help");
       break;
     case Command::init_model:
-      if (i.init_model.folder.empty()) refuse("DIR", "the folder to make is missing", "see sdtorch init-model --help");
+      if (i.init_model.target.empty()) refuse("PATH", "what to make is missing", "see sdtorch init-model --help");
       break;
   }
 }

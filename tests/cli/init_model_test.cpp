@@ -42,9 +42,9 @@ TEST_CASE("tiny models bind to their networks and give finite, varied numbers", 
     INFO(family);
     const TempDir temp;
     const fs::path root = temp / "m";
-    init_model({.family = family, .folder = root});
+    init_model({.family = family, .target = root});
     CHECK_NOTHROW(sdtorch::ModelFolder(root));
-    CHECK(size_of_tree(root) < 5'000'000);
+    CHECK(size_of_tree(root) < 12'000'000);
 
     auto text = load<sdtorch::ClipTextModel, sdtorch::ClipTextConfig>(root / "text_encoder");
     auto unet = load<sdtorch::UNet2DConditionModel, sdtorch::UNetConfig>(root / "unet");
@@ -65,16 +65,16 @@ TEST_CASE("tiny models bind to their networks and give finite, varied numbers", 
 
 TEST_CASE("the seed decides the weights", "[cli]") {
   const TempDir temp;
-  init_model({.seed = 7, .folder = temp / "a"});
-  init_model({.seed = 7, .folder = temp / "b"});
-  init_model({.seed = 8, .folder = temp / "c"});
+  init_model({.seed = 7, .target = temp / "a"});
+  init_model({.seed = 7, .target = temp / "b"});
+  init_model({.seed = 8, .target = temp / "c"});
   CHECK(file_contents(temp / "a" / unet_weights) == file_contents(temp / "b" / unet_weights));
   CHECK(file_contents(temp / "a" / unet_weights) != file_contents(temp / "c" / unet_weights));
 }
 
 TEST_CASE("weights are stored in the type asked for", "[cli]") {
   const TempDir temp;
-  init_model({.dtype = "bf16", .folder = temp / "m"});
+  init_model({.dtype = "bf16", .target = temp / "m"});
   for (const auto& [key, weight] : sdtorch::load_component(temp / "m" / "unet")) {
     CHECK(weight.tensor.scalar_type() == at::kBFloat16);
   }
@@ -84,14 +84,14 @@ TEST_CASE("a model is never written over what is there, nor from wrong choices",
   const TempDir temp;
   write_file(temp / "full" / "x.txt", "x");
   check_error(ErrorKind::output, "full: is there already and not empty",
-              [&] { init_model({.folder = temp / "full"}); });
+              [&] { init_model({.target = temp / "full"}); });
   const fs::path new_folder = temp / "new";
   check_error(ErrorKind::usage, "--family: 'sd3' is not known",
-              [&] { init_model({.family = "sd3", .folder = new_folder}); });
+              [&] { init_model({.family = "sd3", .target = new_folder}); });
   check_error(ErrorKind::usage, "--size: 'big' is not known",
-              [&] { init_model({.size = "big", .folder = new_folder}); });
+              [&] { init_model({.size = "big", .target = new_folder}); });
   check_error(ErrorKind::usage, "--dtype: 'fp64' is not known",
-              [&] { init_model({.dtype = "fp64", .folder = new_folder}); });
+              [&] { init_model({.dtype = "fp64", .target = new_folder}); });
   CHECK(entries_in(temp.path()) == 1);
   CHECK(entries_in(temp / "full") == 1);
 }
@@ -100,8 +100,8 @@ TEST_CASE("full recipes are configurations of the networks", "[cli]") {
   const sdtorch::ModelRecipe sd1 = sdtorch::model_recipe("sd1", "full"), sd2 = sdtorch::model_recipe("sd2", "full");
   CHECK(sdtorch::UNetConfig::from_json(sd1.unet, "unet").cross_attention_dim == 768);
   CHECK(sdtorch::UNetConfig::from_json(sd2.unet, "unet").cross_attention_dim == 1024);
-  CHECK(sdtorch::ClipTextConfig::from_json(sd1.text_encoder, "text").hidden_size == 768);
-  CHECK(sdtorch::ClipTextConfig::from_json(sd2.text_encoder, "text").hidden_size == 1024);
+  CHECK(sdtorch::ClipTextConfig::from_json(sd1.text_encoders.at("text_encoder"), "text").hidden_size == 768);
+  CHECK(sdtorch::ClipTextConfig::from_json(sd2.text_encoders.at("text_encoder"), "text").hidden_size == 1024);
   CHECK(sdtorch::VaeConfig::from_json(sd2.vae, "vae").factor() == 8);
   CHECK(sd2.scheduler.at("prediction_type") == "v_prediction");
   CHECK_FALSE(sd1.scheduler.contains("timestep_spacing"));

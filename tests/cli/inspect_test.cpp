@@ -40,7 +40,7 @@ TEST_CASE("inspect counts a model's parameters", "[cli]") {
 TEST_CASE("inspect names what it cannot read", "[cli]") {
   const TempDir folder;
   write_file(folder / "a.txt", "hello");
-  check_error(ErrorKind::input, "not a PNG file", [&] { inspect_text({.path = folder / "a.txt"}); });
+  check_error(ErrorKind::model, "a.txt", [&] { inspect_text({.path = folder / "a.txt"}); });
   check_error(ErrorKind::input, "nothing.png", [&] { inspect_text({.path = folder / "nothing.png"}); });
   check_error(ErrorKind::model, "model_index.json", [&] { inspect_text({.path = folder.path()}); });
 }

@@ -219,7 +219,7 @@ TEST_CASE("bad command lines are refused by name", "[cli]") {
       {{"inspect", "a", "b"}, "PATH: given 2 times"},
       {{"inspect", "--jsn", "a"}, "--jsn: unknown flag; did you mean --json?"},
       {{"tokenize"}, "TEXT: what to tokenize is missing"},
-      {{"init-model"}, "DIR: the folder to make is missing"},
+      {{"init-model"}, "PATH: what to make is missing"},
       {{"init-model", "--family", "sd3", "d"}, "--family: 'sd3' is not a choice; did you mean sd1?"},
       {{"init-model", "--size", "tinny", "d"}, "--size: 'tinny' is not a choice; did you mean tiny?"},
       {{"init-model", "--seed", "-1", "d"}, "--seed: '-1' is not"},
@@ -250,7 +250,7 @@ TEST_CASE("sub-commands read their own flags", "[cli]") {
   CHECK(init.init_model.size == "full");
   CHECK(init.init_model.seed == 7);
   CHECK(init.init_model.dtype == "fp16");
-  CHECK(init.init_model.folder == "d");
+  CHECK(init.init_model.target == "d");
   const Invocation bench = parse({"bench", "--steps", "3", "--json"});
   CHECK(bench.command == Command::bench);
   CHECK(bench.request.steps == 3);

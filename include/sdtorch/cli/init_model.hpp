@@ -8,20 +8,22 @@
 namespace sdtorch {
 
 struct InitModelOptions {
-  std::string family = "sd1";      ///< sd1 (Stable Diffusion 1.5's configuration), sd2 (2.1's: v-prediction)
-  std::string size = "tiny";       ///< tiny (3 MB, 64×64 pixels), full (the published numbers)
+  std::string family = "sd1";      ///< of recipe_families()
+  std::string size = "tiny";       ///< tiny (some MB, 64×64 pixels), full (the published numbers)
+  std::string layout = "folder";   ///< of layout_names
   std::string dtype = "fp32";      ///< of the stored weights: fp32, fp16, bf16
-  uint64_t seed = 0;               ///< of the weights, any
-  std::filesystem::path folder{};  ///< to be made; it must not exist, or be empty
+  uint64_t seed = 0;               ///< of the weights, any; each tensor's depends on it and on its name alone
+  bool ema = false;                ///< single files: with moving averages of the U-Net
+  std::filesystem::path target{};  ///< the folder or file to be made; it must not exist, or be an empty folder
 };
 
-/// Writes the folder, which is there as a whole or not at all. Full models bring the CLIP vocabulary that set-up
-/// installed.
-/// Throws ErrorKind::usage for a choice that is none, ErrorKind::output where the folder has contents or cannot be
+/// Writes the model, which is there as a whole or not at all. Full models in folders bring the CLIP vocabulary that
+/// set-up installed; tiny ones know bytes. Single files bring none, and so embed CLIP's 49408 tokens at any size.
+/// Throws ErrorKind::usage for a choice that is none, ErrorKind::output where the target is there or cannot be
 /// written, ErrorKind::model where the CLIP vocabulary is missing.
 void init_model(const InitModelOptions& options);
 
-/// The sub-command: the same, then the folder's path on stdout. Returns the exit code, 0.
+/// The sub-command: the same, then the target's path on stdout. Returns the exit code, 0.
 int init_model_command(const InitModelOptions& options);
 
 }  // namespace sdtorch
