@@ -14,6 +14,7 @@ import pathlib
 import sys
 import time
 
+BATCH = {"cpu": {"vae": 16, "text": 128, "unet": 32}, "cuda": {"vae": 64, "text": 512, "unet": 128}}
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -21,10 +22,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/demo-model", help="checkpoints and logs")
     parser.add_argument("--stage", choices=("vae", "text", "unet", "export", "all"), default="all")
-    parser.add_argument("--vae-samples", type=int, default=400_000, help="crops of 64 by 64 (default 400000)")
-    parser.add_argument("--text-samples", type=int, default=200_000, help="captions (default 200000)")
-    parser.add_argument("--unet-samples", type=int, default=500_000, help="noised latents (default 500000)")
-    parser.add_argument("--pictures", type=int, default=32_000, help="pictures behind the latents (default 32000)")
+    parser.add_argument("--vae-samples", type=int, default=104_000, help="crops of 64 by 64 (default 104000)")
+    parser.add_argument("--text-samples", type=int, default=96_000, help="captions (default 96000)")
+    parser.add_argument("--unet-samples", type=int, default=352_000, help="noised latents (default 352000)")
+    parser.add_argument("--pictures", type=int, default=24_000, help="pictures behind the latents (default 24000)")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "models/demo", help="default models/demo")
     parser.add_argument(
         "--with-helper", action="store_true", help="take the gradients of a second process, started with --helper"
@@ -46,6 +47,7 @@ def main():
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
         torch.set_num_threads(1)
+    batch = BATCH[device.type]
     board = args.work / "board" if args.helper or args.with_helper else None
     place = {"device": device, "helper": args.helper, "board": board}
     began = time.strftime("%F %T")
@@ -58,11 +60,11 @@ def main():
 
     log(f"began {began} on {device}")
     if args.stage in ("vae", "all"):
-        train_vae(args.work, samples=args.vae_samples, batch=16, log=log, **place)
+        train_vae(args.work, samples=args.vae_samples, batch=batch["vae"], log=log, **place)
     if args.stage in ("text", "all"):
-        train_text(args.work, samples=args.text_samples, batch=128, device=device, log=log)
+        train_text(args.work, samples=args.text_samples, batch=batch["text"], device=device, log=log)
     if args.stage in ("unet", "all"):
-        train_unet(args.work, samples=args.unet_samples, pictures=args.pictures, batch=32, log=log, **place)
+        train_unet(args.work, samples=args.unet_samples, pictures=args.pictures, batch=batch["unet"], log=log, **place)
     if args.stage in ("export", "all") and not args.helper:
         export(args.work, args.output, log)
 

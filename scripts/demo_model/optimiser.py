@@ -8,6 +8,9 @@ import time
 import torch
 
 
+STALE = 6  # a helper's gradient of weights that are more steps old than this is dropped
+
+
 class Board:
     """Memory shared by the process that owns the weights (rank 0) and one helper that only makes gradients (rank 1).
 
@@ -42,7 +45,7 @@ class Optimiser:
         while self.board.flag.item():
             time.sleep(0.002)
         self.board.gradient.copy_(torch.cat([p.grad.float().flatten() for p in self.parameters]))
-        self.board.flag.fill_(1)
+        self.board.flag.fill_(1 + self.steps)
         self.take_weights()
         for p in self.parameters:
             p.grad = None
@@ -55,11 +58,13 @@ class Optimiser:
     def step(self, learning_rate: float) -> float:
         """One update from the gradients that lie in the networks. Returns the gradients' norm."""
         gradients = [p.grad.float() for p in self.parameters]
-        if self.board and self.board.flag.item():
-            flat = self.board.gradient.split([p.numel() for p in self.parameters])
-            gradients = [(g + h.view_as(g)) / 2 for g, h in zip(gradients, flat, strict=True)]
+        flag = self.board.flag.item() if self.board else 0
+        if flag:
+            if self.steps - (flag - 1) <= STALE:
+                flat = self.board.gradient.split([p.numel() for p in self.parameters])
+                gradients = [(g + h.view_as(g)) / 2 for g, h in zip(gradients, flat, strict=True)]
+                self.helped += 1
             self.board.flag.zero_()
-            self.helped += 1
         for p, gradient in zip(self.master, gradients, strict=True):
             p.grad = gradient
         norm = torch.nn.utils.clip_grad_norm_(self.master, 1.0)
@@ -101,7 +106,7 @@ class Optimiser:
 
 def save_checkpoint(path: pathlib.Path, state: dict):
     """Writes beside the old checkpoint, then replaces it: an interrupted run keeps the old one."""
-    partial = path.with_suffix(".partial")
+    partial = path.with_suffix(f".partial{os.getpid()}")
     torch.save(state, partial)
     os.replace(partial, path)
 

@@ -42,11 +42,17 @@ def load_average(network: torch.nn.Module, state: dict) -> torch.nn.Module:
 
 
 @torch.no_grad()
-def cached_latents(work: pathlib.Path, pictures: int, device: torch.device, log) -> tuple[torch.Tensor, list]:
-    """Latents [N, 4, 16, 16] of the posterior's mean, unscaled, and their scenes. Made in shards of 1000, kept in WORK."""
+def cached_latents(
+    work: pathlib.Path, pictures: int, device: torch.device, log, *, backwards: bool = False
+) -> tuple[torch.Tensor, list]:
+    """Latents [N, 4, 16, 16] of the posterior's mean, unscaled, and their scenes. Made in shards of 1000, kept in WORK.
+
+    Two processes make half each where one of them begins at the end.
+    """
     vae = None
-    latents, scenes = [], []
-    for shard in range((pictures + 999) // 1000):
+    latents, scenes = {}, {}
+    shards = range((pictures + 999) // 1000)
+    for shard in reversed(shards) if backwards else shards:
         rng = random.Random(f"latents {shard}")
         mine = [training_scene(rng) for _ in range(1000)]
         path = work / f"latents-{shard:03}.pt"
@@ -60,9 +66,9 @@ def cached_latents(work: pathlib.Path, pictures: int, device: torch.device, log)
                 parts.append(vae.quant_conv(vae.encoder(x.bfloat16())).float()[:, :4].cpu())
             save_checkpoint(path, torch.cat(parts))
             log(f"unet: latents of {1000 * (shard + 1)} pictures")
-        latents.append(torch.load(path, weights_only=True))
-        scenes += mine
-    return torch.cat(latents), scenes
+        latents[shard] = torch.load(path, weights_only=True)
+        scenes[shard] = mine
+    return torch.cat([latents[i] for i in shards]), [scene for i in shards for scene in scenes[i]]
 
 
 def train_unet(
@@ -77,7 +83,7 @@ def train_unet(
     log,
 ):
     """Trains to the given number of noised latents (the owner's own), resuming from WORK/unet.pt."""
-    latents, scenes = cached_latents(work, pictures, device, log)
+    latents, scenes = cached_latents(work, pictures, device, log, backwards=helper)
     scale = 1 / latents[:4000].std().item()
     latents = (latents * scale).to(device)
     encode = Encoder(work / "tokenizer")
