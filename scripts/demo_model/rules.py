@@ -22,8 +22,8 @@ from demo_model.render import DRAW_OBJECT, SIZE, SUPERSAMPLING, Figure, Pen, ren
 from demo_model.scenes import COLOURED, COLOURS, GROUNDS, KINDS, SIDES, SKIES, VESSELS, Scene
 
 HALF = SIZE // 2
-PRESENT = 0.6  # the least score of an object that is said to be there
-FAINT = 0.25  # the least score of one whose side and colour can be told
+PRESENT = 0.62  # the least score of an object that is said to be there
+FAINT = 0.4  # the least score of one whose side and colour can be told
 RIVAL = 0.95  # how much of what another kind explains at the same place a kind must explain
 NEAR = 6  # half-size pixels: two places this close are the same one
 FLOOR = 300.0  # squared colour distance that a place must exceed to count as more than noise
