@@ -3,7 +3,8 @@
 tests/golden/text/strings.jsonl   the texts, a JSON string a line
 tests/golden/text/cases.json      tokenizers: their files, and the ids of what they name
 tests/golden/text/NAME.ids        a line a text: its ids, or `=` where they are those of the case's `base`
-tests/golden/text/small/          a vocabulary of 828 pieces (the built-in model's), for cases of many kinds
+tests/golden/text/small/          a vocabulary of 828 pieces, kept as it is, for cases of many kinds
+tests/golden/text/small_json/     the same as transformers 5 writes it, kept as it is
 tests/golden/text/unicode.json    ranges of code points by class, and lower case
 CLIP's own vocabulary is that of scripts/bootstrap, in .deps/clip.
 """
@@ -129,17 +130,11 @@ def vocabularies(out: pathlib.Path) -> dict[str, pathlib.Path]:
     if not clip.is_dir():
         sys.exit("error: .deps/clip: missing; run scripts/bootstrap")
     folders = {"clip": clip, "small": out / "small", "small_json": out / "small_json"}
+    whole = json.loads((folders["small_json"] / "tokenizer.json").read_text())
     folders["small_json_old"] = out / "small_json_old"
-    for folder in list(folders.values())[1:]:
-        folder.mkdir(exist_ok=True)
-    model = ROOT / "models" / "demo" / "tokenizer"
-    if not (out / "small" / "vocab.json").exists():
-        for name in ("vocab.json", "merges.txt"):
-            shutil.copy(model / name, out / "small" / name)
-        whole = json.loads((model / "tokenizer.json").read_text())
-        for name, content in (("small_json", whole), ("small_json_old", old_tokenizer_json(whole))):
-            text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-            (folders[name] / "tokenizer.json").write_text(text + "\n")
+    folders["small_json_old"].mkdir(exist_ok=True)
+    text = json.dumps(old_tokenizer_json(whole), ensure_ascii=False, separators=(",", ":"))
+    (folders["small_json_old"] / "tokenizer.json").write_text(text + "\n")
     return folders
 
 
