@@ -30,6 +30,21 @@ CLASSES = {
     "lms": "LMSDiscreteScheduler",
     "dpm++2m": "DPMSolverMultistepScheduler",
 }
+# Their trajectories are in samplers.py.
+MORE_CLASSES = {
+    "dpm2": "KDPM2DiscreteScheduler",
+    "dpm2_a": "KDPM2AncestralDiscreteScheduler",
+    "dpm++2m_sde": "DPMSolverMultistepScheduler",
+    "dpm++2s": "DPMSolverSinglestepScheduler",
+    "dpm++sde": "DPMSolverSDEScheduler",
+    "unipc": "UniPCMultistepScheduler",
+    "deis": "DEISMultistepScheduler",
+    "ipndm": "IPNDMScheduler",
+    "lcm": "LCMScheduler",
+    "tcd": "TCDScheduler",
+}
+ALL_CLASSES = CLASSES | MORE_CLASSES
+SCHEDULE_KEYS = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas"}
 SD1 = {
     "_class_name": "PNDMScheduler",
     "_diffusers_version": "0.6.0",
@@ -64,10 +79,11 @@ def scheduler_of(case: dict):
         overrides["timestep_spacing"] = case["spacing"]
     if case.get("prediction"):
         overrides["prediction_type"] = case["prediction"]
-    if case.get("scheduler") == "karras":
-        overrides["use_karras_sigmas"] = True
+    if case.get("scheduler") in SCHEDULE_KEYS:
+        overrides[SCHEDULE_KEYS[case["scheduler"]]] = True
+    overrides |= case.get("overrides", {})
     if case.get("sampler"):
-        return getattr(diffusers, CLASSES[case["sampler"]]).from_config(pipe.scheduler.config, **overrides)
+        return getattr(diffusers, ALL_CLASSES[case["sampler"]]).from_config(pipe.scheduler.config, **overrides)
     pipe.scheduler.register_to_config(**overrides)
     return pipe.scheduler
 
@@ -85,14 +101,19 @@ def use_k_diffusion_karras(scheduler, steps: int) -> None:
 
 def run(case: dict) -> dict[str, torch.Tensor]:
     scheduler = scheduler_of(case)
-    scheduler.set_timesteps(case["steps"])
+    if "sigmas" in case:
+        scheduler.set_timesteps(sigmas=case["sigmas"])
+    else:
+        scheduler.set_timesteps(case["steps"])
+    if isinstance(scheduler, diffusers.DPMSolverSDEScheduler) and scheduler.noise_sampler_seed is None:
+        scheduler.noise_sampler_seed = case["seed"]
     if case.get("scheduler") == "karras" and isinstance(scheduler, diffusers.EulerAncestralDiscreteScheduler):
         use_k_diffusion_karras(scheduler, case["steps"])
     generator = torch.Generator("cpu").manual_seed(case["seed"])
     parameters = inspect.signature(scheduler.step).parameters
     extra = {"generator": generator} if "generator" in parameters else {}
-    if "eta" in case:
-        extra["eta"] = case["eta"]
+    if "eta" in parameters:
+        extra["eta"] = case.get("eta", 0.0)  # the pipelines' own default
     x = torch.randn(SHAPE, generator=generator) * scheduler.init_noise_sigma
     latents = []
     for t in scheduler.timesteps:
@@ -184,8 +205,7 @@ def cases() -> list[dict]:
     return listed
 
 
-def make_trajectories(out: pathlib.Path) -> None:
-    listed = cases()
+def make_trajectories(out: pathlib.Path, listed: list[dict]) -> None:
     tensors = {}
     for number, case in enumerate(listed):
         tensors |= {f"{number:03}.{name}": value.contiguous() for name, value in run(case).items()}
@@ -234,7 +254,7 @@ def make_forward(out: pathlib.Path) -> None:
 
 def make(out: pathlib.Path) -> None:
     diffusers.logging.set_verbosity_error()
-    make_trajectories(out)
+    make_trajectories(out, cases())
     make_noise(out)
     make_guidance(out)
     make_forward(out)

@@ -4,7 +4,7 @@
 
 namespace sdtorch {
 
-Noise::Noise(const std::vector<uint64_t>& seeds) {
+Noise::Noise(const std::vector<uint64_t>& seeds) : seeds_(seeds) {
   generators_.reserve(seeds.size());
   for (const uint64_t seed : seeds) generators_.push_back(at::detail::createCPUGenerator(seed));
 }

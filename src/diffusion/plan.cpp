@@ -10,8 +10,8 @@
 namespace sdtorch {
 namespace {
 
-constexpr std::string_view karras = "karras";
-constexpr std::string_view schedulers[]{"model", karras};
+constexpr double smallest_sigma = 1e-6;  // of a step: far below any model's, and far enough from 0 to divide by
+constexpr double largest_sigma = 1e6;
 
 Error usage(std::string flag, std::string reason, std::string hint = {}) {
   return Error(ErrorKind::usage, {.file = std::move(flag), .reason = std::move(reason), .hint = std::move(hint)});
@@ -33,7 +33,8 @@ const Sampler& model_sampler(const nlohmann::json& config, const std::string& fi
                 {.file = file, .place = "_class_name", .reason = "no scheduler is named", .hint = hint});
   }
   for (const Sampler& sampler : samplers()) {
-    if (name->get_ref<const std::string&>() == sampler.diffusers_class) return sampler;
+    const bool exists = !sampler.diffusers_class.empty();
+    if (exists && name->get_ref<const std::string&>() == sampler.diffusers_class) return sampler;
   }
   throw Error(ErrorKind::model, {.file = file,
                                  .place = "_class_name",
@@ -41,18 +42,80 @@ const Sampler& model_sampler(const nlohmann::json& config, const std::string& fi
                                  .hint = hint});
 }
 
-/// True for `karras`. Throws for what is no schedule.
-bool parse_scheduler(const std::string& name) {
-  if (name == karras) return true;
-  if (name == schedulers[0]) return false;
+/// Of two entries of one class, that for the config's algorithm_type.
+const Sampler& variant_of(const Sampler& sampler, const SchedulerConfig& config) {
+  const bool sde = config.algorithm_type.starts_with("sde-");
+  for (const Sampler& other : samplers()) {
+    const bool related = !other.diffusers_class.empty() && other.diffusers_class == sampler.diffusers_class;
+    if (related && other.sde == sde) return other;
+  }
+  return sampler;
+}
+
+/// Throws for what is no schedule.
+const SigmaSchedule& parse_scheduler(const std::string& name) {
+  if (const SigmaSchedule* schedule = find_schedule(name)) return *schedule;
   if (parse_sampler_name(name).sampler) {
     throw usage("--scheduler", fmt::format("{} is a sampler, not a sigma schedule", name), "use --sampler " + name);
   }
   throw usage("--scheduler", fmt::format("unknown schedule {}", name),
-              fmt::format("expected one of {}", fmt::join(schedulers, ", ")));
+              fmt::format("expected one of {}", fmt::join(scheduler_names(), ", ")));
 }
 
-void apply_overrides(SchedulerConfig& config, const SamplerChoice& choice) {
+/// What the model's file asks for by use_karras_sigmas and its kin.
+const SigmaSchedule& config_schedule(const SchedulerConfig& config) {
+  struct Key {
+    bool set;
+    std::string_view key;
+    std::string_view schedule;
+  };
+  const Key keys[]{{config.use_karras_sigmas, "use_karras_sigmas", "karras"},
+                   {config.use_exponential_sigmas, "use_exponential_sigmas", "exponential"},
+                   {config.use_beta_sigmas, "use_beta_sigmas", "beta"}};
+  const Key* found = nullptr;
+  for (const Key& key : keys) {
+    if (!key.set) continue;
+    if (found) throw unsupported(config, key.key, fmt::format("only one schedule can be used, and {} is", found->key));
+    found = &key;
+  }
+  return *find_schedule(found ? found->schedule : "model");
+}
+
+/// The flag's schedule, else that in the sampler's name, else the model's; the config's keys are made to say the same.
+const SigmaSchedule& settle_schedule(SchedulerConfig& config, const Sampler& sampler, const SigmaSchedule& flagged,
+                                     const SigmaSchedule* named) {
+  const SigmaSchedule* schedule = &flagged;
+  if (!schedule->levels && named) schedule = named;
+  if (schedule->levels && !sampler.has_schedules) {
+    throw usage("--scheduler", fmt::format("{} has no {} schedule", sampler.name, schedule->name));
+  }
+  if (!schedule->levels && sampler.reads_schedule_keys) schedule = &config_schedule(config);
+  config.use_karras_sigmas = schedule->name == "karras";
+  config.use_exponential_sigmas = schedule->name == "exponential";
+  config.use_beta_sigmas = schedule->name == "beta";
+  return *schedule;
+}
+
+/// Puts the levels of --sigmas in the schedule's place.
+void apply_list(SamplingPlan& plan, const SamplerChoice& choice, bool wants_schedule) {
+  const std::vector<double>& sigmas = choice.sigmas;
+  if (sigmas.empty()) return;
+  check_sigmas(sigmas);
+  if (!plan.sampler->has_schedules) {
+    throw usage("--sigmas", fmt::format("{} has no use for it, since it works on timesteps", plan.sampler->name));
+  }
+  if (wants_schedule) throw usage("--scheduler", "--sigmas gives the noise levels already");
+  if (choice.spacing) throw usage("--spacing", "--sigmas gives the noise levels already");
+  if (plan.steps != std::ssize(sigmas) - 1) {
+    throw usage("--steps", fmt::format("{}, but --sigmas gives the levels of {}", plan.steps, sigmas.size() - 1));
+  }
+  SchedulerConfig& config = plan.config;
+  plan.schedule = &sigma_schedules().front();
+  plan.listed = sigmas;
+  config.use_karras_sigmas = config.use_exponential_sigmas = config.use_beta_sigmas = config.use_lu_lambdas = false;
+}
+
+void apply_overrides(SchedulerConfig& config, const Sampler& sampler, const SamplerChoice& choice) {
   if (choice.prediction) {
     const std::optional<Prediction> prediction = find_prediction(*choice.prediction);
     if (!prediction) throw usage("--prediction", "expected epsilon, v or x0, found " + *choice.prediction);
@@ -61,15 +124,13 @@ void apply_overrides(SchedulerConfig& config, const SamplerChoice& choice) {
   if (choice.spacing) {
     const std::optional<Spacing> spacing = find_spacing(*choice.spacing);
     if (!spacing) throw usage("--spacing", "expected leading, trailing or linspace, found " + *choice.spacing);
+    if (!sampler.uses_spacing) throw usage("--spacing", fmt::format("{} has no use for it", sampler.name));
     config.timestep_spacing = *spacing;
   }
 }
 
 /// Combinations that diffusers refuses, or that it accepts and quietly drops.
-void check_combination(const Sampler& sampler, const SchedulerConfig& config, bool wants_karras) {
-  if (wants_karras && !sampler.supports_karras) {
-    throw usage("--scheduler", fmt::format("{} has no karras schedule", sampler.name));
-  }
+void check_combination(const Sampler& sampler, const SchedulerConfig& config) {
   if (config.prediction_type == Prediction::x0 && !sampler.supports_x0) {
     throw usage("--sampler", fmt::format("{} cannot sample a network that predicts x0", sampler.name));
   }
@@ -89,14 +150,29 @@ void check_steps(int64_t steps, const SchedulerConfig& config) {
 
 double checked_eta(const Sampler& sampler, std::optional<double> eta) {
   if (!eta) return 0;
-  if (!sampler.uses_eta) throw usage("--eta", fmt::format("{} has no use for it", sampler.name), "use --sampler ddim");
+  if (!sampler.uses_eta)
+    throw usage("--eta", fmt::format("{} has no use for it", sampler.name), "use --sampler ddim or tcd");
   if (!(*eta >= 0 && *eta <= 1)) throw usage("--eta", fmt::format("expected a number from 0 to 1, found {}", *eta));
   return *eta;
 }
 
 }  // namespace
 
-std::span<const std::string_view> scheduler_names() { return schedulers; }
+void check_sigmas(std::span<const double> sigmas) {
+  if (sigmas.size() < 2) throw usage("--sigmas", "expected two levels or more: one a step, and the last");
+  for (size_t i = 0; i < sigmas.size(); ++i) {
+    const bool last = i + 1 == sigmas.size();
+    const bool fits =
+        std::isfinite(sigmas[i]) && sigmas[i] <= largest_sigma && (last ? sigmas[i] >= 0 : sigmas[i] >= smallest_sigma);
+    if (!fits) {
+      throw usage("--sigmas", fmt::format("expected levels from {} to {}, the last may be 0; found {}", smallest_sigma,
+                                          largest_sigma, sigmas[i]));
+    }
+    if (i > 0 && !(static_cast<float>(sigmas[i]) < static_cast<float>(sigmas[i - 1]))) {
+      throw usage("--sigmas", fmt::format("expected descending levels, found {} after {}", sigmas[i], sigmas[i - 1]));
+    }
+  }
+}
 
 SamplingPlan plan_sampling(const nlohmann::json& model_config, const std::string& file, const SamplerChoice& choice,
                            int64_t steps) {
@@ -108,21 +184,24 @@ SamplingPlan plan_sampling(const nlohmann::json& model_config, const std::string
                   "expected one of " + sampler_names());
     }
   }
-  const bool wants_karras = parse_scheduler(choice.scheduler) || chosen.karras;
+  const SigmaSchedule& flagged = parse_scheduler(choice.scheduler);
   const Sampler& sampler = chosen.sampler ? *chosen.sampler : model_sampler(model_config, file);
   const SchedulerOrigin origin = !choice.corrected ? SchedulerOrigin::as_is
                                  : chosen.sampler  ? SchedulerOrigin::chosen
                                                    : SchedulerOrigin::model;
 
-  SamplingPlan plan{.sampler = &sampler, .steps = steps};
+  SamplingPlan plan{.steps = steps, .sdxl = choice.sdxl};
   plan.config = read_scheduler_config(model_config, file, sampler.defaults, origin);
-  plan.config.use_karras_sigmas = wants_karras || (sampler.reads_karras_key && plan.config.use_karras_sigmas);
-  apply_overrides(plan.config, choice);
-  check_combination(sampler, plan.config, wants_karras);
+  if (chosen.sampler && sampler.sde) plan.config.algorithm_type = "sde-dpmsolver++";
+  plan.sampler = &variant_of(sampler, plan.config);
+  plan.schedule = &settle_schedule(plan.config, sampler, flagged, chosen.schedule);
+  apply_list(plan, choice, flagged.levels || (chosen.schedule && chosen.schedule->levels));
+  apply_overrides(plan.config, sampler, choice);
+  check_combination(sampler, plan.config);
   check_steps(steps, plan.config);
   plan.eta = checked_eta(sampler, choice.eta);
   plan.alpha_bar = alpha_bars(plan.config);
-  sampler.plan(plan);
+  plan.sampler->plan(plan);
   return plan;
 }
 

@@ -32,13 +32,16 @@ Tensor predicted_x0_at_sigma(Prediction prediction, const Tensor& output, const 
   return output * (-sigma / root(variance)) + x / variance;
 }
 
+Tensor thresholded(const SchedulerConfig& config, const Tensor& x0) {
+  if (!config.thresholding) return x0;
+  const Tensor flat = x0.flatten(1);
+  const Tensor quantile = flat.abs().quantile(config.dynamic_thresholding_ratio, 1, /*keepdim=*/true);
+  const Tensor bound = quantile.clamp(1, config.sample_max_value);
+  return (flat.clamp(-bound, bound) / bound).view_as(x0);
+}
+
 Tensor limited(const SchedulerConfig& config, const Tensor& x0) {
-  if (config.thresholding) {
-    const Tensor flat = x0.flatten(1);
-    const Tensor quantile = flat.abs().quantile(config.dynamic_thresholding_ratio, 1, /*keepdim=*/true);
-    const Tensor bound = quantile.clamp(1, config.sample_max_value);
-    return (flat.clamp(-bound, bound) / bound).view_as(x0);
-  }
+  if (config.thresholding) return thresholded(config, x0);
   return config.clip_sample ? x0.clamp(-config.clip_sample_range, config.clip_sample_range) : x0;
 }
 

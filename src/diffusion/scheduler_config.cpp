@@ -17,9 +17,9 @@ constexpr int64_t max_train_timesteps = 100'000;
 
 /// Keys that diffusers' schedulers know and that change nothing in ours: those of samplers that we do not have,
 /// of flow matching (itself refused where it is switched on), and of files older than diffusers 0.3.
-constexpr std::array<std::string_view, 11> keys_without_effect{
-    "disable_corrector", "predict_x0", "rho",           "shift_terminal",       "sigma_data",     "sigma_schedule",
-    "solver_p",          "flow_shift", "tensor_format", "use_dynamic_shifting", "time_shift_type"};
+constexpr std::array<std::string_view, 8> keys_without_effect{
+    "rho",        "shift_terminal", "sigma_data",           "sigma_schedule",
+    "flow_shift", "tensor_format",  "use_dynamic_shifting", "time_shift_type"};
 
 std::string shown(const json& value) {
   std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
@@ -67,6 +67,31 @@ class Reader {
   void read(std::string_view key, std::optional<double>& to) {
     const json* value = find(key);
     if (value && !value->is_null()) to = number(key, *value);
+  }
+
+  /// A seed, or null for none.
+  void read(std::string_view key, std::optional<uint64_t>& to) {
+    const json* value = find(key);
+    if (!value || value->is_null()) return;
+    if (!value->is_number_unsigned()) fail(key, *value, "a whole number, 0 or more");
+    to = value->get<uint64_t>();
+  }
+
+  /// A list of indices.
+  void read(std::string_view key, std::vector<int64_t>& to) {
+    const json* value = find(key);
+    if (!value) return;
+    if (!value->is_array()) fail(key, *value, "a list of whole numbers");
+    for (const json& item : *value) {
+      if (!item.is_number_integer()) fail(key, item, "a whole number");
+      to.push_back(item.get<int64_t>());
+    }
+  }
+
+  /// Whether the key holds anything.
+  void read_presence(std::string_view key, bool& to) {
+    const json* value = find(key);
+    to = value && !value->is_null();
   }
 
   /// One of an enumeration's names.
@@ -190,9 +215,11 @@ SchedulerConfig read_scheduler_config(const json& values, const std::string& fil
   SchedulerConfig config{.file = file,
                          .beta_start = defaults.beta_start,
                          .beta_end = defaults.beta_end,
+                         .beta_schedule = std::string(defaults.beta_schedule),
                          .timestep_spacing = defaults.timestep_spacing,
                          .clip_sample = defaults.clip_sample,
-                         .set_alpha_to_one = defaults.set_alpha_to_one};
+                         .set_alpha_to_one = defaults.set_alpha_to_one,
+                         .lower_order_final = defaults.lower_order_final};
   Reader reader(values, file);
   reader.read("num_train_timesteps", config.num_train_timesteps, 2, max_train_timesteps);
   reader.read("beta_start", config.beta_start);
@@ -227,6 +254,12 @@ SchedulerConfig read_scheduler_config(const json& values, const std::string& fil
   reader.read("lower_order_final", config.lower_order_final);
   reader.read("euler_at_final", config.euler_at_final);
   reader.read_from_minus_infinity("lambda_min_clipped", config.lambda_min_clipped);
+  reader.read("predict_x0", config.predict_x0);
+  reader.read("disable_corrector", config.disable_corrector);
+  reader.read_presence("solver_p", config.has_solver_p);
+  reader.read("noise_sampler_seed", config.noise_sampler_seed);
+  reader.read("original_inference_steps", config.original_inference_steps, 1, max_train_timesteps);
+  reader.read("timestep_scaling", config.timestep_scaling);
   for (const std::string_view key : keys_without_effect) reader.ignore(key);
   reader.finish();
   check_range(config);

@@ -26,14 +26,6 @@ std::vector<float> logarithms(std::span<const float> sigmas) {
   return logs;
 }
 
-std::vector<double> karras_sigmas(double max, double min, int64_t count) {
-  constexpr double rho = 7;
-  const double from = std::pow(max, 1 / rho), to = std::pow(min, 1 / rho);
-  std::vector<double> sigmas = linspace(0, 1, count);
-  for (double& sigma : sigmas) sigma = std::pow(from + sigma * (to - from), rho);
-  return sigmas;
-}
-
 double sigma_at(double timestep, std::span<const float> sigmas) {
   const auto last = static_cast<double>(sigmas.size() - 1);
   if (timestep <= 0) return sigmas.front();
@@ -54,28 +46,65 @@ double timestep_at(double sigma, std::span<const float> log_sigmas) {
   return (1 - weight) * static_cast<double>(low) + weight * static_cast<double>(low + 1);
 }
 
-void plan_sigmas(SamplingPlan& plan, KarrasRange range, double last) {
+bool has_levels(const SamplingPlan& plan) { return !plan.listed.empty() || plan.schedule->levels; }
+
+std::vector<double> chosen_levels(const SamplingPlan& plan, std::span<const float> training, LevelBounds bounds,
+                                  TimestepLevels spaced) {
+  if (!plan.listed.empty()) return {plan.listed.begin(), plan.listed.end() - 1};
+  const SchedulerConfig& config = plan.config;
+  LevelRange range{
+      .training = training, .max = spaced.first, .min = spaced.last, .steps = plan.steps, .sdxl = plan.sdxl};
+  if (bounds == LevelBounds::training || bounds == LevelBounds::config_or_training) {
+    range.max = training.back();
+    range.min = training.front();
+  }
+  const bool fixed = bounds == LevelBounds::timesteps && config.use_karras_sigmas;
+  if (bounds != LevelBounds::training && !fixed) {
+    range.max = config.sigma_max.value_or(range.max);
+    range.min = config.sigma_min.value_or(range.min);
+  }
+  return plan.schedule->levels(range);
+}
+
+void plan_sigmas(SamplingPlan& plan, const SigmaPlan& how) {
   const SchedulerConfig& config = plan.config;
   const std::vector<float> training = training_sigmas(plan.alpha_bar);
-  plan.timesteps = fractional_timesteps(config, plan.steps);
+  plan.timesteps = exact_timesteps(config, plan.steps);
   plan.sigmas.clear();
-  for (const double t : plan.timesteps) plan.sigmas.push_back(sigma_at(t, training));
-  if (config.use_karras_sigmas) {
-    double max = plan.sigmas.front(), min = plan.sigmas.back();
-    if (range == KarrasRange::training) max = training.back(), min = training.front();
-    if (range == KarrasRange::config_or_timesteps) {
-      max = config.sigma_max.value_or(max);
-      min = config.sigma_min.value_or(min);
-    }
-    plan.sigmas = karras_sigmas(max, min, plan.steps);
+  for (double& t : plan.timesteps) {
+    const auto rounded = static_cast<float>(t);
+    plan.sigmas.push_back(sigma_at(how.exact_timesteps ? t : rounded, training));
+    t = rounded;
+  }
+  if (has_levels(plan)) {
+    plan.sigmas = chosen_levels(plan, training, how.bounds, {.first = plan.sigmas.front(), .last = plan.sigmas.back()});
     const std::vector<float> logs = logarithms(training);
     plan.timesteps.clear();
     for (const double sigma : plan.sigmas) plan.timesteps.push_back(static_cast<float>(timestep_at(sigma, logs)));
   }
-  plan.sigmas.push_back(last);
+  plan.sigmas.push_back(plan.listed.empty() ? how.last : plan.listed.back());
   for (double& sigma : plan.sigmas) sigma = static_cast<float>(sigma);
   const auto largest = static_cast<float>(std::ranges::max(plan.sigmas));
   plan.init_noise_sigma = config.timestep_spacing == Spacing::leading ? root(largest * largest + 1) : largest;
+}
+
+float halfway_sigma(float sigma, float next) {
+  return static_cast<float>(std::sqrt(static_cast<double>(sigma) * static_cast<double>(next)));
+}
+
+void round_karras_timesteps(SamplingPlan& plan) {
+  if (!plan.config.use_karras_sigmas) return;
+  for (double& t : plan.timesteps) t = std::nearbyint(t);
+}
+
+void add_second_calls(SamplingPlan& plan, std::span<const float> ahead) {
+  const std::vector<float> logs = logarithms(training_sigmas(plan.alpha_bar));
+  std::vector<double> calls;
+  for (size_t i = 0; i < ahead.size(); ++i) {
+    calls.push_back(plan.timesteps[i]);
+    if (ahead[i] > 0) calls.push_back(static_cast<float>(timestep_at(ahead[i], logs)));
+  }
+  plan.timesteps = std::move(calls);
 }
 
 double final_sigma(const SamplingPlan& plan) {
@@ -83,12 +112,6 @@ double final_sigma(const SamplingPlan& plan) {
   if (type == "zero") return 0;
   if (type == "sigma_min") return sigma_of(plan.alpha_bar.front());
   throw unsupported(plan.config, "final_sigmas_type", fmt::format("expected zero or sigma_min, found {}", type));
-}
-
-void require_plain_sigmas(const SchedulerConfig& config) {
-  const std::string hint = "set it to false, and choose the schedule by --scheduler";
-  if (config.use_exponential_sigmas) throw unsupported(config, "use_exponential_sigmas", "not supported", hint);
-  if (config.use_beta_sigmas) throw unsupported(config, "use_beta_sigmas", "not supported", hint);
 }
 
 }  // namespace sdtorch

@@ -34,9 +34,7 @@ std::vector<double> trailing_timesteps(int64_t last, double stride, int64_t coun
   return values;
 }
 
-namespace {
-
-std::vector<double> spaced_timesteps(const SchedulerConfig& config, int64_t steps) {
+std::vector<double> exact_timesteps(const SchedulerConfig& config, int64_t steps) {
   const int64_t total = config.num_train_timesteps;
   if (config.timestep_spacing == Spacing::leading) return leading_timesteps(total / steps, steps, config.steps_offset);
   if (config.timestep_spacing == Spacing::trailing) {
@@ -47,17 +45,9 @@ std::vector<double> spaced_timesteps(const SchedulerConfig& config, int64_t step
   return ascending;
 }
 
-}  // namespace
-
 std::vector<double> whole_timesteps(const SchedulerConfig& config, int64_t steps) {
-  std::vector<double> timesteps = spaced_timesteps(config, steps);
+  std::vector<double> timesteps = exact_timesteps(config, steps);
   for (double& t : timesteps) t = std::nearbyint(t);
-  return timesteps;
-}
-
-std::vector<double> fractional_timesteps(const SchedulerConfig& config, int64_t steps) {
-  std::vector<double> timesteps = spaced_timesteps(config, steps);
-  for (double& t : timesteps) t = static_cast<float>(t);
   return timesteps;
 }
 

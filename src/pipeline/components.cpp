@@ -177,9 +177,11 @@ SamplingPlan plan_of(const ModelDescription& model, const Request& request) {
   return plan_sampling(model.scheduler, model.scheduler_file,
                        {.sampler = request.sampler,
                         .scheduler = request.scheduler,
+                        .sigmas = request.sigmas,
                         .spacing = request.spacing,
                         .eta = request.eta,
-                        .corrected = model.corrects_scheduler},
+                        .corrected = model.corrects_scheduler,
+                        .sdxl = model.xl.has_value()},
                        request.steps);
 }
 

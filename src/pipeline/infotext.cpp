@@ -7,6 +7,7 @@
 #include "sdtorch/core/error.hpp"
 #include "sdtorch/core/log.hpp"
 #include "sdtorch/core/suggest.hpp"
+#include "sdtorch/diffusion/schedules.hpp"
 #include "sdtorch/pipeline/metadata.hpp"
 #include "sdtorch/pipeline/request_fields.hpp"
 
@@ -22,8 +23,9 @@ struct Counterpart {
   std::string_view entry;
   std::string_view field;  ///< empty: tells nothing that a request needs
 };
-constexpr std::array<Counterpart, 16> counterparts = {{
+constexpr std::array<Counterpart, 17> counterparts = {{
     {"Steps", "steps"},
+    {"Sigmas", "sigmas"},
     {"Sampler", "sampler"},
     {"CFG scale", "cfg-scale"},
     {"Seed", "seed"},
@@ -101,13 +103,12 @@ void set_size(Request& request, const std::string& value, const std::string& fil
 }
 
 void set_schedule(Request& request, const std::string& value, const std::string& file) {
-  const std::string name = ascii_lower(value);
-  if (name == "karras") {
-    request.scheduler = "karras";
-  } else if (name != "automatic") {
+  const SigmaSchedule* schedule = find_schedule(value);
+  if (!schedule) {
     fail(file, "Schedule type", fmt::format("'{}' is a schedule that is not supported", value),
          "give the flags yourself");
   }
+  if (schedule->levels) request.scheduler = std::string(schedule->name);
 }
 
 void set_entry(Request& request, const std::string& entry, const std::string& value, const std::string& file) {

@@ -1,6 +1,7 @@
 #include "sdtorch/pipeline/metadata.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -49,7 +50,10 @@ std::string parameters_text(const Request& picture, const std::vector<std::strin
   text += fmt::format("\nSteps: {}", picture.steps);
   const Sampler* sampler = picture.sampler ? find_sampler(*picture.sampler) : nullptr;
   if (sampler) text += fmt::format(", Sampler: {}", sampler->label);
-  if (picture.scheduler == "karras") text += ", Schedule type: Karras";
+  const SigmaSchedule* schedule = find_schedule(picture.scheduler);
+  if (schedule && schedule->levels) text += fmt::format(", Schedule type: {}", schedule->label);
+  if (!picture.sigmas.empty())
+    text += fmt::format(", Sigmas: {}", quoted(fmt::format("{}", fmt::join(picture.sigmas, ", "))));
   text += fmt::format(", CFG scale: {}, Seed: {}", picture.cfg_scale, picture.seed);
   if (picture.width && picture.height) text += fmt::format(", Size: {}x{}", *picture.width, *picture.height);
   text += ", Model: " + quoted(model_name(picture));

@@ -63,6 +63,20 @@ void check_scheduler(const std::string& value) {
   check_choice("--scheduler", value, scheduler_names());
 }
 
+void check_list(const Request& request) {
+  if (request.sigmas.empty()) return;
+  check_sigmas(request.sigmas);
+  const int64_t listed = std::ssize(request.sigmas) - 1;
+  if (request.steps != listed) {
+    refuse("--steps", fmt::format("is {}, but --sigmas gives the levels of {}", request.steps, listed), "leave it out");
+  }
+  const auto refuse_beside = [](const std::string& flag) {
+    refuse(flag, "--sigmas gives the noise levels already", "leave one of them out");
+  };
+  if (request.scheduler != scheduler_names().front()) refuse_beside("--scheduler");
+  if (request.spacing) refuse_beside("--spacing");
+}
+
 void check_device(const std::string& device) {
   if (device == "auto" || device == "cpu" || device == "cuda") return;
   constexpr std::string_view indexed = "cuda:";
@@ -116,6 +130,7 @@ void Request::validate() const {
   check_range("--batch-size", batch_size, 1, largest_batch);
   check_sampler(*this);
   check_scheduler(scheduler);
+  check_list(*this);
   if (spacing) check_choice("--spacing", *spacing, spacing_names);
   if (eta) check_unit("--eta", *eta);
   check_device(device);
@@ -125,6 +140,10 @@ void Request::validate() const {
 std::vector<std::string> Request::warnings() const {
   std::vector<std::string> lines;
   if (cfg_scale == 0) lines.emplace_back("--cfg-scale 0 ignores the prompt; what diffusers calls 0 is 1 here");
+  if (!sigmas.empty() && sigmas.back() > 0) {
+    lines.push_back(
+        fmt::format("--sigmas ends at {}, so that noise stays in the picture; end it with 0", sigmas.back()));
+  }
   if (batch_size > batch_count) {
     lines.push_back(fmt::format("--batch-size {} is more than --batch-count {}, which is the number of pictures",
                                 batch_size, batch_count));

@@ -21,6 +21,7 @@ constexpr RequestField fields[] = {
     {"prediction", &Request::prediction},
     {"prompt", &Request::prompt},
     {"negative-prompt", &Request::negative_prompt},
+    {"sigmas", &Request::sigmas},
     {"steps", &Request::steps},
     {"cfg-scale", &Request::cfg_scale},
     {"guidance-rescale", &Request::guidance_rescale},
@@ -64,6 +65,19 @@ uint64_t seed_number(const std::string& flag, const std::string& text) {
   return *number;
 }
 
+std::vector<double> number_list(const std::string& flag, const std::string& text) {
+  std::vector<double> numbers;
+  for (size_t start = 0; start <= text.size();) {
+    const size_t comma = std::min(text.find(',', start), text.size());
+    std::string part = text.substr(start, comma - start);
+    while (part.starts_with(' ')) part.erase(0, 1);
+    while (part.ends_with(' ')) part.pop_back();
+    numbers.push_back(real_number(flag, part));
+    start = comma + 1;
+  }
+  return numbers;
+}
+
 PixelPair pixel_pair(const std::string& flag, const std::string& text) {
   const auto pair = parse_pixel_pair(text);
   if (!pair) {
@@ -76,8 +90,11 @@ PixelPair pixel_pair(const std::string& flag, const std::string& text) {
 
 /// Names of choices are ASCII and lower case; what is not among them is left as it is for validate() to name.
 std::string choice(std::string_view field, const std::string& text) {
-  const bool named =
-      field == "scheduler" || field == "spacing" || field == "device" || field == "dtype" || field == "prediction";
+  if (field == "scheduler") {
+    const SigmaSchedule* schedule = find_schedule(text);
+    return schedule ? std::string(schedule->name) : ascii_lower(text);
+  }
+  const bool named = field == "spacing" || field == "device" || field == "dtype" || field == "prediction";
   return named ? ascii_lower(text) : text;
 }
 
@@ -85,7 +102,7 @@ void set_sampler(Request& request, const std::string& flag, const std::string& t
   const SamplerName name = parse_sampler_name(text);
   if (!name.sampler) refuse(flag, fmt::format("no sampler '{}'", text), did_you_mean(text, sampler_names()));
   request.sampler = std::string(name.sampler->name);
-  if (name.karras) request.scheduler = "karras";
+  if (name.schedule) request.scheduler = std::string(name.schedule->name);
 }
 
 }  // namespace
@@ -108,6 +125,11 @@ std::optional<PixelPair> parse_pixel_pair(std::string_view text) {
 }
 
 std::string to_string(const PixelPair& pair) { return fmt::format("{}x{}", pair.horizontal, pair.vertical); }
+
+void set_sigmas(Request& request, std::vector<double> sigmas) {
+  request.sigmas = std::move(sigmas);
+  if (request.sigmas.size() > 1) request.steps = std::ssize(request.sigmas) - 1;
+}
 
 std::vector<std::string> sampler_names() {
   std::vector<std::string> names;
@@ -136,6 +158,7 @@ void set_from_text(Request& request, const RequestField& field, const std::strin
     void operator()(std::optional<PixelPair> Request::*m) const { request.*m = pixel_pair(flag, text); }
     void operator()(uint64_t Request::*m) const { request.*m = seed_number(flag, text); }
     void operator()(bool Request::*m) const { request.*m = true; }
+    void operator()(std::vector<double> Request::*) const { set_sigmas(request, number_list(flag, text)); }
   };
   std::visit(Setter{request, field.name, flag, text}, field.member);
 }

@@ -43,6 +43,13 @@ uint64_t expect_seed(std::string_view key, const json& value) {
                           value.is_number() ? value.dump() : value.type_name()));
 }
 
+std::vector<double> expect_numbers(std::string_view key, const json& value) {
+  if (!value.is_array()) refuse(key, fmt::format("must be a list of numbers, is {}", value.type_name()));
+  std::vector<double> numbers;
+  for (const json& item : value) numbers.push_back(expect_number(key, item));
+  return numbers;
+}
+
 bool expect_bool(std::string_view key, const json& value) {
   if (!value.is_boolean()) refuse(key, fmt::format("must be true or false, is {}", value.type_name()));
   return value.get<bool>();
@@ -63,6 +70,10 @@ struct FromJson {
   void operator()(std::optional<PixelPair> Request::*) const { set_text(); }
   void operator()(uint64_t Request::*m) const { request.*m = expect_seed(field.name, value); }
   void operator()(bool Request::*m) const { request.*m = expect_bool(field.name, value); }
+  void operator()(std::vector<double> Request::*) const {
+    if (value.is_string()) return set_text();
+    set_sigmas(request, expect_numbers(field.name, value));
+  }
 };
 
 template <typename Value>
@@ -73,6 +84,10 @@ void put(nlohmann::ordered_json& object, const std::string& key, const Value& va
 template <typename Value>
 void put(nlohmann::ordered_json& object, const std::string& key, const std::optional<Value>& value) {
   if (value) object[key] = *value;
+}
+
+void put(nlohmann::ordered_json& object, const std::string& key, const std::vector<double>& numbers) {
+  if (!numbers.empty()) object[key] = numbers;
 }
 
 void put(nlohmann::ordered_json& object, const std::string& key, const std::optional<PixelPair>& pair) {

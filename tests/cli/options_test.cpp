@@ -130,6 +130,15 @@ TEST_CASE("any text is a prompt", "[cli]") {
   CHECK(parse({"-p", "a=b, \"c\" 'd' \\ 海"}).request.prompt == "a=b, \"c\" 'd' \\ 海");
 }
 
+TEST_CASE("levels given outright decide the number of steps", "[cli]") {
+  const Request request = parse({"-p", "x", "--sigmas", "14.6, 3.5,1,0"}).request;
+  CHECK(request.sigmas == std::vector<double>{14.6, 3.5, 1, 0});
+  CHECK(request.steps == 3);
+  CHECK(parse({"-p", "x", "--steps", "3", "--sigmas", "14.6,3.5,1,0"}).request.steps == 3);
+  CHECK(parse({"-p", "x", "--scheduler", "SGM Uniform"}).request.scheduler == "sgm_uniform");
+  CHECK(parse({"-p", "x", "--sampler", "DPM++ SDE Align Your Steps"}).request.scheduler == "align_your_steps");
+}
+
 TEST_CASE("a sampler's name may say its schedule", "[cli]") {
   const Request request = parse({"-p", "x", "--sampler", "DPM++ 2M Karras"}).request;
   CHECK(request.sampler == "dpm++2m");
@@ -191,6 +200,14 @@ TEST_CASE("bad command lines are refused by name", "[cli]") {
       {{"-p", "x", "--scheduler", "karas"}, "--scheduler: 'karas' is not a choice; did you mean karras?"},
       {{"-p", "x", "--scheduler", "euler"}, "--scheduler: 'euler' is a sampler; say --sampler euler"},
       {{"-p", "x", "--spacing", "trailng"}, "--spacing: 'trailng' is not a choice; did you mean trailing?"},
+      {{"-p", "x", "--sigmas", "5,1,0", "--steps", "3"}, "--steps: is 3, but --sigmas gives the levels of 2"},
+      {{"-p", "x", "--sigmas", "5,1,0", "--scheduler", "karras"}, "--scheduler: --sigmas gives the noise levels"},
+      {{"-p", "x", "--sigmas", "5,1,0", "--spacing", "leading"}, "--spacing: --sigmas gives the noise levels"},
+      {{"-p", "x", "--sigmas", "5,,0"}, "--sigmas: '' is not a finite number"},
+      {{"-p", "x", "--sigmas", "5,1,"}, "--sigmas: '' is not a finite number"},
+      {{"-p", "x", "--sigmas", "5"}, "--sigmas: expected two levels or more"},
+      {{"-p", "x", "--sigmas", "1,5,0"}, "--sigmas: expected descending levels"},
+      {{"-p", "x", "--sigmas", "1e999,0"}, "--sigmas: '1e999' is not a finite number"},
       {{"-p", "x", "--eta", "2"}, "--eta: must be 0…1"},
       {{"-p", "x", "--guidance-rescale", "-0.1"}, "--guidance-rescale: must be 0…1"},
       {{"-p", "x", "--device", "gpu"}, "--device: 'gpu' is not a device"},

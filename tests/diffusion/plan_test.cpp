@@ -1,4 +1,5 @@
 // What a plan refuses, and under which names samplers are found.
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -61,20 +62,48 @@ TEST_CASE("a bad scheduler config is named by file and key", "[diffusion]") {
       {{{"variance_type", "learned"}}, "variance_type: expected fixed_small, fixed_small_log or fixed_large", "ddpm"},
       {{{"variance_type", "fixed_large_log"}}, "variance_type: expected fixed_small", "ddpm"},
       {{{"variance_type", "learned_range"}}, "variance_type: learned variances", "dpm++2m"},
-      {{{"use_exponential_sigmas", true}}, "use_exponential_sigmas: not supported", "euler"},
-      {{{"use_beta_sigmas", true}}, "use_beta_sigmas: not supported", "lms"},
+      {{{"use_exponential_sigmas", true}, {"use_karras_sigmas", true}},
+       "use_exponential_sigmas: only one schedule can be used, and use_karras_sigmas is",
+       "euler"},
+      {{{"use_beta_sigmas", true}, {"use_karras_sigmas", true}}, "use_beta_sigmas: only one schedule", "lms"},
+      {{{"use_flow_sigmas", true}}, "use_flow_sigmas: flow matching", "unipc"},
+      {{{"use_flow_sigmas", true}}, "use_flow_sigmas: flow matching", "deis"},
+      {{{"solver_p", {{"_class_name", "DDIMScheduler"}}}}, "solver_p: another scheduler", "unipc"},
+      {{{"solver_type", "bh3"}}, "solver_type: expected bh1 or bh2, found bh3", "unipc"},
+      {{{"solver_type", "bh1"}}, "solver_type: bh1 cannot end at zero", "unipc"},
+      {{{"predict_x0", false}}, "final_sigmas_type: without predict_x0 unipc cannot end at zero", "unipc"},
+      {{{"lower_order_final", false}}, "lower_order_final: unipc needs it", "unipc"},
+      {{{"disable_corrector", 3}}, "disable_corrector: expected a list of whole numbers", "unipc"},
+      {{{"solver_type", "rk"}}, "solver_type: expected logrho", "deis"},
+      {{{"algorithm_type", "sde-dpmsolver++"}}, "algorithm_type: expected deis", "deis"},
+      {{{"algorithm_type", "sde-dpmsolver"}, {"final_sigmas_type", "sigma_min"}},
+       "algorithm_type: the singlestep solver has no sde-dpmsolver",
+       "dpm++2s"},
+      {{{"algorithm_type", "dpmsolver"}, {"final_sigmas_type", "sigma_min"}, {"thresholding", true}},
+       "thresholding: the singlestep solver",
+       "dpm++2s"},
+      {{{"original_inference_steps", 2000}}, "original_inference_steps: 2000 is more than num_train_timesteps", "lcm"},
+      {{{"original_inference_steps", nullptr}}, "original_inference_steps: expected an integer", "tcd"},
+      {{{"timestep_scaling", "ten"}}, "timestep_scaling: expected a number", "lcm"},
+      {{{"noise_sampler_seed", -1}}, "noise_sampler_seed: expected a whole number, 0 or more", "dpm++sde"},
+      {{{"num_train_timesteps", 5}, {"trained_betas", {0.1, 0.1, 0.2, 0.2, 0.2}}},
+       "trained_betas: ipndm has none",
+       "ipndm"},
       {{{"use_flow_sigmas", true}}, "use_flow_sigmas: flow matching", "dpm++2m"},
       {{{"interpolation_type", "log_linear"}}, "interpolation_type: expected linear", "euler"},
       {{{"timestep_type", "continuous"}, {"prediction_type", "v_prediction"}}, "timestep_type: expected", "euler"},
       {{{"final_sigmas_type", "middle"}}, "final_sigmas_type: expected zero or sigma_min", "euler"},
       {{{"solver_order", 4}}, "solver_order: expected an integer from 1 to 3", "dpm++2m"},
-      {{{"algorithm_type", "sde-dpmsolver++"}}, "algorithm_type: expected dpmsolver++ or dpmsolver", "dpm++2m"},
+      {{{"algorithm_type", "sde-solver"}},
+       "algorithm_type: expected dpmsolver++, dpmsolver, sde-dpmsolver++",
+       "dpm++2m"},
       {{{"algorithm_type", "dpmsolver"}}, "final_sigmas_type: algorithm_type dpmsolver cannot end at zero", "dpm++2m"},
       {{{"solver_type", "euler"}}, "solver_type: expected midpoint or heun", "dpm++2m"},
       {{{"lambda_min_clipped", 100}}, "lambda_min_clipped: it clips all timesteps away", "dpm++2m"},
       {{{"lambda_min_clipped", std::numeric_limits<double>::infinity()}}, "lambda_min_clipped: expected a number"},
       {{{"rescale_betas_zero_snr", true}, {"timestep_spacing", "trailing"}}, "rescale_betas_zero_snr: timestep 999"},
-      {{{"_class_name", "UniPCMultistepScheduler"}}, "the scheduler \"UniPCMultistepScheduler\" is not supported"},
+      {{{"_class_name", "SASolverScheduler"}}, "the scheduler \"SASolverScheduler\" is not supported"},
+      {{{"_class_name", ""}}, "the scheduler \"\" is not supported"},
       {{{"_class_name", 7}}, "_class_name: no scheduler is named; choose one with --sampler: ddpm, ddim"},
   };
   for (const Case& bad : cases) {
@@ -127,6 +156,34 @@ TEST_CASE("a choice that the sampler does not have is a usage error", "[diffusio
       {{.sampler = "heun"}, "--sampler: heun cannot sample a model trained to zero terminal SNR", zero_snr},
       {{.sampler = "lms"}, "--sampler: lms cannot sample a model trained to zero terminal SNR", zero_snr},
       {{.sampler = "pndm"}, "--steps: pndm begins with 3 Runge-Kutta steps and needs at least 4", {}, 3},
+      {{.sampler = "lcm", .scheduler = "sgm_uniform"}, "--scheduler: lcm has no sgm_uniform schedule"},
+      {{.sampler = "tcd", .scheduler = "simple"}, "--scheduler: tcd has no simple schedule"},
+      {{.sampler = "ipndm", .scheduler = "beta"}, "--scheduler: ipndm has no beta schedule"},
+      {{.sampler = "lcm", .spacing = "trailing"}, "--spacing: lcm has no use for it"},
+      {{.sampler = "tcd", .spacing = "trailing"}, "--spacing: tcd has no use for it"},
+      {{.sampler = "ipndm", .spacing = "trailing"}, "--spacing: ipndm has no use for it"},
+      {{.sampler = "dpm++2s", .spacing = "trailing"}, "--spacing: dpm++2s has no use for it"},
+      {{.sampler = "lcm", .eta = 0.5}, "--eta: lcm has no use for it; use --sampler ddim or tcd"},
+      {{.sampler = "dpm2", .prediction = "x0"}, "--sampler: dpm2 cannot sample a network that predicts x0"},
+      {{.sampler = "dpm++sde", .prediction = "x0"}, "--sampler: dpm++sde cannot sample a network that predicts x0"},
+      {{.sampler = "deis"}, "--sampler: deis cannot sample a model trained to zero terminal SNR", zero_snr},
+      {{.sampler = "dpm2_a"}, "--sampler: dpm2_a cannot sample a model trained to zero terminal SNR", zero_snr},
+      {{.sampler = "lcm"}, "--steps: lcm takes at most 50 here (original_inference_steps), found 51", {}, 51},
+      {{.sampler = "ddim", .sigmas = {5, 1, 0}}, "--sigmas: ddim has no use for it", {}, 2},
+      {{.sampler = "lcm", .sigmas = {5, 1, 0}}, "--sigmas: lcm has no use for it", {}, 2},
+      {{.sampler = "restart", .sigmas = {5, 1, 0}}, "--sigmas: restart lays out its levels itself", {}, 2},
+      {{.sampler = "deis", .sigmas = {5, 1, 0}}, "--sigmas: deis cannot end at 0 here", {}, 2},
+      {{.sampler = "euler", .sigmas = {5, 1, 0}}, "--steps: 5, but --sigmas gives the levels of 2"},
+      {{.sampler = "euler", .scheduler = "karras", .sigmas = {5, 1, 0}}, "--scheduler: --sigmas gives", {}, 2},
+      {{.sampler = "Euler Karras", .sigmas = {5, 1, 0}}, "--scheduler: --sigmas gives", {}, 2},
+      {{.sampler = "euler", .sigmas = {5, 1, 0}, .spacing = "leading"}, "--spacing: --sigmas gives", {}, 2},
+      {{.sampler = "euler", .sigmas = {5}}, "--sigmas: expected two levels or more", {}, 1},
+      {{.sampler = "euler", .sigmas = {1, 5, 0}}, "--sigmas: expected descending levels, found 5 after 1", {}, 2},
+      {{.sampler = "euler", .sigmas = {1, 1, 0}}, "--sigmas: expected descending levels, found 1 after 1", {}, 2},
+      {{.sampler = "euler", .sigmas = {1, 0, 0}}, "--sigmas: expected levels from", {}, 2},
+      {{.sampler = "euler", .sigmas = {1, -1}}, "--sigmas: expected levels from", {}, 1},
+      {{.sampler = "euler", .sigmas = {1e30, 0}}, "--sigmas: expected levels from", {}, 1},
+      {{.sampler = "euler", .sigmas = {std::nan(""), 0}}, "--sigmas: expected levels from", {}, 1},
       {{}, "--steps: expected 1 to 1000 (the model's num_train_timesteps), found 0", {}, 0},
       {{}, "--steps: expected 1 to 1000", {}, -5},
       {{}, "--steps: expected 1 to 1000", {}, 1001},
@@ -161,20 +218,88 @@ TEST_CASE("samplers are found under the peers' names", "[diffusion]") {
                                                                    {"dpmpp2m", "dpm++2m"},
                                                                    {"k_dpmpp_2m", "dpm++2m"},
                                                                    {"dpm++2m", "dpm++2m"},
+                                                                   {"DPM2", "dpm2"},
+                                                                   {"dpm_2", "dpm2"},
+                                                                   {"k_dpm_2", "dpm2"},
+                                                                   {"DPM2 a", "dpm2_a"},
+                                                                   {"dpm_2_ancestral", "dpm2_a"},
+                                                                   {"k_dpm_2_a", "dpm2_a"},
+                                                                   {"k_dpm_2_ancestral", "dpm2_a"},
+                                                                   {"DPM++ 2M SDE", "dpm++2m_sde"},
+                                                                   {"dpmpp_2m_sde", "dpm++2m_sde"},
+                                                                   {"dpmpp_2m_sde_gpu", "dpm++2m_sde"},
+                                                                   {"k_dpmpp_2m_sde", "dpm++2m_sde"},
+                                                                   {"DPM++ SDE", "dpm++sde"},
+                                                                   {"dpmpp_sde", "dpm++sde"},
+                                                                   {"dpmpp_sde_gpu", "dpm++sde"},
+                                                                   {"k_dpmpp_sde", "dpm++sde"},
+                                                                   {"DPM++ 2S a", "dpm++2s_a"},
+                                                                   {"dpm++2s_a", "dpm++2s_a"},
+                                                                   {"dpmpp_2s_ancestral", "dpm++2s_a"},
+                                                                   {"dpmpp2s_a", "dpm++2s_a"},
+                                                                   {"k_dpmpp_2s_a", "dpm++2s_a"},
+                                                                   {"k_dpmpp_2s_ancestral", "dpm++2s_a"},
+                                                                   {"DPM++ 2S", "dpm++2s"},
+                                                                   {"UniPC", "unipc"},
+                                                                   {"uni_pc", "unipc"},
+                                                                   {"uni_pc_bh2", "unipc"},
+                                                                   {"DEIS", "deis"},
+                                                                   {"LCM", "lcm"},
+                                                                   {"TCD", "tcd"},
+                                                                   {"iPNDM", "ipndm"},
+                                                                   {"Restart", "restart"},
+                                                                   {"UniPCMultistepScheduler", "unipc"},
+                                                                   {"DPMSolverSDEScheduler", "dpm++sde"},
+                                                                   {"KDPM2AncestralDiscreteScheduler", "dpm2_a"},
                                                                    {"EulerDiscreteScheduler", "euler"}};
   for (const auto& [spelling, name] : spellings) {
     INFO(spelling);
     REQUIRE(find_sampler(spelling));
     CHECK(find_sampler(spelling)->name == name);
-    CHECK_FALSE(parse_sampler_name(spelling).karras);
+    CHECK_FALSE(parse_sampler_name(spelling).schedule);
     const SamplerName with_schedule = parse_sampler_name(spelling + " Karras");
     REQUIRE(with_schedule.sampler);
     CHECK(with_schedule.sampler->name == name);
-    CHECK(with_schedule.karras);
+    REQUIRE(with_schedule.schedule);
+    CHECK(with_schedule.schedule->name == "karras");
   }
-  for (const std::string unknown : {"", "karras", " Karras", "eulerr", "dpm++ 2s a", "Euler a Karras Karras"}) {
+  for (const std::string unknown : {"", "karras", " Karras", "eulerr", "dpm++ 3m", "Euler a Karras Karras"}) {
     CHECK_FALSE(parse_sampler_name(unknown).sampler);
   }
+}
+
+TEST_CASE("schedules are found under the peers' names", "[diffusion]") {
+  const std::vector<std::pair<std::string, std::string>> spellings{{"Automatic", "model"},
+                                                                   {"Karras", "karras"},
+                                                                   {"EXPONENTIAL", "exponential"},
+                                                                   {"Beta", "beta"},
+                                                                   {"SGM Uniform", "sgm_uniform"},
+                                                                   {"sgm_uniform", "sgm_uniform"},
+                                                                   {"SGM-Uniform", "sgm_uniform"},
+                                                                   {"Simple", "simple"},
+                                                                   {"Align Your Steps", "align_your_steps"},
+                                                                   {"align_your_steps", "align_your_steps"},
+                                                                   {"AYS", "align_your_steps"}};
+  for (const auto& [spelling, name] : spellings) {
+    INFO(spelling);
+    REQUIRE(find_schedule(spelling));
+    CHECK(find_schedule(spelling)->name == name);
+    const SamplerName sampler = parse_sampler_name("DPM++ 2M " + spelling);
+    REQUIRE(sampler.sampler);
+    CHECK(sampler.sampler->name == "dpm++2m");
+    CHECK(sampler.schedule == find_schedule(spelling));
+  }
+  for (const std::string unknown : {"", "karra", "euler"}) CHECK_FALSE(find_schedule(unknown));
+}
+
+TEST_CASE("the model's algorithm_type tells DPM++ 2M from DPM++ 2M SDE", "[diffusion]") {
+  const json config = config_with({{"_class_name", "DPMSolverMultistepScheduler"}});
+  json sde = config;
+  sde["algorithm_type"] = "sde-dpmsolver++";
+  CHECK(plan(config).sampler->name == "dpm++2m");
+  CHECK(plan(sde).sampler->name == "dpm++2m_sde");
+  CHECK(plan(config, {.sampler = "dpm++2m_sde"}).sampler->name == "dpm++2m_sde");
+  CHECK(plan(sde, {.sampler = "dpm++2m"}).sampler->name == "dpm++2m_sde");  // as diffusers' from_config keeps the key
 }
 
 TEST_CASE("no two samplers share a name, and each label is a name", "[diffusion]") {

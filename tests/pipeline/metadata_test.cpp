@@ -43,10 +43,28 @@ Request full_request() {
 TEST_CASE("a request survives JSON with every field", "[pipeline]") {
   const Request request = full_request();
   const nlohmann::ordered_json json = request_to_json(request);
-  CHECK(json.size() == request_fields().size());
+  CHECK(json.size() + 1 == request_fields().size());  // sigmas exclude a schedule
   CHECK(request_from_json(nlohmann::json::parse(json.dump()), {}, {.file = "x"}) == request);
   CHECK(request_from_json(nlohmann::json::parse(request_to_json({}).dump()), {}, {.file = "x"}) == Request{});
   CHECK_FALSE(request_to_json({}).contains("width"));
+}
+
+TEST_CASE("levels given outright survive JSON and infotext", "[pipeline]") {
+  Request request;
+  request.prompt = "x";
+  request.steps = 3;
+  request.sampler = "dpm++2m_sde";
+  request.sigmas = {14.6, 3.5, 0.1, 0};
+  CHECK(request_from_json(nlohmann::json::parse(request_to_json(request).dump()), {}, {.file = "x"}) == request);
+  const nlohmann::json text = {{"prompt", "x"}, {"sampler", "dpm++2m_sde"}, {"sigmas", "14.6,3.5,0.1,0"}};
+  CHECK(request_from_json(text, {}, {.file = "x"}) == request);
+  CHECK(parameters_text(request).find("Sampler: DPM++ 2M SDE, Sigmas: \"14.6, 3.5, 0.1, 0\", CFG") !=
+        std::string::npos);
+  CHECK(parse_parameters(parameters_text(request), "x.png").sigmas == request.sigmas);
+  request.sigmas.clear();
+  request.scheduler = "sgm_uniform";
+  CHECK(parameters_text(request).find("Schedule type: SGM Uniform") != std::string::npos);
+  CHECK(parse_parameters(parameters_text(request), "x.png").scheduler == "sgm_uniform");
 }
 
 TEST_CASE("infotext reads as A1111 writes it", "[pipeline]") {
@@ -85,7 +103,7 @@ TEST_CASE("infotext that says what we cannot do is refused by entry", "[pipeline
       {"", "the last line does not start with Steps:"},
       {"a prompt only", "the last line does not start with Steps:"},
       {"x\nSteps: many, Seed: 1", "parameters: Steps: 'many' is not a whole number"},
-      {"x\nSteps: 20, Sampler: Restart, Seed: 1", "parameters: Sampler: no sampler 'Restart'"},
+      {"x\nSteps: 20, Sampler: DPM fast, Seed: 1", "parameters: Sampler: no sampler 'DPM fast'"},
       {"x\nSteps: 20, Schedule type: Polyexponential", "parameters: Schedule type: 'Polyexponential'"},
       {"x\nSteps: 20, Size: 512", "parameters: Size: '512' is not WIDTHxHEIGHT"},
       {"x\nSteps: 0, Size: 512x512", "must be 1…"},

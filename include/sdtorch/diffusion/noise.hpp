@@ -19,7 +19,11 @@ class Noise {
   /// Each image's generator advances as in `torch.randn((1, …shape), generator=…)`.
   at::Tensor draw(at::IntArrayRef shape);
 
+  /// As they were given.
+  const std::vector<uint64_t>& seeds() const { return seeds_; }
+
  private:
+  std::vector<uint64_t> seeds_;
   std::vector<at::Generator> generators_;
 };
 

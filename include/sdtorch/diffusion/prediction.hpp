@@ -28,7 +28,10 @@ at::Tensor predicted_eps(Prediction prediction, const at::Tensor& output, const 
 /// The clean latent in the variance-exploding frame: x = x0 + sigma eps.
 at::Tensor predicted_x0_at_sigma(Prediction prediction, const at::Tensor& output, const at::Tensor& x, float sigma);
 
-/// x0 as the config limits it: dynamic thresholding (Saharia et al. 2022, section 2.3), or a clamp, or as it is.
+/// x0 after dynamic thresholding (Saharia et al. 2022, section 2.3) where the config asks for it.
+at::Tensor thresholded(const SchedulerConfig& config, const at::Tensor& x0);
+
+/// The same, and where it does not ask for that, clamped where the config says clip_sample.
 at::Tensor limited(const SchedulerConfig& config, const at::Tensor& x0);
 
 }  // namespace sdtorch

@@ -13,6 +13,7 @@
 
 #include "sdtorch/diffusion/noise.hpp"
 #include "sdtorch/diffusion/scheduler_config.hpp"
+#include "sdtorch/diffusion/schedules.hpp"
 
 namespace sdtorch {
 
@@ -33,11 +34,13 @@ struct SamplerStep {
 /// What the user chose; empty choices are the model's own.
 struct SamplerChoice {
   std::optional<std::string> sampler{};     ///< a name or alias in the registry, any case
-  std::string scheduler = "model";          ///< sigma schedule: model, karras
+  std::string scheduler = "model";          ///< sigma schedule: a name or alias in sigma_schedules(), any case
+  std::vector<double> sigmas{};             ///< noise levels given outright, one a step and the last, descending
   std::optional<std::string> spacing{};     ///< leading, trailing, linspace
-  std::optional<double> eta{};              ///< DDIM's eta
+  std::optional<double> eta{};              ///< DDIM's eta, TCD's gamma
   std::optional<std::string> prediction{};  ///< epsilon, v_prediction, sample: overrides the model's
   bool corrected = true;                    ///< the model's pipeline corrects its scheduler (see SchedulerOrigin)
+  bool sdxl = false;                        ///< the model is of SDXL's family, for which Align Your Steps differs
 };
 
 struct Sampler;
@@ -45,13 +48,17 @@ struct Sampler;
 /// A sampler made ready: where it evaluates the network, and from how much noise it starts.
 struct SamplingPlan {
   const Sampler* sampler = nullptr;
+  const SigmaSchedule* schedule = nullptr;  ///< never nullptr in a plan that is ready
   SchedulerConfig config{};
   int64_t steps = 0;
   double eta = 0;
+  bool sdxl = false;
+  std::vector<double> listed{};     ///< levels given outright, in place of a schedule
   std::vector<float> alpha_bar{};   ///< of the training timesteps
   std::vector<double> timesteps{};  ///< one a network call, in order
   std::vector<double> sigmas{};     ///< one a step, and the last
   std::vector<double> earlier{};    ///< of sigmas: those of steps before these, which another model took
+  std::vector<double> ends{};       ///< restart: where each step ends, since the next may begin at a higher level
   double init_noise_sigma = 1;      ///< the start latent is unit noise times this
 };
 
@@ -62,14 +69,16 @@ struct SamplerContext {
 
 /// One entry of the registry.
 struct Sampler {
-  std::string_view name;                      ///< canonical: ddpm, ddim, pndm, euler, euler_a, heun, lms, dpm++2m
-  std::string_view label;                     ///< as A1111 writes it in `parameters`: "Euler a", "DPM++ 2M"
+  std::string_view name;                      ///< canonical: ddpm, euler_a, dpm++2m_sde
+  std::string_view label;                     ///< as A1111 writes it in `parameters`: "Euler a", "DPM++ 2M SDE"
   std::span<const std::string_view> aliases;  ///< other spellings of sd.cpp, A1111, ComfyUI; see find_sampler
-  std::string_view diffusers_class;           ///< "EulerDiscreteScheduler"
+  std::string_view diffusers_class;           ///< "EulerDiscreteScheduler"; empty: diffusers has none
   SchedulerDefaults defaults;                 ///< of that class, for keys that the model's file lacks
   bool uses_eta = false;                      ///< --eta means something
-  bool supports_karras = false;               ///< --scheduler karras means something
-  bool reads_karras_key = false;              ///< so does use_karras_sigmas in the model's file
+  bool uses_spacing = true;                   ///< so do --spacing and timestep_spacing
+  bool has_schedules = false;                 ///< so do --scheduler and --sigmas
+  bool reads_schedule_keys = false;           ///< so do use_karras_sigmas and its kin in the model's file
+  bool sde = false;                           ///< of two entries of one class, that for algorithm_type sde-…
   bool supports_x0 = true;                    ///< networks that predict x0
   bool supports_zero_snr = true;              ///< models trained to zero terminal SNR
   bool cut_within_step = false;               ///< may end with a step's first call alone (see handover.hpp)
@@ -87,13 +96,13 @@ const Sampler* find_sampler(std::string_view name);
 
 /// What `--sampler` says: A1111 writes the schedule behind the sampler's name ("DPM++ 2M Karras").
 struct SamplerName {
-  const Sampler* sampler = nullptr;  ///< nullptr: unknown
-  bool karras = false;
+  const Sampler* sampler = nullptr;         ///< nullptr: unknown
+  const SigmaSchedule* schedule = nullptr;  ///< nullptr: not said
 };
 SamplerName parse_sampler_name(std::string_view name);
 
-/// The choices of `--scheduler`.
-std::span<const std::string_view> scheduler_names();
+/// Throws ErrorKind::usage naming --sigmas for a list that is not two or more descending levels, 0 at most the last.
+void check_sigmas(std::span<const double> sigmas);
 
 /// model_config: the model's scheduler_config.json; file: its path, for messages.
 /// Throws ErrorKind::usage for a choice that the sampler does not have, ErrorKind::model for a config

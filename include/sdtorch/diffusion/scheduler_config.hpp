@@ -33,8 +33,10 @@ struct SchedulerDefaults {
   Spacing timestep_spacing = Spacing::linspace;
   double beta_start = 0.0001;
   double beta_end = 0.02;
+  std::string_view beta_schedule = "linear";
   bool clip_sample = false;
   bool set_alpha_to_one = true;
+  bool lower_order_final = true;
 };
 
 /// The keys, with diffusers' names and defaults. Keys that only one sampler reads are checked by that sampler's plan.
@@ -72,12 +74,19 @@ struct SchedulerConfig {
   bool skip_prk_steps = false;   ///< PNDM: no Runge-Kutta warm-up
   std::string variance_type{};   ///< DDPM: fixed_small, …; empty is the class's default
 
-  int64_t solver_order = 2;  ///< DPM-Solver: 1…3
+  int64_t solver_order = 2;  ///< DPM-Solver, UniPC, DEIS: 1…3
   std::string algorithm_type = "dpmsolver++";
   std::string solver_type = "midpoint";
   bool lower_order_final = true;
   bool euler_at_final = false;
   double lambda_min_clipped = -std::numeric_limits<double>::infinity();
+
+  bool predict_x0 = true;                        ///< UniPC: works on x0, else on the noise
+  std::vector<int64_t> disable_corrector{};      ///< UniPC: steps after which the corrector is left out
+  bool has_solver_p = false;                     ///< UniPC: another scheduler predicts
+  std::optional<uint64_t> noise_sampler_seed{};  ///< DPMSolverSDEScheduler: none: the image's own seed
+  int64_t original_inference_steps = 50;         ///< LCM, TCD: steps of the distillation
+  double timestep_scaling = 10;                  ///< LCM: how fast the boundary condition lets go
 };
 
 /// Whose scheduler the keys are for.

@@ -21,7 +21,7 @@ std::vector<double> trailing_timesteps(int64_t last, double stride, int64_t coun
 /// Descending whole timesteps by config.timestep_spacing, as DDPM, DDIM and PNDM use them.
 std::vector<double> whole_timesteps(const SchedulerConfig& config, int64_t steps);
 
-/// Descending timesteps by config.timestep_spacing in fp32, linspace unrounded, as Euler, Heun and LMS use them.
-std::vector<double> fractional_timesteps(const SchedulerConfig& config, int64_t steps);
+/// The same, linspace unrounded, for samplers that interpolate sigma at them.
+std::vector<double> exact_timesteps(const SchedulerConfig& config, int64_t steps);
 
 }  // namespace sdtorch

@@ -43,9 +43,10 @@ struct Request {
   int64_t batch_count = 1;                   ///< images in all
   int64_t batch_size = 1;                    ///< images that share a U-Net call
   std::optional<std::string> sampler{};      ///< canonical name in the sampler registry; none is the model's own
-  std::string scheduler = "model";           ///< sigma schedule: model, karras
+  std::string scheduler = "model";           ///< sigma schedule: a name of sigma_schedules()
+  std::vector<double> sigmas{};              ///< noise levels, one a step and the last; empty: by the scheduler
   std::optional<std::string> spacing{};      ///< leading, trailing, linspace; none is the model's own
-  std::optional<double> eta{};               ///< DDIM's eta, 0…1; none is 0
+  std::optional<double> eta{};               ///< DDIM's eta, TCD's gamma, 0…1; none is 0
   std::string device = "auto";               ///< auto, cpu, cuda, cuda:N
   std::string dtype = "auto";                ///< auto, fp32, fp16, bf16
   bool deterministic = false;                ///< same build, device and request give the same bytes

@@ -5,35 +5,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "samplers.hpp"
 #include "sdtorch/diffusion/noise_schedule.hpp"
 #include "sdtorch/diffusion/sigma_schedule.hpp"
 #include "sdtorch/diffusion/timesteps.hpp"
 
 namespace sdtorch {
 namespace {
-
-/// Settles the config's variant, names of related solvers included, as diffusers maps them.
-void settle_variant(SchedulerConfig& config) {
-  require_plain_sigmas(config);
-  if (config.use_flow_sigmas) throw unsupported(config, "use_flow_sigmas", "flow matching is not supported");
-  if (config.algorithm_type == "deis") config.algorithm_type = "dpmsolver++";
-  if (config.algorithm_type != "dpmsolver++" && config.algorithm_type != "dpmsolver") {
-    throw unsupported(config, "algorithm_type", "expected dpmsolver++ or dpmsolver, found " + config.algorithm_type);
-  }
-  for (const std::string_view related : {"logrho", "bh1", "bh2"}) {
-    if (config.solver_type == related) config.solver_type = "midpoint";
-  }
-  if (config.solver_type != "midpoint" && config.solver_type != "heun") {
-    throw unsupported(config, "solver_type", "expected midpoint or heun, found " + config.solver_type);
-  }
-  if (!predicts_x0(config) && config.final_sigmas_type == "zero") {
-    throw unsupported(config, "final_sigmas_type", "algorithm_type dpmsolver cannot end at zero, only at sigma_min");
-  }
-  if (config.variance_type.starts_with("learned")) {
-    throw unsupported(config, "variance_type", "learned variances are not supported");
-  }
-}
 
 /// How many training timesteps are left below those whose lambda is clipped away.
 int64_t unclipped_timesteps(const SamplingPlan& plan) {
@@ -44,9 +21,9 @@ int64_t unclipped_timesteps(const SamplingPlan& plan) {
   return plan.config.num_train_timesteps - clipped;
 }
 
-std::vector<double> dpm_timesteps(const SamplingPlan& plan) {
+std::vector<double> dpm_timesteps(const SamplingPlan& plan, const DpmLevels& how) {
   const SchedulerConfig& config = plan.config;
-  const int64_t left = unclipped_timesteps(plan);
+  const int64_t left = how.clips_lambda ? unclipped_timesteps(plan) : config.num_train_timesteps;
   if (left < 1) throw unsupported(config, "lambda_min_clipped", "it clips all timesteps away");
   if (config.timestep_spacing == Spacing::leading) {
     if (left <= plan.steps) {
@@ -71,48 +48,72 @@ std::vector<double> dpm_timesteps(const SamplingPlan& plan) {
   return timesteps;
 }
 
-/// Karras's levels, or levels even in log sigma, over the whole training range, each at the nearest whole timestep.
-void replace_by_levels(SamplingPlan& plan, const std::vector<float>& training, const std::vector<float>& logs) {
-  const SchedulerConfig& config = plan.config;
-  if (config.use_karras_sigmas) {
-    plan.sigmas = karras_sigmas(config.sigma_max.value_or(training.back()), config.sigma_min.value_or(training.front()),
-                                plan.steps);
-  } else {
-    plan.sigmas = linspace(0, 1, plan.steps);
-    for (double& s : plan.sigmas) s = std::exp(logs.back() + s * (static_cast<double>(logs.front()) - logs.back()));
-  }
-  plan.timesteps.clear();
-  for (const double sigma : plan.sigmas) {
-    const double t = timestep_at(sigma, logs);
-    plan.timesteps.push_back(config.beta_schedule == "squaredcos_cap_v2" ? std::trunc(t) : std::nearbyint(t));
-  }
+/// Levels even in log sigma over the whole training range (Lu et al. 2022b, section 3.3).
+std::vector<double> lu_levels(std::span<const float> logs, int64_t steps) {
+  std::vector<double> sigmas = linspace(0, 1, steps);
+  for (double& s : sigmas) s = std::exp(logs.back() + s * (static_cast<double>(logs.front()) - logs.back()));
+  return sigmas;
 }
 
 }  // namespace
 
-bool predicts_x0(const SchedulerConfig& config) { return config.algorithm_type == "dpmsolver++"; }
-
-int64_t dpm_order(const SchedulerConfig& config, int64_t i, int64_t n) {
-  const bool few = config.lower_order_final && n < 15;
-  if (i == n - 1 && (config.euler_at_final || few || config.final_sigmas_type == "zero")) return 1;
-  const int64_t most = i == n - 2 && few ? 2 : 3;
-  return std::min({config.solver_order, i + 1, most});
+void settle_dpm_variant(SchedulerConfig& config) {
+  if (config.use_flow_sigmas) throw unsupported(config, "use_flow_sigmas", "flow matching is not supported");
+  if (config.algorithm_type == "deis") config.algorithm_type = "dpmsolver++";
+  const bool plus = config.algorithm_type.ends_with("dpmsolver++");
+  const bool known = plus || config.algorithm_type.ends_with("dpmsolver");
+  if (!known || (config.algorithm_type.find("dpm") != 0 && !config.algorithm_type.starts_with("sde-dpm"))) {
+    throw unsupported(
+        config, "algorithm_type",
+        "expected dpmsolver++, dpmsolver, sde-dpmsolver++ or sde-dpmsolver, found " + config.algorithm_type);
+  }
+  for (const std::string_view related : {"logrho", "bh1", "bh2"}) {
+    if (config.solver_type == related) config.solver_type = "midpoint";
+  }
+  if (config.solver_type != "midpoint" && config.solver_type != "heun") {
+    throw unsupported(config, "solver_type", "expected midpoint or heun, found " + config.solver_type);
+  }
+  if (!plus && config.final_sigmas_type == "zero") {
+    throw unsupported(config, "final_sigmas_type",
+                      fmt::format("algorithm_type {} cannot end at zero, only at sigma_min", config.algorithm_type));
+  }
+  if (config.variance_type.starts_with("learned")) {
+    throw unsupported(config, "variance_type", "learned variances are not supported");
+  }
 }
 
-void plan_dpmpp_2m(SamplingPlan& plan) {
-  settle_variant(plan.config);
-  const double last = final_sigma(plan);
-  const std::vector<float> training = training_sigmas(plan.alpha_bar);
-  plan.timesteps = dpm_timesteps(plan);
+void plan_dpm_levels(SamplingPlan& plan, const DpmLevels& how) {
+  const SchedulerConfig& config = plan.config;
+  const std::vector<float> training = training_sigmas(plan.alpha_bar), logs = logarithms(training);
+  plan.timesteps = dpm_timesteps(plan, how);
   plan.sigmas.clear();
   for (const double t : plan.timesteps) plan.sigmas.push_back(sigma_at(t, training));
-  if (plan.config.use_karras_sigmas || plan.config.use_lu_lambdas) {
-    replace_by_levels(plan, training, logarithms(training));
+  const bool lu = how.has_lu_lambdas && config.use_lu_lambdas && !config.use_karras_sigmas;
+  if (lu || has_levels(plan)) {
+    plan.sigmas = lu ? lu_levels(logs, plan.steps)
+                     : chosen_levels(plan, training, LevelBounds::config_or_training, {.first = 0, .last = 0});
+    const bool cosine = how.truncates_cosine && config.beta_schedule == "squaredcos_cap_v2";
+    const bool truncates =
+        config.use_exponential_sigmas || config.use_beta_sigmas || (cosine && (lu || config.use_karras_sigmas));
+    plan.timesteps.clear();
+    for (const double sigma : plan.sigmas) {
+      const double t = timestep_at(sigma, logs);
+      plan.timesteps.push_back(truncates ? std::trunc(t) : std::nearbyint(t));
+    }
   }
   plan.steps = std::ssize(plan.timesteps);
+  plan.init_noise_sigma = 1;
+}
+
+void finish_dpm_levels(SamplingPlan& plan, double last, bool ends_at_zero) {
+  if (!plan.listed.empty()) last = plan.listed.back();
+  if (last == 0 && !ends_at_zero) {
+    throw Error(ErrorKind::usage, {.file = "--sigmas",
+                                   .reason = fmt::format("{} cannot end at 0 here", plan.sampler->name),
+                                   .hint = "end the list at the model's smallest level"});
+  }
   plan.sigmas.push_back(last);
   for (double& sigma : plan.sigmas) sigma = static_cast<float>(sigma);
-  plan.init_noise_sigma = 1;
 }
 
 }  // namespace sdtorch

@@ -1,16 +1,27 @@
-// Where DPM-Solver evaluates the network, and which of its variants the config asks for.
+// Where DPM-Solver and its relatives evaluate the network, and which of its variants the config asks for.
 #pragma once
 
-#include <cstdint>
-
-#include "sdtorch/diffusion/scheduler_config.hpp"
+#include "sdtorch/diffusion/sampler.hpp"
 
 namespace sdtorch {
 
-/// DPM-Solver++ integrates the prediction of x0, DPM-Solver that of the noise.
-bool predicts_x0(const SchedulerConfig& config);
+/// Settles algorithm_type and solver_type of DPM-Solver, names of related solvers included, as diffusers maps them.
+/// Throws ErrorKind::model for variants that do not exist.
+void settle_dpm_variant(SchedulerConfig& config);
 
-/// Order of step i of n: lower while the history is short, and at the end where the config asks for it.
-int64_t dpm_order(const SchedulerConfig& config, int64_t i, int64_t n);
+/// How the relatives differ in where they evaluate.
+struct DpmLevels {
+  bool clips_lambda = true;       ///< they leave out timesteps below lambda_min_clipped
+  bool has_lu_lambdas = false;    ///< they read use_lu_lambdas
+  bool truncates_cosine = false;  ///< Karras's levels of a cosine schedule take the timestep below, not the nearest
+};
+
+/// Fills timesteps, steps, init_noise_sigma, and sigmas but for the last.
+void plan_dpm_levels(SamplingPlan& plan, const DpmLevels& how);
+
+/// Adds the last level, or the end of the list that was given in place of all of them, and rounds all to fp32.
+/// ends_at_zero: whether the solver has a finite last step to level 0; if not, throws ErrorKind::usage for a list that
+/// ends there.
+void finish_dpm_levels(SamplingPlan& plan, double last, bool ends_at_zero);
 
 }  // namespace sdtorch

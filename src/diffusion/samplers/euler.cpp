@@ -7,14 +7,13 @@ namespace sdtorch {
 
 void plan_euler(SamplingPlan& plan) {
   const SchedulerConfig& config = plan.config;
-  require_plain_sigmas(config);
   if (config.interpolation_type != "linear") {
     throw unsupported(config, "interpolation_type", "expected linear, found " + config.interpolation_type);
   }
   if (config.timestep_type != "discrete" && config.prediction_type == Prediction::v) {
     throw unsupported(config, "timestep_type", "expected discrete, found " + config.timestep_type);
   }
-  plan_sigmas(plan, KarrasRange::config_or_timesteps, final_sigma(plan));
+  plan_sigmas(plan, {.last = final_sigma(plan)});
 }
 
 /// Euler's method on the probability-flow ODE dx/dsigma = (x - x0(x, sigma)) / sigma

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <vector>
 
 #include "samplers.hpp"
 #include "sdtorch/diffusion/prediction.hpp"
@@ -9,10 +10,7 @@
 
 namespace sdtorch {
 
-void plan_lms(SamplingPlan& plan) {
-  require_plain_sigmas(plan.config);
-  plan_sigmas(plan, KarrasRange::timesteps, 0);
-}
+void plan_lms(SamplingPlan& plan) { plan_sigmas(plan, {.bounds = LevelBounds::timesteps, .exact_timesteps = true}); }
 
 namespace {
 
@@ -38,6 +36,8 @@ double coefficient(std::span<const double> sigmas, size_t i, size_t order, size_
 /// as a diffusion sampler in Katherine Crowson's k-diffusion).
 at::Tensor sample_lms(const Model& model, at::Tensor x, const SamplingPlan& plan, SamplerContext& context) {
   constexpr size_t max_order = 4;
+  std::vector<double> sigmas = plan.earlier;  // of the whole run, which another model may have begun
+  sigmas.insert(sigmas.end(), plan.sigmas.begin(), plan.sigmas.end());
   std::deque<at::Tensor> slopes;  // newest first
   for (size_t i = 0; i + 1 < plan.sigmas.size(); ++i) {
     const auto sigma = static_cast<float>(plan.sigmas[i]);
@@ -45,9 +45,10 @@ at::Tensor sample_lms(const Model& model, at::Tensor x, const SamplingPlan& plan
     const at::Tensor x0 = predicted_x0_at_sigma(plan.config.prediction_type, output, x, sigma);
     slopes.push_front((x - x0) / sigma);
     if (slopes.size() > max_order) slopes.pop_back();
+    const size_t place = plan.earlier.size() + i, order = std::min(place + 1, max_order);
     at::Tensor change = at::zeros_like(x);
     for (size_t k = 0; k < slopes.size(); ++k) {
-      change = change + coefficient(plan.sigmas, i, slopes.size(), k) * slopes[k];
+      change = change + coefficient(sigmas, place, order, k) * slopes[k];
     }
     x = x + change;
     report(context, plan, i, plan.timesteps[i], x, x0);

@@ -17,15 +17,6 @@ static at::Tensor transfer(const SamplingPlan& plan, const at::Tensor& x, const 
   return root(p / a) * x - (p - a) * eps / (a * root(1 - p) + root(a * (1 - a) * p));
 }
 
-/// The outputs so far (newest last) extrapolated by Adams-Bashforth (Liu et al. 2022, eq. 12).
-static at::Tensor multistep(const std::vector<at::Tensor>& e) {
-  const at::Tensor* last = &e.back();
-  if (e.size() == 1) return last[0];
-  if (e.size() == 2) return (3 * last[0] - last[-1]) / 2;
-  if (e.size() == 3) return (23 * last[0] - 16 * last[-1] + 5 * last[-2]) / 12;
-  return (55 * last[0] - 59 * last[-1] + 37 * last[-2] - 9 * last[-3]) / 24;
-}
-
 /// Pseudo numerical methods (Liu et al. 2022): Runge-Kutta for three steps (Algorithm 1), then linear multistep
 /// (Algorithm 2). With skip_prk_steps the first step is instead the mean of two Euler steps.
 at::Tensor sample_pndm(const Model& model, at::Tensor x, const SamplingPlan& plan, SamplerContext& context) {
@@ -50,7 +41,7 @@ at::Tensor sample_pndm(const Model& model, at::Tensor x, const SamplingPlan& pla
       const at::Tensor ahead = evaluate(transfer(plan, x, e, t, t - back));
       x = transfer(plan, x, (ahead + e) / 2, time(first + 1) + back, time(first + 1));
     } else {
-      x = transfer(plan, x, multistep(history), t, t - back);
+      x = transfer(plan, x, adams_bashforth(history), t, t - back);
     }
     report(context, plan, i, plan.timesteps[first], x, x0);
   }

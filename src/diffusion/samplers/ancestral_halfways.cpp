@@ -1,0 +1,16 @@
+#include "samplers.hpp"
+#include "sdtorch/diffusion/sigma_schedule.hpp"
+#include "step.hpp"
+
+namespace sdtorch {
+
+std::vector<float> ancestral_halfways(const SamplingPlan& plan) {
+  std::vector<float> halfway;
+  for (size_t i = 0; i + 1 < plan.sigmas.size(); ++i) {
+    const auto sigma = static_cast<float>(plan.sigmas[i]), next = static_cast<float>(plan.sigmas[i + 1]);
+    halfway.push_back(halfway_sigma(sigma, ancestral_step(sigma, next).down));
+  }
+  return halfway;
+}
+
+}  // namespace sdtorch

@@ -1,0 +1,49 @@
+#include <algorithm>
+#include <array>
+
+#include "schedules/schedules.hpp"
+#include "spelling.hpp"
+
+namespace sdtorch {
+namespace {
+
+// Other spellings, as `squeezed` leaves them.
+constexpr std::string_view model_aliases[]{"automatic", "default"};
+constexpr std::string_view align_your_steps_aliases[]{"ays"};
+
+constexpr auto registry = std::to_array<SigmaSchedule>({
+    {.name = "model", .label = "Automatic", .aliases = model_aliases, .levels = nullptr},
+    {.name = "karras", .label = "Karras", .aliases = {}, .bounded = true, .levels = karras_levels},
+    {.name = "exponential", .label = "Exponential", .aliases = {}, .bounded = true, .levels = exponential_levels},
+    {.name = "beta", .label = "Beta", .aliases = {}, .bounded = true, .levels = beta_levels},
+    {.name = "sgm_uniform", .label = "SGM Uniform", .aliases = {}, .levels = sgm_uniform_levels},
+    {.name = "simple", .label = "Simple", .aliases = {}, .levels = simple_levels},
+    {.name = "align_your_steps",
+     .label = "Align Your Steps",
+     .aliases = align_your_steps_aliases,
+     .levels = align_your_steps_levels},
+});
+
+constexpr auto names = [] {
+  std::array<std::string_view, registry.size()> all;
+  for (size_t i = 0; i < all.size(); ++i) all[i] = registry[i].name;
+  return all;
+}();
+
+}  // namespace
+
+std::span<const SigmaSchedule> sigma_schedules() { return registry; }
+
+const SigmaSchedule* find_schedule(std::string_view name) {
+  const std::string wanted = squeezed(name);
+  for (const SigmaSchedule& schedule : registry) {
+    if (wanted == squeezed(schedule.name) || std::ranges::find(schedule.aliases, wanted) != schedule.aliases.end()) {
+      return &schedule;
+    }
+  }
+  return nullptr;
+}
+
+std::span<const std::string_view> scheduler_names() { return names; }
+
+}  // namespace sdtorch

@@ -1,0 +1,13 @@
+// The schedules' entry points, which the registry lists; each stands with its source in the file of its name.
+#pragma once
+
+#include "sdtorch/diffusion/schedules.hpp"
+
+namespace sdtorch {
+
+using LevelsFunction = std::vector<double>(const LevelRange&);
+
+LevelsFunction karras_levels, exponential_levels, beta_levels, sgm_uniform_levels, simple_levels,
+    align_your_steps_levels;
+
+}  // namespace sdtorch
