@@ -1,7 +1,8 @@
 """Files of torch.save in every layout that users have, and what is in them.
 
-NAME.pt is the file; NAME.safetensors holds the bytes of each tensor that its weights are, as uint8, and as metadata
-`layout` the tensors' types and shapes. Wherever torch.load(weights_only=True) accepts the file, those are its tensors.
+NAME.pt is the file; NAME.safetensors holds the bytes of each tensor that its weights are, as uint8, and NAME.json the
+tensors' types and shapes. Wherever torch.load(weights_only=True) accepts the file, those are its tensors. The old format
+calls storages by their addresses: its files are others each time.
 """
 
 import argparse
@@ -156,11 +157,8 @@ class Maker:
         checked = check_like_torch(self.path(name), value, pick)
         tensors = flat(pick(value))
         layout = {key: [str(tensor.dtype).removeprefix("torch."), list(tensor.shape)] for key, tensor in tensors.items()}
-        save_file(
-            {key: bytes_of(tensor) for key, tensor in tensors.items()},
-            self.out / f"{name}.safetensors",
-            metadata={"layout": json.dumps({"tensors": layout, "checked": checked})},
-        )
+        save_file({key: bytes_of(tensor) for key, tensor in tensors.items()}, self.out / f"{name}.safetensors")
+        (self.out / f"{name}.json").write_text(json.dumps({"tensors": layout, "checked": checked}) + "\n")
 
     def save(self, name: str, value: object, pick=lambda value: value, legacy: bool = False, protocol: int = 2) -> None:
         # By way of memory, so that the archive's folder is called `archive` whatever the file.
@@ -273,6 +271,9 @@ def make_rewritten(maker: Maker) -> None:
     torch.serialization.set_crc32_options(True)
     maker.save("exploit", {"before": random(2), "x": Exploit(), "after": random(2)})
     maker.save("legacy-exploit", {"before": random(2), "x": Exploit(), "after": random(2)}, legacy=True)
+    halves = torch.arange(4, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)
+    maker.save("halves-of-bytes", {"a": halves})
+    maker.save("counted", {"state_dict": weights(), "epoch": torch.tensor(3)}, pick=lambda value: value["state_dict"])
 
 
 def make(out: pathlib.Path) -> None:

@@ -9,10 +9,11 @@
 
 #include "sdtorch/cli/inspect_model.hpp"
 #include "sdtorch/core/error.hpp"
+#include "sdtorch/core/paths.hpp"
 #include "sdtorch/core/utf8.hpp"
 #include "sdtorch/io/json.hpp"
 #include "sdtorch/io/png_text.hpp"
-#include "sdtorch/weights/hub_cache.hpp"
+#include "sdtorch/weights/model_path.hpp"
 
 namespace sdtorch {
 namespace {
@@ -63,13 +64,9 @@ bool is_png(const std::filesystem::path& path) {
 }  // namespace
 
 std::string inspect_text(const InspectOptions& options) {
-  std::error_code error;
-  const bool named = !std::filesystem::exists(options.path, error) && is_hub_name(options.path.string());
-  if (named || std::filesystem::is_directory(options.path, error)) {
-    return shown(report_folder(options.path), options.json);
-  }
   if (is_png(options.path)) return png_report(options);
-  return shown(report_weights_file(options.path), options.json);
+  const std::filesystem::path model = find_model(options.path);
+  return shown(is_folder(model) ? report_folder(model) : report_weights_file(model), options.json);
 }
 
 }  // namespace sdtorch

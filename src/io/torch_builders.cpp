@@ -14,12 +14,12 @@ constexpr size_t max_axes = 64;
 constexpr size_t max_wrappers = 8;  // a parameter of a subclass of a tensor has two
 
 constexpr TorchType types[] = {
-    {"float64", 8},        {"float32", 4},       {"float16", 2},         {"bfloat16", 2},    {"complex128", 16},
-    {"complex64", 8},      {"complex32", 4},     {"int64", 8},           {"int32", 4},       {"int16", 2},
-    {"int8", 1},           {"uint64", 8},        {"uint32", 4},          {"uint16", 2},      {"uint8", 1},
-    {"bool", 1},           {"float8_e4m3fn", 1}, {"float8_e4m3fnuz", 1}, {"float8_e5m2", 1}, {"float8_e5m2fnuz", 1},
-    {"float8_e8m0fnu", 1}, {"quint8", 1},        {"qint8", 1},           {"qint32", 4},      {"quint4x2", 1},
-    {"quint2x4", 1},
+    {"float64", 8},        {"float32", 4},          {"float16", 2},         {"bfloat16", 2},    {"complex128", 16},
+    {"complex64", 8},      {"complex32", 4},        {"int64", 8},           {"int32", 4},       {"int16", 2},
+    {"int8", 1},           {"uint64", 8},           {"uint32", 4},          {"uint16", 2},      {"uint8", 1},
+    {"bool", 1},           {"float8_e4m3fn", 1},    {"float8_e4m3fnuz", 1}, {"float8_e5m2", 1}, {"float8_e5m2fnuz", 1},
+    {"float8_e8m0fnu", 1}, {"float4_e2m1fn_x2", 1}, {"quint8", 1},          {"qint8", 1},       {"qint32", 4},
+    {"quint4x2", 1},       {"quint2x4", 1},
 };
 
 /// torch.FloatStorage, … and, without a type of its own, torch.storage.UntypedStorage.

@@ -44,6 +44,7 @@ constexpr std::pair<std::string_view, at::ScalarType> type_names[] = {
     {"float8_e5m2", at::kFloat8_e5m2},
     {"float8_e5m2fnuz", at::kFloat8_e5m2fnuz},
     {"float8_e8m0fnu", at::kFloat8_e8m0fnu},
+    {"float4_e2m1fn_x2", at::kFloat4_e2m1fn_x2},
 };
 
 /// Under which keys checkpoints keep the model's weights beside other things, the best first.
@@ -143,15 +144,19 @@ Selection select_weights(const std::vector<TorchTensor>& all) {
   for (const TorchTensor& tensor : all) selection.tensors.push_back(&tensor);
   while (selection.depth < max_wrappers) {
     const size_t depth = selection.depth;
-    const bool at_hand = std::any_of(selection.tensors.begin(), selection.tensors.end(),
-                                     [&](const TorchTensor* tensor) { return tensor->path.size() <= depth + 1; });
-    if (at_hand) return selection;
+    // A count kept as a tensor (`epoch`) may lie beside the weights; beside a layer called `model` lie its like.
+    const auto at_hand = std::count_if(selection.tensors.begin(), selection.tensors.end(),
+                                       [&](const TorchTensor* tensor) { return tensor->path.size() <= depth + 1; });
     const auto* wrapper = std::find_if(std::begin(wrappers), std::end(wrappers), [&](std::string_view name) {
-      return std::any_of(selection.tensors.begin(), selection.tensors.end(),
-                         [&](const TorchTensor* tensor) { return tensor->path[depth] == name; });
+      return at_hand <
+             std::count_if(
+                 selection.tensors.begin(), selection.tensors.end(),
+                 [&](const auto* tensor) { return tensor->path.size() > depth + 1 && tensor->path[depth] == name; });
     });
     if (wrapper == std::end(wrappers)) return selection;
-    std::erase_if(selection.tensors, [&](const TorchTensor* tensor) { return tensor->path[depth] != *wrapper; });
+    std::erase_if(selection.tensors, [&](const TorchTensor* tensor) {
+      return tensor->path.size() <= depth + 1 || tensor->path[depth] != *wrapper;
+    });
     selection.found_under += (depth > 0 ? "." : "") + std::string(*wrapper);
     ++selection.depth;
   }

@@ -25,7 +25,7 @@ TEST_CASE("each hostile file ends the program with its message and code 4, soon 
   for (const HostileFile& file : hostile_files()) {
     INFO(file.name);
     write_file(folder / "model" / file.name, file.contents);
-    for (const auto& command : {std::vector<std::string>{"-p", "x", "--dry-run", "-m"}}) {
+    for (const auto& command : {std::vector<std::string>{"-p", "x", "--dry-run", "-m"}, {"inspect"}}) {
       std::vector<std::string> arguments = command;
       arguments.push_back("model/" + file.name);
       const ProcessResult run = run_sdtorch(arguments, {.folder = folder.path()});

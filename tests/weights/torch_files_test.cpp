@@ -5,7 +5,7 @@
 
 #include "sdtorch/weights/weights_file.hpp"
 #include "support/catch.hpp"
-#include "support/errors.hpp"
+#include "support/files.hpp"
 #include "support/golden.hpp"
 
 using sdtorch::load_weights;
@@ -48,7 +48,8 @@ std::string type_name(at::ScalarType type) {
                                                        {at::kFloat8_e4m3fnuz, "float8_e4m3fnuz"},
                                                        {at::kFloat8_e5m2, "float8_e5m2"},
                                                        {at::kFloat8_e5m2fnuz, "float8_e5m2fnuz"},
-                                                       {at::kFloat8_e8m0fnu, "float8_e8m0fnu"}};
+                                                       {at::kFloat8_e8m0fnu, "float8_e8m0fnu"},
+                                                       {at::kFloat4_e2m1fn_x2, "float4_e2m1fn_x2"}};
   return names.at(type);
 }
 
@@ -66,7 +67,8 @@ TEST_CASE("every layout of torch.save is read bit for bit", "[weights]") {
     const WeightsFile file = load(name);
     CHECK(file.format == (name.starts_with("legacy") ? WeightsFormat::torch_legacy : WeightsFormat::torch_zip));
     const std::map<std::string, at::Tensor> expected = load_golden("torch_files/" + name);
-    const auto layout = nlohmann::json::parse(golden_metadata("torch_files/" + name).at("layout")).at("tensors");
+    const auto layout =
+        nlohmann::json::parse(file_contents(golden_path("torch_files/" + name + ".json"))).at("tensors");
     REQUIRE(file.tensors.size() == layout.size());
     for (const auto& [key, description] : layout.items()) {
       INFO(key);
