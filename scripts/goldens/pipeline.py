@@ -203,6 +203,11 @@ def make(out: pathlib.Path) -> None:
         tensors[f"{i:03}.latent"], tensors[f"{i:03}.image"] = latents, pictures
     save_file(tensors, out / "tiny.safetensors", metadata={"cases": json.dumps(all_cases)})
 
+    make_demo(out)
+
+
+def make_demo(out: pathlib.Path) -> None:
+    """The built-in model's pictures."""
     demo = load(ROOT / "models" / "demo")
     demo_cases = [
         {"prompt": "a pirate ship near a paradise beach", "steps": 20, "cfg-scale": 7.5, "seed": 42, "width": 128,
