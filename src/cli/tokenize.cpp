@@ -8,27 +8,32 @@
 
 #include "sdtorch/core/error.hpp"
 #include "sdtorch/core/paths.hpp"
-#include "sdtorch/text/clip_tokenizer.hpp"
+#include "sdtorch/text/load_tokenizer.hpp"
+#include "sdtorch/weights/model_folder.hpp"
 #include "sdtorch/weights/model_path.hpp"
 #include "sdtorch/weights/model_source.hpp"
+#include "sdtorch/weights/pipeline_kind.hpp"
 
 namespace sdtorch {
 namespace {
 
-/// Where the model's tokenizer lies: a folder may be the tokenizer's own.
-TokenizerPlace tokenizer_place(const std::filesystem::path& chosen) {
+/// A model's tokenizer, or the one whose files lie in the folder itself. No other part of a model's folder is needed.
+TokenizerPlace find_tokenizer(const std::filesystem::path& chosen) {
   const std::filesystem::path model = find_model(chosen);
   if (!is_folder(model)) return open_model(model)->tokenizer("tokenizer");
-  for (const char* folder : {"tokenizer", "tokenizer_2"})  // an SDXL refiner has the second alone
-    if (is_folder(model / folder)) return {.folder = model / folder};
-  for (const char* file : {"tokenizer.json", "vocab.json"})
-    if (is_there(model / file)) return {.folder = model};
+  for (const char* name : {"tokenizer", "tokenizer_2"}) {  // an SDXL refiner has the second alone
+    if (!is_folder(model / name)) continue;
+    const std::filesystem::path index = model / "model_index.json";
+    const PipelineKind* pipeline = is_there(index) ? find_pipeline_kind(load_config(index)) : nullptr;
+    return pipeline ? tokenizer_place(*pipeline, model / name) : TokenizerPlace{.folder = model / name};
+  }
+  if (holds_tokenizer(model)) return {.folder = model};
   throw Error(ErrorKind::model, {.file = model,
-                                 .reason = "no tokenizer: neither a folder `tokenizer` nor tokenizer.json or "
-                                           "vocab.json and merges.txt"});
+                                 .reason = "no tokenizer: neither a folder `tokenizer` nor tokenizer.json, "
+                                           "vocab.json and merges.txt, sentencepiece.bpe.model or spiece.model"});
 }
 
-std::string json_line(const ClipTokenizer& tokenizer, const std::vector<int64_t>& ids) {
+std::string json_line(const Tokenizer& tokenizer, const std::vector<int64_t>& ids) {
   nlohmann::ordered_json line = {{"ids", ids}, {"pieces", nlohmann::json::array()}, {"chunks", 0}};
   for (const int64_t id : ids) line["pieces"].push_back(tokenizer.piece(id));
   line["chunks"] = tokenizer.chunk(ids).chunks.size();
@@ -42,7 +47,7 @@ std::string counted(size_t count, std::string_view noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
-std::string table(const ClipTokenizer& tokenizer, const std::string& text, const std::vector<int64_t>& ids) {
+std::string table(const Tokenizer& tokenizer, const std::string& text, const std::vector<int64_t>& ids) {
   const TokenChunks cut = tokenizer.chunk(ids);
   std::string lines = fmt::format("{}: {} in {} of up to {}\n", quoted(text), counted(ids.size(), "token"),
                                   counted(cut.chunks.size(), "chunk"), tokenizer.chunk_size());
@@ -60,8 +65,10 @@ std::string table(const ClipTokenizer& tokenizer, const std::string& text, const
 int tokenize_command(const TokenizeOptions& options, std::istream& in, std::ostream& out) {
   if (options.texts.empty())
     throw Error(ErrorKind::usage, {.file = "tokenize", .reason = "no text", .hint = "`-` reads standard input"});
-  const TokenizerPlace place = tokenizer_place(options.model);
-  const ClipTokenizer tokenizer = ClipTokenizer::load(place.folder, {.pad_token = place.pad_token});
+  const TokenizerPlace place = find_tokenizer(options.model);
+  const Tokenizer tokenizer = load_tokenizer(
+      place.folder,
+      {.pad_token = place.pad_token, .lower_case = place.lower_case, .model_max_length = place.model_max_length});
 
   // file: what to call the text's source; line: its line there, or empty.
   const auto print = [&](const std::string& text, const std::string& file, const std::string& line) {

@@ -8,6 +8,7 @@
 #include "sdtorch/core/error.hpp"
 #include "sdtorch/diffusion/handover.hpp"
 #include "sdtorch/diffusion/scheduler_config.hpp"
+#include "sdtorch/text/load_tokenizer.hpp"
 #include "sdtorch/weights/model_folder.hpp"
 #include "sdtorch/weights/pipeline_kind.hpp"
 #include "sdtorch/weights/single_file.hpp"
@@ -53,14 +54,14 @@ bool has_wrong_sample_size(const nlohmann::json& unet) {
 
 void check_text_parts_fit(const ModelDescription& model, const TextEncoderDescription& text) {
   const std::string file = model.source->config_place(text.name);
-  const ClipTokenizer& tokenizer = text.tokenizer;
-  if (tokenizer.vocab_size() > text.config.vocab_size) {
+  const Tokenizer& tokenizer = text.tokenizer;
+  if (tokenizer.vocab_size() > vocab_size(text.config)) {
     refuse(file, "vocab_size",
-           fmt::format("{}, but the tokenizer has {} tokens", text.config.vocab_size, tokenizer.vocab_size()));
+           fmt::format("{}, but the tokenizer has {} tokens", vocab_size(text.config), tokenizer.vocab_size()));
   }
-  if (tokenizer.model_max_length() > text.config.max_position_embeddings) {
+  if (tokenizer.model_max_length() > longest_text(text.config)) {
     refuse(file, "max_position_embeddings",
-           fmt::format("{}, but the tokenizer makes chunks of {} tokens", text.config.max_position_embeddings,
+           fmt::format("enough for {} tokens, but the tokenizer makes chunks of {}", longest_text(text.config),
                        tokenizer.model_max_length()));
   }
   if (tokenizer.model_max_length() != model.text_encoders.front().tokenizer.model_max_length()) {
@@ -76,7 +77,7 @@ void check_added_embedding_fits(const ModelDescription& model, const std::string
   }
   if (!model.xl) return;
   if (!model.unet.added) refuse(unet_file, type_key, "text_time was expected of an SDXL model");
-  const int64_t pooled = model.text_encoders.back().config.projection_dim;
+  const int64_t pooled = std::get<ClipTextConfig>(model.text_encoders.back().config).projection_dim;
   const int64_t numbers = model.xl->numbers();
   const int64_t width = pooled + numbers * model.unet.added->time_width;
   if (model.unet.added->input_width != width) {
@@ -100,12 +101,13 @@ Task task_of(const ModelDescription& model) {
 /// What no config can see alone: whether the parts fit one another.
 void check_parts_fit(const ModelDescription& model) {
   const std::string unet_file = model.source->config_place(unet_name);
-  int64_t context_width = 0;
-  for (const TextEncoderDescription& text : model.text_encoders) context_width += text.config.hidden_size;
-  if (model.unet.cross_attention_dim != context_width) {
+  int64_t width = 0;
+  for (const TextEncoderDescription& text : model.text_encoders) width += context_width(text.config);
+  if (model.unet.cross_attention_dim != width) {
     refuse(unet_file, "cross_attention_dim",
-           fmt::format("{}, but the hidden_size of the text encoder{} is {}", model.unet.cross_attention_dim,
-                       model.text_encoders.size() > 1 ? "s together" : "", context_width));
+           fmt::format("{}, but the {} of the text encoder{} is {}", model.unet.cross_attention_dim,
+                       context_width_key(model.text_encoders.front().config),
+                       model.text_encoders.size() > 1 ? "s together" : "", width));
   }
   if (model.unet.out_channels != model.vae.latent_channels) {
     refuse(
@@ -185,6 +187,14 @@ SamplingPlan plan_of(const ModelDescription& model, const Request& request) {
                        request.steps);
 }
 
+TextEncoderConfig text_encoder_config(const ModelSource& source, const char* encoder, ClipTextHead head) {
+  const std::string place = source.config_place(encoder);
+  const nlohmann::json::json_pointer class_name(fmt::format("/{}/1", encoder));
+  if (source.index().contains(class_name) && source.index().at(class_name) == roberta_text_encoder)
+    return XlmRobertaConfig::from_json(source.config(encoder), place);
+  return ClipTextConfig::from_json(source.config(encoder), place, head);
+}
+
 std::vector<TextEncoderDescription> describe_text_encoders(const ModelSource& source) {
   struct Place {
     const char *encoder, *tokenizer_name;
@@ -195,10 +205,12 @@ std::vector<TextEncoderDescription> describe_text_encoders(const ModelSource& so
   for (const auto& [encoder, tokenizer_name, pools] : places) {
     if (!source.has(encoder)) continue;
     const TokenizerPlace tokenizer = source.tokenizer(tokenizer_name);
-    described.push_back({.name = encoder,
-                         .tokenizer = ClipTokenizer::load(tokenizer.folder, {.pad_token = tokenizer.pad_token}),
-                         .config = ClipTextConfig::from_json(source.config(encoder), source.config_place(encoder),
-                                                             {.projection = pools})});
+    described.push_back(
+        {.name = encoder,
+         .tokenizer = load_tokenizer(tokenizer.folder, {.pad_token = tokenizer.pad_token,
+                                                        .lower_case = tokenizer.lower_case,
+                                                        .model_max_length = tokenizer.model_max_length}),
+         .config = text_encoder_config(source, encoder, {.projection = pools})});
   }
   return described;
 }
@@ -290,8 +302,14 @@ Components load_components(ModelDescription description, at::Device device, at::
   const ModelDescription& model = components.description;
   if (dtype == at::kHalf && model.vae.force_upcast) components.vae_dtype = at::kFloat;
   for (const TextEncoderDescription& text : model.text_encoders) {
-    components.text_encoders.push_back(
-        load_network<ClipTextModel>(text.config, model.source->weights(text.name), dtype, device, text.name));
+    StateDict weights = model.source->weights(text.name);
+    if (const auto* roberta = std::get_if<XlmRobertaConfig>(&text.config)) {
+      components.text_encoders.emplace_back(
+          load_network<XlmRobertaTextModel>(*roberta, std::move(weights), dtype, device, text.name));
+    } else {
+      components.text_encoders.emplace_back(load_network<ClipTextModel>(std::get<ClipTextConfig>(text.config),
+                                                                        std::move(weights), dtype, device, text.name));
+    }
   }
   components.unet =
       load_network<UNet2DConditionModel>(model.unet, model.source->weights(unet_name), dtype, device, unet_name);

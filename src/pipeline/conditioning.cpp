@@ -9,7 +9,7 @@
 namespace sdtorch {
 namespace {
 
-std::vector<int64_t> encode(const ClipTokenizer& tokenizer, const std::string& text, const char* flag) {
+std::vector<int64_t> encode(const Tokenizer& tokenizer, const std::string& text, const char* flag) {
   try {
     return tokenizer.encode(text);
   } catch (const Error& error) {  // the tokenizer knows the offset, not which prompt it reads
@@ -26,6 +26,16 @@ at::Tensor token_rows(const TokenChunks& chunks) {
   return at::stack(rows);
 }
 
+/// bool [k, 77]: what is not padding, whatever ids the text has.
+at::Tensor token_mask(const TokenChunks& chunks, const Tokenizer& tokenizer) {
+  std::vector<at::Tensor> rows;
+  for (const size_t length : chunks.lengths) {
+    const int64_t used = static_cast<int64_t>(length) + tokenizer.ids_around();
+    rows.push_back(at::arange(tokenizer.model_max_length()) < used);
+  }
+  return at::stack(rows);
+}
+
 /// One prompt as every text encoder reads it.
 struct PromptTokens {
   std::vector<std::vector<int64_t>> ids{};  ///< the text's own, one list an encoder
@@ -38,9 +48,18 @@ struct PromptTokens {
     return count;
   }
 
+  TokenChunks cut(const Components& model, size_t encoder, size_t count) const {
+    return model.description.text_encoders[encoder].tokenizer.chunk(ids[encoder], count);
+  }
+
   /// [count, 77]
   at::Tensor rows(const Components& model, size_t encoder, size_t count) const {
-    return token_rows(model.description.text_encoders[encoder].tokenizer.chunk(ids[encoder], count));
+    return token_rows(cut(model, encoder, count));
+  }
+
+  /// bool [count, 77]
+  at::Tensor mask(const Components& model, size_t encoder, size_t count) const {
+    return token_mask(cut(model, encoder, count), model.description.text_encoders[encoder].tokenizer);
   }
 };
 
@@ -65,11 +84,11 @@ EncodedPrompt encode_rows(const Components& model, const PromptTokens& tokens, s
     const at::Tensor rows = tokens.rows(model, i, count).to(model.device);
     at::Tensor hidden;
     if (model.description.xl) {
-      const ClipTextStates states = model.text_encoders[i]->encode(rows);
+      const ClipTextStates states = std::get<std::shared_ptr<ClipTextModel>>(model.text_encoders[i])->encode(rows);
       hidden = states.penultimate;
       if (states.pooled.defined()) encoded.pooled = states.pooled.slice(0, 0, 1);
     } else {
-      hidden = model.text_encoders[i]->forward(rows);
+      hidden = encode_text(model.text_encoders[i], rows, tokens.mask(model, i, count).to(model.device));
     }
     contexts.push_back(hidden.reshape({1, -1, hidden.size(-1)}));
   }

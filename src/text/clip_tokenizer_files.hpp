@@ -3,12 +3,11 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "sdtorch/text/added_tokens.hpp"
 #include "sdtorch/text/byte_pairs.hpp"
+#include "token_names.hpp"
 #include "tokenizer_json.hpp"
 
 namespace sdtorch {
@@ -20,22 +19,14 @@ struct ClipVocabulary {
   std::vector<BytePairMerge> merges;  ///< by rank
 };
 
-/// A token that the files name; its id where they say one.
-struct NamedToken {
-  AddedToken token;
-  std::optional<int64_t> id{};
-  std::string file{}, place{};  ///< where it is named, for messages
-};
-
 struct ClipTokenizerFiles {
   ClipVocabulary vocabulary;
   std::vector<NamedToken> added;  ///< in the order in which they are added; a later one replaces an equal content
   NamedToken start, end, pad, unknown;
-  int64_t model_max_length = 77;
-  bool split_special_tokens = false;  ///< special tokens in the text are split like any other
+  TokenizerSettings settings;
 };
 
-/// pad_token: used where no file names one, as if special_tokens_map.json did; empty: the end of a text.
+/// pad_token: used where no file names one; empty: the end of a text.
 /// Throws ErrorKind::model naming file and key, line or offset.
 ClipTokenizerFiles read_clip_tokenizer(const std::filesystem::path& folder, const std::string& pad_token);
 

@@ -69,6 +69,21 @@ char32_t next_code_point(std::string_view text, size_t& offset) {
   return static_cast<char32_t>(c);
 }
 
+size_t grapheme_end(std::string_view text, size_t offset) {
+  utf8proc_int32_t state = 0;
+  char32_t left = next_code_point(text, offset);
+  while (offset < text.size()) {
+    size_t after = offset;
+    const char32_t right = next_code_point(text, after);
+    if (utf8proc_grapheme_break_stateful(static_cast<utf8proc_int32_t>(left), static_cast<utf8proc_int32_t>(right),
+                                         &state))
+      break;
+    left = right;
+    offset = after;
+  }
+  return offset;
+}
+
 CharClass char_class(char32_t c) {
   using unicode_pins::contains;
   if (contains(unicode_pins::later_letters_and_numbers, c)) return CharClass::other;

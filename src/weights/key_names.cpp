@@ -29,7 +29,19 @@ constexpr RenameRule rename_rules[] = {
 /// Where attention projections may be stored as 1×1 convolutions.
 constexpr std::string_view attention_scopes[] = {"encoder.mid_block.attentions.", "decoder.mid_block.attentions."};
 
-constexpr std::string_view no_weights[] = {"embeddings.position_ids", "text_model.embeddings.position_ids"};
+constexpr std::string_view no_weights[] = {
+    "embeddings.position_ids",
+    "text_model.embeddings.position_ids",
+    "roberta.embeddings.position_ids",
+    "roberta.embeddings.token_type_ids",
+    // What XLM-RoBERTa was trained with, and AltDiffusion's text encoder does not use.
+    "roberta.pooler.dense.weight",
+    "roberta.pooler.dense.bias",
+    "logit_scale",
+    // Of an encoder that projects the state before its last layer; others have the layer and need it.
+    "transformation.weight",
+    "transformation.bias",
+};
 
 /// Beginnings of keys that tell another layout of the same networks.
 struct ForeignLayout {

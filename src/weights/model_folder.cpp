@@ -29,8 +29,11 @@ struct ComponentRule {
   bool needed = true;
 };
 
-constexpr std::string_view tokenizer_classes[] = {"CLIPTokenizer", "CLIPTokenizerFast"};
-constexpr std::string_view text_encoder_classes[] = {"CLIPTextModel"};
+constexpr std::string_view clip_tokenizer_classes[] = {"CLIPTokenizer", "CLIPTokenizerFast"};
+constexpr std::string_view tokenizer_classes[] = {"CLIPTokenizer",           "CLIPTokenizerFast", "XLMRobertaTokenizer",
+                                                  "XLMRobertaTokenizerFast", "T5Tokenizer",       "T5TokenizerFast"};
+constexpr std::string_view text_encoder_classes[] = {"CLIPTextModel", roberta_text_encoder};
+constexpr std::string_view xl_text_encoder_classes[] = {"CLIPTextModel"};
 constexpr std::string_view projecting_text_encoder_classes[] = {"CLIPTextModelWithProjection"};
 constexpr std::string_view unet_classes[] = {"UNet2DConditionModel"};
 constexpr std::string_view vae_classes[] = {"AutoencoderKL"};
@@ -45,9 +48,9 @@ constexpr ComponentRule sd_components[] = {
 
 /// A refiner has the second text encoder alone.
 constexpr ComponentRule xl_components[] = {
-    {.name = "tokenizer", .classes = tokenizer_classes, .needed = false},
-    {.name = "text_encoder", .classes = text_encoder_classes, .needed = false},
-    {"tokenizer_2", tokenizer_classes},
+    {.name = "tokenizer", .classes = clip_tokenizer_classes, .needed = false},
+    {.name = "text_encoder", .classes = xl_text_encoder_classes, .needed = false},
+    {"tokenizer_2", clip_tokenizer_classes},
     {"text_encoder_2", projecting_text_encoder_classes},
     {"unet", unet_classes},
     {"vae", vae_classes},
@@ -149,7 +152,9 @@ json ModelFolder::scheduler() const {
 
 StateDict ModelFolder::weights(const std::string& component) const { return load_component(root_ / component); }
 
-TokenizerPlace ModelFolder::tokenizer(const std::string& component) const { return {.folder = root_ / component}; }
+TokenizerPlace ModelFolder::tokenizer(const std::string& component) const {
+  return tokenizer_place(pipeline_kind(index_, root_.string()), root_ / component);
+}
 
 json load_config(const fs::path& file) {
   json config = read_json_file(file, ErrorKind::model);

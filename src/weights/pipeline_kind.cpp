@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -10,6 +12,8 @@
 
 namespace sdtorch {
 namespace {
+
+constexpr auto class_key = "_class_name";
 
 /// Whatever a folder was saved for; what its model draws from, the U-Net's channels tell.
 constexpr PipelineKind pipelines[] = {
@@ -25,6 +29,11 @@ constexpr PipelineKind pipelines[] = {
     {.class_name = "StableDiffusionXLInstructPix2PixPipeline", .xl = true},
     {.class_name = "LatentConsistencyModelPipeline"},
     {.class_name = "LatentConsistencyModelImg2ImgPipeline"},
+    {.class_name = "AltDiffusionPipeline", .corrects_configs = true},
+    {.class_name = "AltDiffusionImg2ImgPipeline", .corrects_configs = true},
+    {.class_name = "JapaneseStableDiffusionPipeline", .corrects_configs = true, .japanese = true},
+    {.class_name = "JapaneseStableDiffusionImg2ImgPipeline", .corrects_configs = true, .japanese = true},
+    {.class_name = "JapaneseStableDiffusionInpaintPipeline", .corrects_configs = true, .japanese = true},
 };
 
 [[noreturn]] void fail(const std::string& file, const std::string& key, std::string reason, std::string hint = {}) {
@@ -33,17 +42,31 @@ constexpr PipelineKind pipelines[] = {
 
 }  // namespace
 
+const PipelineKind* find_pipeline_kind(const nlohmann::json& index) {
+  const auto name = index.find(class_key);
+  if (name == index.end() || !name->is_string()) return nullptr;
+  const auto found = std::ranges::find(pipelines, name->get_ref<const std::string&>(), &PipelineKind::class_name);
+  return found == std::end(pipelines) ? nullptr : &*found;
+}
+
 const PipelineKind& pipeline_kind(const nlohmann::json& index, const std::string& file) {
-  constexpr auto key = "_class_name";
-  const auto name = index.find(key);
-  if (name == index.end() || !name->is_string()) fail(file, key, "a pipeline's class was expected");
-  const auto& found = name->get_ref<const std::string&>();
+  if (const PipelineKind* kind = find_pipeline_kind(index)) return *kind;
+  const auto name = index.find(class_key);
+  if (name == index.end() || !name->is_string()) fail(file, class_key, "a pipeline's class was expected");
   std::vector<std::string_view> known;
-  for (const PipelineKind& kind : pipelines) {
-    if (kind.class_name == found) return kind;
-    known.push_back(kind.class_name);
+  for (const PipelineKind& kind : pipelines) known.push_back(kind.class_name);
+  fail(file, class_key, fmt::format("{} is not supported", name->get_ref<const std::string&>()),
+       fmt::format("models of {} are", fmt::join(known, ", ")));
+}
+
+TokenizerPlace tokenizer_place(const PipelineKind& pipeline, const std::filesystem::path& folder) {
+  TokenizerPlace place{.folder = folder};
+  if (pipeline.japanese) {
+    constexpr int64_t clip_length = 77;
+    place.lower_case = true;
+    place.model_max_length = clip_length;
   }
-  fail(file, key, fmt::format("{} is not supported", found), fmt::format("models of {} are", fmt::join(known, ", ")));
+  return place;
 }
 
 bool setting(const ModelSource& model, const std::string& name, bool fallback) {

@@ -184,7 +184,7 @@ TEST_CASE("a U-Net's config is refused by key", "[networks]") {
       {"time_embedding_type", "fourier", "\"fourier\" is not supported"},
       {"time_embedding_act_fn", "tanh", "one of silu"},
       {"timestep_post_act", 1, "a string"},
-      {"time_cond_proj_dim", 256, "256 is not supported, only null"},
+      {"time_cond_proj_dim", "wide", "expected an integer from"},
       {"resnet_time_scale_shift", "ada_group", "default or scale_shift"},
       {"class_embed_type", "projection", "not supported"},
       {"num_class_embeds", 1000, "1000 is not supported"},

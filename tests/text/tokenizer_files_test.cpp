@@ -153,7 +153,7 @@ TEST_CASE("bad token names and settings are refused by file and key", "[text]") 
       {config, R"({"model_max_length": 76.5})", "found 76.5"},
       {config, R"({"model_max_length": "77"})", R"(found "77")"},
       {config, R"({"tokenizer_class": "T5Tokenizer"})",
-       R"(tokenizer_class: expected CLIPTokenizer, found "T5Tokenizer")"},
+       R"(tokenizer_class: expected CLIPTokenizer or CLIPTokenizerFast, found "T5Tokenizer")"},
       {config, R"({"padding_side": "left"})", "padding_side: expected right"},
       {config, R"({"split_special_tokens": 1})", "split_special_tokens"},
       {config, R"({"additional_special_tokens": [1]})", "additional_special_tokens[0]: expected a token, found 1"},

@@ -36,6 +36,28 @@ struct ClipTextConfig {
   static ClipTextConfig from_json(const nlohmann::json& json, const std::string& file, ClipTextHead head = {});
 };
 
+/// diffusers' RobertaSeriesConfig: AltDiffusion's text encoder.
+struct XlmRobertaConfig {
+  int64_t vocab_size = 30522;
+  int64_t hidden_size = 768;
+  int64_t intermediate_size = 3072;
+  int64_t num_hidden_layers = 12;
+  int64_t num_attention_heads = 12;  ///< divides hidden_size
+  int64_t max_position_embeddings = 512;
+  int64_t type_vocab_size = 2;
+  int64_t project_dim = 512;  ///< C of the context
+  int64_t pad_token_id = 1;   ///< its position, too: those of a text begin one above it
+  Activation hidden_act = Activation::gelu;
+  double layer_norm_eps = 1e-12;
+  bool has_pre_transformation = false;  ///< AltDiffusion-m18: the state before the last layer is projected
+  bool use_attention_mask = true;       ///< padding is not seen
+
+  /// How many tokens have a position.
+  int64_t longest_text() const { return max_position_embeddings - pad_token_id - 1; }
+
+  static XlmRobertaConfig from_json(const nlohmann::json& json, const std::string& file);
+};
+
 /// One resolution of the U-Net: what its down block and its up block are made of.
 struct UNetLevel {
   int64_t channels = 0;

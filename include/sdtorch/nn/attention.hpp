@@ -6,13 +6,14 @@
 namespace sdtorch {
 
 struct AttentionOptions {
-  int64_t heads = 1;    ///< divides the width
-  bool causal = false;  ///< position i sees positions 0…i only
+  int64_t heads = 1;      ///< divides the width
+  bool causal = false;    ///< position i sees positions 0…i only
+  at::Tensor key_mask{};  ///< bool [B, S], true where a key is seen; undefined: all are. Not together with causal
 };
 
 /// q: [B, L, C]; k, v: [B, S, C] → [B, L, C]. Scores are divided by the square root of C / heads.
 /// Scores and softmax are fp32 whatever the inputs' type: every kernel behind it sees to that, so configs that ask
 /// for `upcast_attention` have nothing to change here.
-at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, AttentionOptions options);
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options);
 
 }  // namespace sdtorch

@@ -11,12 +11,12 @@
 #include <vector>
 
 #include "sdtorch/diffusion/sampler.hpp"
-#include "sdtorch/networks/clip_text.hpp"
 #include "sdtorch/networks/config.hpp"
+#include "sdtorch/networks/text_encoder.hpp"
 #include "sdtorch/networks/unet.hpp"
 #include "sdtorch/networks/vae.hpp"
 #include "sdtorch/pipeline/request.hpp"
-#include "sdtorch/text/clip_tokenizer.hpp"
+#include "sdtorch/text/tokenizer.hpp"
 #include "sdtorch/weights/families.hpp"
 #include "sdtorch/weights/model_source.hpp"
 
@@ -25,8 +25,8 @@ namespace sdtorch {
 /// One text encoder and the tokenizer that feeds it.
 struct TextEncoderDescription {
   std::string name;  ///< of its folder: text_encoder, text_encoder_2
-  ClipTokenizer tokenizer;
-  ClipTextConfig config;
+  Tokenizer tokenizer;
+  TextEncoderConfig config;
 };
 
 /// What an SDXL model says of itself beside its networks (keys of model_index.json).
@@ -81,7 +81,7 @@ void check_refiner(const ModelDescription& model, const ModelDescription& refine
 /// The networks, with weights, on the device and in the type that they compute in.
 struct Components {
   ModelDescription description{};
-  std::vector<std::shared_ptr<ClipTextModel>> text_encoders{};  ///< as described
+  std::vector<TextEncoder> text_encoders{};  ///< as described
   std::shared_ptr<UNet2DConditionModel> unet{};
   std::shared_ptr<AutoencoderKL> vae{};
   at::Device device = at::kCPU;

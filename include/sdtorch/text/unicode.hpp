@@ -13,6 +13,10 @@ size_t find_invalid_utf8(std::string_view text);
 /// The code point at `offset` of well-formed UTF-8; moves offset behind it.
 char32_t next_code_point(std::string_view text, size_t& offset);
 
+/// Where the grapheme cluster (UAX 29, extended) that begins at `offset` ends. offset: the start of one, not text's
+/// end.
+size_t grapheme_end(std::string_view text, size_t offset);
+
 /// The classes that CLIP's split expression tells apart: \p{L}, \p{N}, \s and the rest.
 enum class CharClass { letter, number, space, other };
 CharClass char_class(char32_t c);

@@ -8,8 +8,8 @@
 
 namespace sdtorch {
 
-/// Whether the key names something that files hold beside the weights (`embeddings.position_ids`): 0, 1, 2, … of a
-/// text encoder, which the network counts itself.
+/// Whether the key names something that files hold beside the weights: `embeddings.position_ids` (0, 1, 2, … of a
+/// text encoder, which the network counts itself), or parts of a text encoder that a picture has no use for.
 bool is_no_weight(std::string_view key);
 
 /// The network's own spelling of a key: `text_model.` gone, as transformers 5 writes it; the attention of an

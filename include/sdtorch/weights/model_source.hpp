@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "sdtorch/weights/state_dict.hpp"
@@ -13,7 +14,9 @@ namespace sdtorch {
 /// Where a tokenizer's vocabulary lies.
 struct TokenizerPlace {
   std::filesystem::path folder{};
-  std::string pad_token{};  ///< where the folder names none; empty: the end of a text
+  std::string pad_token{};                    ///< where the folder names none; empty: the end of a text
+  bool lower_case = false;                    ///< whatever its files say
+  std::optional<int64_t> model_max_length{};  ///< likewise; none: the files'
 };
 
 /// Components go by the names that diffusers folders give them: unet, vae, text_encoder, text_encoder_2, …
