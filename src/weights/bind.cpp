@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <cstdint>
 #include <set>
 #include <utility>
 #include <vector>
@@ -77,6 +78,14 @@ class Report {
   std::vector<std::string> missing_{}, unexpected_{}, misshapen_{};
 };
 
+/// Matrix products may round by where in memory a matrix begins (MKL's documentation of reproducibility): a model must
+/// not draw otherwise because its file's header is longer. Convolutions pack their weights themselves.
+at::Tensor aligned(const at::Tensor& weight) {
+  constexpr uintptr_t boundary = 64;  // bytes
+  const bool matrix = weight.dim() == 2 && weight.is_cpu();
+  return matrix && reinterpret_cast<uintptr_t>(weight.const_data_ptr()) % boundary != 0 ? weight.clone() : weight;
+}
+
 }  // namespace
 
 void bind_weights(torch::nn::Module& module, StateDict weights, at::ScalarType dtype, at::Device device,
@@ -106,7 +115,7 @@ void bind_weights(torch::nn::Module& module, StateDict weights, at::ScalarType d
     const at::Tensor weight = weights.extract(key).mapped().tensor;
     const at::ScalarType type = slot.is_floating_point() ? dtype : slot.scalar_type();
     slot.set_requires_grad(false);
-    slot.set_data(weight.to(device, type).contiguous());
+    slot.set_data(aligned(weight.to(device, type).contiguous()));
   }
 }
 

@@ -1,0 +1,168 @@
+// Models in one file: recognised, and drawn with as the folders that they could be.
+#include "sdtorch/weights/single_file.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "sdtorch/cli/init_model.hpp"
+#include "sdtorch/cli/inspect.hpp"
+#include "sdtorch/io/atomic_file.hpp"
+#include "sdtorch/pipeline/generate.hpp"
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/files.hpp"
+#include "support/temp_dir.hpp"
+
+using namespace sdtorch;
+namespace fs = std::filesystem;
+
+namespace {
+
+using Tensors = std::map<std::string, at::Tensor>;
+
+/// A tiny model's file as named tensors, with a vocabulary of bytes, for which the folder `tokenizer` lies beside it.
+Tensors tiny_tensors(const TempDir& folder, const std::string& family) {
+  constexpr int64_t bytes = 514;
+  init_model({.family = family, .layout = "single", .target = folder / "whole.safetensors"});
+  if (!fs::exists(folder / "plain")) {
+    init_model({.target = folder / "plain"});
+    fs::copy(folder / "plain" / "tokenizer", folder / "tokenizer");
+    // What the family's tokenizer says is for the file to say.
+    fs::remove(folder / "tokenizer" / "tokenizer_config.json");
+    fs::remove(folder / "tokenizer" / "special_tokens_map.json");
+  }
+  Tensors tensors;
+  for (const auto& [key, weight] : load_safetensors(folder / "whole.safetensors")) {
+    const bool tokens = key.ends_with("token_embedding.weight");
+    tensors[key] = (tokens ? weight.tensor.narrow(0, 0, bytes) : weight.tensor).clone();
+  }
+  fs::remove(folder / "whole.safetensors");
+  return tensors;
+}
+
+/// The folder that the file could have been converted from.
+void write_folder(const SingleFile& file, const fs::path& root) {
+  nlohmann::json index = file.index();
+  write_file(root / "model_index.json", index.dump());
+  write_file(root / "scheduler" / "scheduler_config.json", file.scheduler().dump());
+  for (const char* component : {"unet", "vae", "text_encoder", "text_encoder_2"}) {
+    if (!file.has(component)) continue;
+    write_file(root / component / "config.json", file.config(component).dump());
+    Tensors weights;
+    for (const auto& [key, weight] : file.weights(component)) weights[key] = weight.tensor.contiguous();
+    save_safetensors(root / component / "model.safetensors", weights);
+  }
+  for (const char* tokenizer : {"tokenizer", "tokenizer_2"}) {
+    if (!index.contains(tokenizer) || index[tokenizer][1].is_null()) continue;
+    const TokenizerPlace place = file.tokenizer(tokenizer);
+    fs::copy(place.folder, root / tokenizer);
+    write_file(root / tokenizer / "special_tokens_map.json", nlohmann::json{{"pad_token", place.pad_token}}.dump());
+  }
+}
+
+at::Tensor draw(const fs::path& model, const std::string& prediction) {
+  Components components = load_components(describe_model(model.string(), "", prediction), at::kCPU, at::kFloat);
+  const Request request{
+      .model = model.string(), .prompt = "a red house!", .steps = 2, .width = 64, .height = 64, .sampler = "euler"};
+  return generate(components, resolve(components.description, request), 0, 1).pictures;
+}
+
+void check_drawn_alike(const TempDir& folder, const std::string& family, const std::string& prediction) {
+  const fs::path file = folder / (family + ".safetensors");
+  save_safetensors(file, tiny_tensors(folder, family));
+  write_folder(SingleFile(file, prediction), folder / family);
+  CHECK(at::equal(draw(file, prediction), draw(folder / family, "")));
+}
+
+}  // namespace
+
+TEST_CASE("a file and the folder that it could be draw the same bits", "[pipeline]") {
+  const TempDir folder;
+  check_drawn_alike(folder, "sd1", "");
+  check_drawn_alike(folder, "sd2", "v_prediction");
+}
+
+TEST_CASE("an SDXL file and its folder draw the same bits", "[pipeline]") {
+  const TempDir folder;
+  check_drawn_alike(folder, "sdxl", "");
+  const SingleFile file(folder / "sdxl.safetensors", "");
+  CHECK(file.config("vae")["scaling_factor"] == 0.13025);
+  CHECK(file.config("unet")["addition_time_embed_dim"] == 32);
+}
+
+TEST_CASE("a prediction is told by names, metadata, settings beside the file, or --prediction", "[pipeline]") {
+  const TempDir folder;
+  const fs::path file = folder / "m.safetensors";
+  const Tensors tensors = tiny_tensors(folder, "sd2");
+  const auto prediction = [&] { return SingleFile(file, "").scheduler().at("prediction_type").get<std::string>(); };
+  save_safetensors(file, tensors);
+  check_error(ErrorKind::model, "--prediction", prediction);
+  CHECK(SingleFile(file, "epsilon").scheduler()["_class_name"] == "PNDMScheduler");
+  CHECK(SingleFile(file, "v_prediction").scheduler()["_class_name"] == "DDIMScheduler");
+  CHECK(SingleFile(file, "v_prediction").config("unet")["sample_size"] == 96);
+  CHECK(inspect_text({.path = file}).find("give --prediction") != std::string::npos);
+
+  write_file(folder / "m.yaml", "model:\n  params:\n    parameterization: \"v\"\n");
+  CHECK(prediction() == "v_prediction");
+  save_safetensors(file, tensors, {{"modelspec.prediction_type", "epsilon"}});
+  CHECK(prediction() == "epsilon");
+  Tensors marked = tensors;
+  marked["v_pred"] = at::empty({0});
+  marked["ztsnr"] = at::empty({0});
+  save_safetensors(file, marked);
+  CHECK(prediction() == "v_prediction");
+  CHECK(SingleFile(file, "").scheduler()["rescale_betas_zero_snr"] == true);
+}
+
+TEST_CASE("models that draw from more than a text are recognised, loaded, inspected and not drawn with", "[pipeline]") {
+  const TempDir folder;
+  for (const auto& [family, task] : {std::pair("inpainting", Task::inpainting), std::pair("depth", Task::depth),
+                                     std::pair("instruct-pix2pix", Task::instruct_pix2pix)}) {
+    INFO(family);
+    const fs::path file = folder / (std::string(family) + ".safetensors");
+    save_safetensors(file, tiny_tensors(folder, family));
+    const ModelDescription model = describe_model(file.string(), "");
+    CHECK(model.task == task);
+    CHECK_NOTHROW(load_components(model, at::kCPU, at::kFloat));
+    check_error(ErrorKind::usage, "not there yet", [&] { resolve(model, {.model = file.string()}); });
+    const auto report = nlohmann::json::parse(inspect_text({.path = file, .json = true}));
+    CHECK(report["kind"] == "model");
+    CHECK(report["task"] == name_of(task));
+  }
+}
+
+TEST_CASE("moving averages and unknown keys are reported and left", "[pipeline]") {
+  const TempDir folder;
+  const fs::path file = folder / "m.safetensors";
+  Tensors tensors = tiny_tensors(folder, "sd1");
+  tensors["model_ema.diffusion_modelout2bias"] = at::ones(4);
+  tensors["alphas_cumprod"] = at::ones(1000);
+  tensors["somebody.wrote.this"] = at::ones(1);
+  save_safetensors(file, tensors);
+  const auto report = nlohmann::json::parse(inspect_text({.path = file, .json = true}));
+  CHECK(report["ema"] == 1);
+  CHECK(report["unused"] == nlohmann::json({"somebody.wrote.this"}));
+  CHECK(report["components"]["unet"]["types"] == nlohmann::json({"fp32"}));
+  CHECK_NOTHROW(load_components(describe_model(file.string(), ""), at::kCPU, at::kFloat));
+}
+
+TEST_CASE("parts of models, and what is none, are called what they are", "[pipeline]") {
+  const TempDir folder;
+  Tensors vae, unet;
+  for (const auto& [key, tensor] : tiny_tensors(folder, "sd1")) {
+    const std::string vae_prefix = "first_stage_model.";
+    if (key.starts_with(vae_prefix)) vae[key.substr(vae_prefix.size())] = tensor;
+    if (key.starts_with("model.diffusion_model.")) unet[key] = tensor;
+  }
+  save_safetensors(folder / "vae.safetensors", vae);
+  save_safetensors(folder / "unet.safetensors", unet);
+  save_safetensors(folder / "lora.safetensors", {{"lora_unet_down.lora_down.weight", at::ones(1)}});
+  const auto open = [&](const char* name) { return [&, name] { describe_model((folder / name).string(), ""); }; };
+  check_error(ErrorKind::model, "holds U-Net and no text encoder", open("unet.safetensors"));
+  check_error(ErrorKind::model, "holds VAE and no U-Net", open("vae.safetensors"));
+  check_error(ErrorKind::model, "is a LoRA (kohya's names), not a whole model", open("lora.safetensors"));
+  CHECK(inspect_text({.path = folder / "lora.safetensors"}).find("a LoRA") != std::string::npos);
+  CHECK(inspect_text({.path = folder / "vae.safetensors"}).find("holds only vae") != std::string::npos);
+  // Another VAE: a file of its own.
+  const ModelDescription other = describe_model((folder / "plain").string(), (folder / "vae.safetensors").string());
+  CHECK_NOTHROW(load_components(other, at::kCPU, at::kFloat));
+}
