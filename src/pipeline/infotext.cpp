@@ -23,7 +23,7 @@ struct Counterpart {
   std::string_view entry;
   std::string_view field;  ///< empty: tells nothing that a request needs
 };
-constexpr std::array<Counterpart, 17> counterparts = {{
+constexpr std::array<Counterpart, 18> counterparts = {{
     {"Steps", "steps"},
     {"Sigmas", "sigmas"},
     {"Sampler", "sampler"},
@@ -32,6 +32,7 @@ constexpr std::array<Counterpart, 17> counterparts = {{
     {"Eta", "eta"},
     {"Guidance rescale", "guidance-rescale"},
     {"Timestep spacing", "spacing"},
+    {"Prediction", "prediction"},
     {"Original size", "original-size"},
     {"Crop", "crop"},
     {"Target size", "target-size"},

@@ -58,6 +58,7 @@ std::string parameters_text(const Request& picture, const std::vector<std::strin
   if (picture.width && picture.height) text += fmt::format(", Size: {}x{}", *picture.width, *picture.height);
   text += ", Model: " + quoted(model_name(picture));
   if (!picture.vae.empty()) text += ", VAE: " + quoted(last_part(picture.vae));
+  if (picture.prediction) text += ", Prediction: " + *picture.prediction;
   if (picture.eta) text += fmt::format(", Eta: {}", *picture.eta);
   if (picture.guidance_rescale != 0) text += fmt::format(", Guidance rescale: {}", picture.guidance_rescale);
   if (picture.spacing) text += ", Timestep spacing: " + *picture.spacing;

@@ -26,6 +26,9 @@ Request full_request() {
   request.seed = 18446744073709551615u;
   request.width = 640;
   request.height = 384;
+  request.original_size = PixelPair{.vertical = 800, .horizontal = 1000};
+  request.crop = PixelPair{.vertical = 1, .horizontal = 2};
+  request.target_size = PixelPair{.vertical = 384, .horizontal = 640};
   request.batch_count = 3;
   request.batch_size = 2;
   request.sampler = "dpm++2m";
@@ -41,7 +44,9 @@ Request full_request() {
 }  // namespace
 
 TEST_CASE("a request survives JSON with every field", "[pipeline]") {
-  const Request request = full_request();
+  Request request = full_request();
+  request.refiner = "refiner";
+  request.refiner_start = 0.75;
   const nlohmann::ordered_json json = request_to_json(request);
   CHECK(json.size() + 1 == request_fields().size());  // sigmas exclude a schedule
   CHECK(request_from_json(nlohmann::json::parse(json.dump()), {}, {.file = "x"}) == request);
