@@ -140,7 +140,7 @@ def cases() -> list[dict]:
     for start, steps in ((0.8, 10), (0.5, 5), (0.31, 3), (0.97, 4)):
         add("xl", refiner="refiner", refiner_start=start, steps=steps)
     add("xl", refiner="refiner", refiner_start=0.6, negative_prompt=NEGATIVE, crop="16x8", width=24)
-    for sampler in ("ddim", "dpm++2m", "lms", "heun", "euler_a"):
+    for sampler in ("ddim", "dpm++2m", "lms", "heun", "euler_a", "ddpm"):
         add("xl", refiner="refiner", refiner_start=0.6, steps=8, sampler=sampler)
     add("xl", refiner="xl", refiner_start=0.5, cfg_scale=1)
     add("distilled")

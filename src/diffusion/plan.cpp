@@ -186,8 +186,10 @@ SamplingPlan plan_sampling(const nlohmann::json& model_config, const std::string
   }
   const SigmaSchedule& flagged = parse_scheduler(choice.scheduler);
   const Sampler& sampler = chosen.sampler ? *chosen.sampler : model_sampler(model_config, file);
+  // Any change makes another scheduler, if of the same class.
+  const bool changed = chosen.sampler || choice.spacing || flagged.levels;
   const SchedulerOrigin origin = !choice.corrected ? SchedulerOrigin::as_is
-                                 : chosen.sampler  ? SchedulerOrigin::chosen
+                                 : changed         ? SchedulerOrigin::chosen
                                                    : SchedulerOrigin::model;
 
   SamplingPlan plan{.steps = steps, .sdxl = choice.sdxl};

@@ -66,7 +66,7 @@ Transformer2DModelImpl::Transformer2DModelImpl(const TransformerOptions& o)
 at::Tensor Transformer2DModelImpl::forward(const at::Tensor& x, const at::Tensor& context) {
   const auto to_sequence = [](const at::Tensor& t) { return t.permute({0, 2, 3, 1}).flatten(1, 2); };
   const auto to_picture = [&](const at::Tensor& t) {
-    return t.unflatten(1, {x.size(2), x.size(3)}).permute({0, 3, 1, 2}).contiguous();  // see GroupNorm
+    return t.unflatten(1, {x.size(2), x.size(3)}).permute({0, 3, 1, 2});
   };
   at::Tensor h = norm_(x);
   h = linear_in_ ? linear_in_(to_sequence(h)) : to_sequence(conv_in_(h));

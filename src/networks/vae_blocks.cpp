@@ -32,7 +32,7 @@ VaeAttentionImpl::VaeAttentionImpl(int64_t channels, int64_t groups)
 at::Tensor VaeAttentionImpl::forward(const at::Tensor& x) {
   const at::Tensor h = group_norm_(x).permute({0, 2, 3, 1}).flatten(1, 2);
   const at::Tensor mixed = to_out_(attention(to_q_(h), to_k_(h), to_v_(h), {.heads = 1}));
-  return mixed.unflatten(1, {x.size(2), x.size(3)}).permute({0, 3, 1, 2}).contiguous() + x;
+  return mixed.unflatten(1, {x.size(2), x.size(3)}).permute({0, 3, 1, 2}) + x;
 }
 
 VaeMidBlockImpl::VaeMidBlockImpl(const VaeConfig& config)

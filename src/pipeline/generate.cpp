@@ -82,7 +82,7 @@ Generated generate(Components& model, const ResolvedRequest& resolved, int64_t f
       noise.draw({model.description.vae.latent_channels, resolved.latent_height, resolved.latent_width});
   show(observer, "noise", start);
   show_plan(observer, resolved);
-  const int64_t own = steps_of(plan), steps = own + (refiner ? steps_of(*resolved.refiner_plan) : 0);
+  const int64_t own = steps_of(plan), steps = refiner ? own + steps_of(*resolved.refiner_plan) : plan.steps;
   SamplerContext context{.noise = noise, .on_step = reported(observer, 0, steps)};
   at::Tensor latent = run_sampler(plan, guided_denoiser(model, text, request, count), start.to(model.device), context);
   if (refiner) {

@@ -92,7 +92,7 @@ struct SchedulerConfig {
 /// Whose scheduler the keys are for.
 enum class SchedulerOrigin {
   model,   ///< the class that the file names, as StableDiffusionPipeline loads it
-  chosen,  ///< another one, as `XScheduler.from_config(pipe.scheduler.config)` makes it
+  chosen,  ///< another one, or the same with a change, as `XScheduler.from_config(pipe.scheduler.config)` makes it
   as_is,   ///< either, in a pipeline that corrects nothing, such as StableDiffusionXLPipeline
 };
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "alpha_bar_plan.hpp"
 #include "samplers.hpp"
@@ -36,11 +37,12 @@ float noise_deviation(const std::string& type, float alpha_bar, float previous, 
 
 /// Ancestral sampling (Ho et al. 2020, Algorithm 2, with the mean of eq. 7, over the timesteps that are visited).
 at::Tensor sample_ddpm(const Model& model, at::Tensor x, const SamplingPlan& plan, SamplerContext& context) {
+  const std::vector<double> run = whole_timesteps(plan.config, plan.steps);  // whole, though two models may share it
   for (size_t i = 0; i < plan.timesteps.size(); ++i) {
     const auto t = static_cast<int64_t>(plan.timesteps[i]);
     const float alpha_bar = alpha_bar_at(plan, t);
-    const bool last = i + 1 == plan.timesteps.size();
-    const float previous = last ? 1 : alpha_bar_at(plan, static_cast<int64_t>(plan.timesteps[i + 1]));
+    const size_t following = plan.earlier.size() + i + 1;
+    const float previous = following < run.size() ? alpha_bar_at(plan, static_cast<int64_t>(run[following])) : 1;
     const float alpha = alpha_bar / previous, beta = 1 - alpha;
     const at::Tensor output = model(x, plan.timesteps[i]);
     const at::Tensor x0 =
