@@ -76,7 +76,8 @@ TEST_CASE("tokenize says where text is not UTF-8, after what came before", "[cli
 
 TEST_CASE("tokenize refuses what it cannot read", "[cli]") {
   check_error(ErrorKind::usage, "no text", [] { run({.model = small()}); });
-  check_error(ErrorKind::model, "there is no such model folder", [] { run({.model = "/nonexistent", .texts = {"a"}}); });
+  check_error(ErrorKind::model, "there is no such model folder",
+              [] { run({.model = "/nonexistent", .texts = {"a"}}); });
   check_error(ErrorKind::model, "no tokenizer",
               [] { run({.model = golden_path("text").parent_path(), .texts = {"a"}}); });
 }

@@ -189,7 +189,7 @@ TEST_CASE("a U-Net's config is refused by key", "[networks]") {
       {"class_embed_type", "projection", "not supported"},
       {"num_class_embeds", 1000, "1000 is not supported"},
       {"class_embeddings_concat", true, "not supported"},
-      {"addition_embed_type", "text_time", "\"text_time\" is not supported"},
+      {"addition_embed_type", "text_image", "\"text_image\" is not supported"},
       {"encoder_hid_dim", 512, "not supported"},
       {"encoder_hid_dim_type", "text_proj", "not supported"},
       {"attention_type", "gated", "\"gated\" is not supported, only \"default\""},

@@ -35,10 +35,10 @@ model:
   CHECK_FALSE(scalars.contains("model.params.not"));
 }
 
-TEST_CASE("aliases expand to nothing, and what is no YAML is named with its line", "[weights]") {
+TEST_CASE("aliases are not expanded, and what is no YAML is named with its line", "[weights]") {
   std::string bomb = "a0: &a0 [lol, lol]\n";
   for (int i = 1; i < 30; ++i) bomb += "a" + std::to_string(i) + ": &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]\n";
-  CHECK(read_yaml_scalars(bomb, "f").empty());
+  CHECK(read_yaml_scalars(bomb, "f").size() <= 30);
   check_error(ErrorKind::model, "f: line 2: `key: value` was expected", [] { read_yaml_scalars("a: 1\nb\n", "f"); });
   check_error(ErrorKind::model, "line 1: a tab", [] { read_yaml_scalars("\ta: 1", "f"); });
   std::string deep;
