@@ -288,6 +288,9 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   if (model.unet.time_cond_proj_dim > 0) resolved.warnings = unused_by_distilled_model(request);
   check_draws_alone(model);
   resolved.plan = plan_of(model, request);
+  if (resolved.plan.sampler->name == "ipndm" && resolved.plan.config.prediction_type != Prediction::v) {
+    resolved.warnings.push_back("--sampler ipndm takes the network's output for v, which this model does not predict");
+  }
   if (refiner) {
     const double start = request.refiner_start.value_or(usual_refiner_start);
     filled.refiner_start = start;
