@@ -28,6 +28,8 @@
 #include "sdtorch/networks/config.hpp"
 #include "sdtorch/networks/unet.hpp"
 #include "sdtorch/networks/vae.hpp"
+#include "sdtorch/networks/xlm_roberta.hpp"
+#include "sdtorch/weights/pipeline_kind.hpp"
 #include "sdtorch/weights/state_dict.hpp"
 
 namespace sdtorch {
@@ -100,8 +102,15 @@ int64_t vocabulary_size(const InitModelOptions& options) {
   return is_single_file(options.layout) ? clip_tokens : static_cast<int64_t>(byte_vocabulary().size());
 }
 
-void write_tokenizer(const fs::path& folder, const json& config, bool tiny) {
+void write_tokenizer(const fs::path& folder, const ModelRecipe& recipe, bool tiny) {
   make_folder(folder);
+  const std::string name = folder.filename().string();
+  const json& config = recipe.tokenizers.at(name);
+  if (const auto vocabulary = recipe.vocabularies.find(name); vocabulary != recipe.vocabularies.end()) {
+    write_json(folder / "tokenizer_config.json", config);
+    write_json(folder / "tokenizer.json", vocabulary->second);
+    return;
+  }
   json special = json::object();
   for (const char* token : {"bos_token", "eos_token", "pad_token", "unk_token"}) special[token] = config[token];
   write_json(folder / "tokenizer_config.json", config);
@@ -121,7 +130,7 @@ void write_tokenizer(const fs::path& folder, const json& config, bool tiny) {
 at::Tensor random_weight(const std::string& key, at::IntArrayRef shape, at::Generator& generator) {
   if (shape.size() == 1) return key.ends_with("bias") ? at::zeros(shape) : at::ones(shape);
   int64_t fan_in = 1;
-  const bool looked_up = key.ends_with("embedding.weight");
+  const bool looked_up = key.ends_with("embedding.weight") || key.ends_with("embeddings.weight");
   if (!looked_up) {
     for (const int64_t extent : shape.slice(1)) fan_in *= extent;
   }
@@ -154,6 +163,11 @@ ComponentPlan plan_component(const std::string& name, const json& config, const 
 std::vector<ComponentPlan> plan_components(const ModelRecipe& recipe, at::ScalarType type, uint64_t seed) {
   std::vector<ComponentPlan> plans;
   for (const auto& [name, config] : recipe.text_encoders) {
+    if (recipe.model_index[name][1] == roberta_text_encoder) {
+      plans.push_back(
+          plan_component<XlmRobertaTextModel>(name, config, XlmRobertaConfig::from_json(config, name), type, seed));
+      continue;
+    }
     plans.push_back(plan_component<ClipTextModel>(
         name, config, ClipTextConfig::from_json(config, name, {.projection = name == "text_encoder_2"}), type, seed));
   }
@@ -167,7 +181,7 @@ std::vector<ComponentPlan> plan_components(const ModelRecipe& recipe, at::Scalar
 void write_folder(const InitModelOptions& options, const ModelRecipe& recipe, const std::vector<ComponentPlan>& plans) {
   AtomicFolder folder(options.target);
   const fs::path& root = folder.path();
-  for (const auto& [name, config] : recipe.tokenizers) write_tokenizer(root / name, config, options.size == "tiny");
+  for (const auto& [name, config] : recipe.tokenizers) write_tokenizer(root / name, recipe, options.size == "tiny");
   make_folder(root / "scheduler");
   write_json(root / "scheduler" / "scheduler_config.json", recipe.scheduler);
   for (const ComponentPlan& plan : plans) {
@@ -212,7 +226,13 @@ void init_model(const InitModelOptions& options) {
   check_layout(options);
   const ModelRecipe recipe = model_recipe(options.family, options.size, vocabulary_size(options));
   const at::ScalarType type = stored_type(options.dtype);
-  if (options.size != "tiny" && !is_single_file(options.layout)) check_clip_vocabulary();
+  const bool own_vocabulary = !recipe.vocabularies.empty();
+  if (own_vocabulary && is_single_file(options.layout)) {
+    throw Error(ErrorKind::usage, {.file = "--layout",
+                                   .reason = fmt::format("a file has no place for {}'s tokenizer", options.family),
+                                   .hint = "there are folders only"});
+  }
+  if (options.size != "tiny" && !is_single_file(options.layout) && !own_vocabulary) check_clip_vocabulary();
   const std::vector<ComponentPlan> plans = plan_components(recipe, type, options.seed);
 
   watch_for_interrupts();  // from here on there is something to finish or to take away

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "sdtorch/cli/multilingual_recipe.hpp"
 #include "sdtorch/core/error.hpp"
 
 namespace sdtorch {
@@ -41,6 +42,9 @@ constexpr FamilyRow families[] = {
     {"sdxl-refiner", Family::sdxl_refiner},
     {"sdxl-v", Family::sdxl, Task::text_to_image, "v_prediction", false, R"({"rescale_betas_zero_snr": true})"},
     {"sdxl-turbo", Family::sdxl, Task::text_to_image, "epsilon", false, few_noisy_steps},
+    {"alt", Family::sd1},
+    {"alt-m18", Family::sd1},
+    {"japanese", Family::sd1},
 };
 
 constexpr int64_t guidance_width = 256;  // of the published consistency models' guidance embedding
@@ -131,6 +135,13 @@ void make_tiny(ModelRecipe& recipe, int64_t vocabulary) {
   }
 }
 
+void make_multilingual(ModelRecipe& recipe, const MultilingualRecipe& parts) {
+  recipe.model_index.merge_patch(parts.model_index_changes);
+  recipe.text_encoders["text_encoder"] = parts.text_encoder;
+  recipe.tokenizers["tokenizer"] = parts.tokenizer_config;
+  recipe.vocabularies["tokenizer"] = parts.tokenizer;
+}
+
 }  // namespace
 
 std::vector<std::string> recipe_families() {
@@ -160,6 +171,7 @@ ModelRecipe model_recipe(std::string_view family, std::string_view size, int64_t
     recipe.tokenizers[tokenizer] = published(tokenizer);
   }
   if (size == "tiny") make_tiny(recipe, vocabulary);
+  if (is_multilingual(family)) make_multilingual(recipe, multilingual_recipe(family, size == "tiny"));
   if (row->consistency) recipe.unet["time_cond_proj_dim"] = guidance_width;
   return recipe;
 }

@@ -6,6 +6,7 @@
 #include "sdtorch/networks/clip_text.hpp"
 #include "sdtorch/networks/unet.hpp"
 #include "sdtorch/networks/vae.hpp"
+#include "sdtorch/pipeline/generate.hpp"
 #include "sdtorch/weights/model_folder.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
@@ -60,6 +61,29 @@ TEST_CASE("tiny models bind to their networks and give finite, varied numbers", 
       CHECK(spread > 0.1);
       CHECK(spread < 10);
     }
+  }
+}
+
+TEST_CASE("tiny models of other languages draw", "[cli]") {
+  for (const char* family : {"alt", "alt-m18", "japanese"}) {
+    INFO(family);
+    const TempDir temp;
+    init_model({.family = family, .target = temp / "m"});
+    sdtorch::Components model =
+        sdtorch::load_components(sdtorch::describe_model((temp / "m").string(), ""), at::kCPU, at::kFloat);
+    const auto& tokenizer = model.description.text_encoders.at(0).tokenizer;
+    CHECK(tokenizer.encode("猫 a кот") == tokenizer.encode(" 猫  a кот "));
+    CHECK(tokenizer.encode("猫と犬").size() == 4);
+    const auto draw = [&](const char* prompt) {
+      const sdtorch::Request request{.prompt = prompt, .steps = 1};
+      return sdtorch::generate(model, sdtorch::resolve(model.description, request), 0, 1).pictures;
+    };
+    const at::Tensor cat = draw("赤い猫"), dog = draw("青い犬");
+    CHECK(cat.isfinite().all().item<bool>());
+    CHECK(!at::equal(cat, dog));
+
+    check_error(ErrorKind::usage, "--layout",
+                [&] { init_model({.family = family, .layout = "single", .target = temp / "m.safetensors"}); });
   }
 }
 

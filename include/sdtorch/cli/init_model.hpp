@@ -18,9 +18,9 @@ struct InitModelOptions {
 };
 
 /// Writes the model, which is there as a whole or not at all. Full models in folders bring the CLIP vocabulary that
-/// set-up installed; tiny ones know bytes. Single files bring none, and so embed CLIP's 49408 tokens at any size.
-/// Throws ErrorKind::usage for a choice that is none, ErrorKind::output where the target is there or cannot be
-/// written, ErrorKind::model where the CLIP vocabulary is missing.
+/// set-up installed; tiny ones know bytes, those of other languages single characters. Single files bring none, and so
+/// embed CLIP's 49408 tokens at any size. Throws ErrorKind::usage for a choice that is none, ErrorKind::output where
+/// the target is there or cannot be written, ErrorKind::model where the CLIP vocabulary is missing.
 void init_model(const InitModelOptions& options);
 
 /// The sub-command: the same, then the target's path on stdout. Returns the exit code, 0.

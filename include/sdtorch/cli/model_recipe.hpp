@@ -17,6 +17,7 @@ struct ModelRecipe {
   nlohmann::json model_index, scheduler, unet, vae;
   std::map<std::string, nlohmann::json> text_encoders{};  ///< by folder
   std::map<std::string, nlohmann::json> tokenizers{};     ///< tokenizer_config.json, by folder
+  std::map<std::string, nlohmann::json> vocabularies{};   ///< tokenizer.json, by folder; without one it is CLIP's
 };
 
 /// The families that init-model writes: sd1, sd2 (2.1: v), sd2-base (epsilon), …
