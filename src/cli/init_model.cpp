@@ -104,9 +104,9 @@ int64_t vocabulary_size(const InitModelOptions& options) {
 
 void write_tokenizer(const fs::path& folder, const ModelRecipe& recipe, bool tiny) {
   make_folder(folder);
-  const std::string name = folder.filename().string();
-  const json& config = recipe.tokenizers.at(name);
-  if (const auto vocabulary = recipe.vocabularies.find(name); vocabulary != recipe.vocabularies.end()) {
+  const std::string component = folder.filename().string();
+  const json& config = recipe.tokenizers.at(component);
+  if (const auto vocabulary = recipe.vocabularies.find(component); vocabulary != recipe.vocabularies.end()) {
     write_json(folder / "tokenizer_config.json", config);
     write_json(folder / "tokenizer.json", vocabulary->second);
     return;

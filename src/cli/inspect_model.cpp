@@ -12,6 +12,7 @@
 #include "sdtorch/weights/key_names.hpp"
 #include "sdtorch/weights/ldm_keys.hpp"
 #include "sdtorch/weights/model_folder.hpp"
+#include "sdtorch/weights/pipeline_kind.hpp"
 #include "sdtorch/weights/recognition.hpp"
 
 namespace sdtorch {
@@ -146,6 +147,12 @@ class FolderFindings {
       const bool base = folder_.has("text_encoder");
       family = name_of(base ? Family::sdxl : Family::sdxl_refiner);
       why += base ? " with two text encoders" : " with the second text encoder alone";
+    } else if (encoder == roberta_text_encoder) {
+      family = "AltDiffusion";
+      why = fmt::format("model_index.json: text_encoder is {}", encoder);
+    } else if (tokenizer.starts_with("T5Tokenizer")) {
+      family = "Japanese Stable Diffusion";
+      why += fmt::format(", text_encoder is {}", encoder);
     } else if (!encoder.empty() && encoder != "CLIPTextModel") {
       family = "a Stable Diffusion with another text encoder";
       why = fmt::format("model_index.json: text_encoder is {}", encoder);
@@ -232,6 +239,11 @@ std::string headline(const Recognition& found) {
 
 void add_remains(const Recognition& found, ModelReport& report) {
   ordered_json& object = report.object;
+  std::vector<std::string> unknown = found.unused;
+  for (const auto& [name, part] : found.parts) {
+    const std::vector<std::string> inside = unknown_keys(part);
+    unknown.insert(unknown.end(), inside.begin(), inside.end());
+  }
   object["left"] = found.left;
   int64_t ema = 0;
   for (const auto& [kind, count] : found.left) {
@@ -239,19 +251,18 @@ void add_remains(const Recognition& found, ModelReport& report) {
     report.text += fmt::format("\nnot used: {} tensors of {}", count, kind);
   }
   object["ema"] = ema;
-  object["unused"] = found.unused;
+  object["unused"] = unknown;
   if (ema == 0) report.text += "\nno moving averages (model_ema.*) in it";
-  if (found.unused.empty()) {
+  if (unknown.empty()) {
     report.text += "\nno unknown keys\n";
     return;
   }
   constexpr size_t most_listed = 20;
-  report.text += fmt::format("\n{} unknown keys, not used:\n", found.unused.size());
-  for (size_t i = 0; i < std::min(found.unused.size(), most_listed); ++i) {
-    report.text += fmt::format("  {}\n", harmless(found.unused[i]));
+  report.text += fmt::format("\n{} unknown keys, not used:\n", unknown.size());
+  for (size_t i = 0; i < std::min(unknown.size(), most_listed); ++i) {
+    report.text += fmt::format("  {}\n", harmless(unknown[i]));
   }
-  if (found.unused.size() > most_listed)
-    report.text += fmt::format("  … and {} more\n", found.unused.size() - most_listed);
+  if (unknown.size() > most_listed) report.text += fmt::format("  … and {} more\n", unknown.size() - most_listed);
 }
 
 void add_metadata(const std::map<std::string, std::string>& metadata, ModelReport& report) {

@@ -334,6 +334,18 @@ ModelKind Recognition::kind() const {
           .consistency = consistency};
 }
 
+std::vector<std::string> unknown_keys(const FilePart& part) {
+  const KeySet keys = keys_of(part.weights);
+  std::optional<KeyTable> table;
+  if (part.style == PartStyle::ldm_unet) table = unet_key_table(ldm_unet_layout(keys));
+  if (part.style == PartStyle::ldm_vae) table = vae_key_table(ldm_vae_layout(keys));
+  std::vector<std::string> unknown;
+  for (const std::string& key : keys) {
+    if (table && !table->to_ours(key)) unknown.push_back(part.prefix + key);
+  }
+  return unknown;
+}
+
 int64_t open_clip_layers_used(Family family, const StateDict& weights) {
   const int64_t layers = open_clip_layers(keys_of(weights));
   constexpr int64_t published = 24;

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "sdtorch/cli/inspect.hpp"
 #include "sdtorch/cli/model_recipe.hpp"
 #include "sdtorch/networks/clip_text.hpp"
 #include "sdtorch/networks/unet.hpp"
@@ -80,6 +81,9 @@ TEST_CASE("tiny models of other languages draw", "[cli]") {
     };
     const at::Tensor cat = draw("赤い猫"), dog = draw("青い犬");
     CHECK(cat.isfinite().all().item<bool>());
+    const std::string report = sdtorch::inspect_text({.path = temp / "m"});
+    const char* name = std::string_view(family) == "japanese" ? "Japanese Stable Diffusion" : "AltDiffusion";
+    CHECK(report.find(name) != std::string::npos);
     CHECK(!at::equal(cat, dog));
 
     check_error(ErrorKind::usage, "--layout",

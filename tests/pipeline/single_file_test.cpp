@@ -143,6 +143,13 @@ TEST_CASE("moving averages and unknown keys are reported and left", "[pipeline]"
   CHECK(report["unused"] == nlohmann::json({"somebody.wrote.this"}));
   CHECK(report["components"]["unet"]["types"] == nlohmann::json({"fp32"}));
   CHECK_NOTHROW(load_components(describe_model(file.string(), ""), at::kCPU, at::kFloat));
+
+  // Inside a component that is read, nothing is left over.
+  tensors["model.diffusion_model.extra.weight"] = at::ones(1);
+  save_safetensors(file, tensors);
+  CHECK(inspect_text({.path = file}).find("\n  model.diffusion_model.extra.weight\n") != std::string::npos);
+  check_error(ErrorKind::model, "model.diffusion_model.extra.weight",
+              [&] { load_components(describe_model(file.string(), ""), at::kCPU, at::kFloat); });
 }
 
 TEST_CASE("parts of models, and what is none, are called what they are", "[pipeline]") {

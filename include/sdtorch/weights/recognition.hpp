@@ -59,6 +59,9 @@ struct Recognition {
 /// Throws ErrorKind::model for a settings file that cannot be read, and where a key that tells a size is missing.
 Recognition recognize(WeightsFile file, const std::filesystem::path& path);
 
+/// A part's keys, as the file has them, that no table knows: loading it would refuse them.
+std::vector<std::string> unknown_keys(const FilePart& part);
+
 /// How many of an OpenCLIP encoder's layers a family uses. SD 2.x reads the last but one; a file that was converted
 /// back from a folder has only those that are read, and no projection.
 int64_t open_clip_layers_used(Family family, const StateDict& weights);
