@@ -197,6 +197,11 @@ TEST_CASE("a choice that the sampler does not have is a usage error", "[diffusio
   }
 }
 
+TEST_CASE("unipc of the first order ends at 0", "[diffusion]") {
+  const json config = {{"lower_order_final", false}, {"solver_order", 1}};
+  CHECK(plan(config_with(config), {.sampler = "unipc"}, 5).sigmas.back() == 0);
+}
+
 TEST_CASE("samplers are found under the peers' names", "[diffusion]") {
   const std::vector<std::pair<std::string, std::string>> spellings{{"ddpm", "ddpm"},
                                                                    {"DDIM", "ddim"},

@@ -11,7 +11,8 @@ void plan_unipc(SamplingPlan& plan) {
   settle_unipc_variant(plan.config);
   plan_dpm_levels(plan, {.clips_lambda = false});
   const bool repeats = plan.schedule->bounded && plan.config.final_sigmas_type == "sigma_min";
-  const bool ends_at_zero = plan.config.predict_x0 && plan.config.lower_order_final && plan.config.solver_type == "bh2";
+  const bool ends_with_order_1 = plan.config.lower_order_final || plan.config.solver_order == 1;
+  const bool ends_at_zero = plan.config.predict_x0 && ends_with_order_1 && plan.config.solver_type == "bh2";
   finish_dpm_levels(plan, repeats ? plan.sigmas.back() : final_sigma(plan), ends_at_zero);
 }
 
