@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sdtorch/text/unicode.hpp"
+#include "sdtorch/weights/families.hpp"
 
 namespace sdtorch {
 namespace {
@@ -47,24 +48,11 @@ constexpr const char* tiny_alt_changes = R"({
   "project_dim": 64
 })";
 
-constexpr const char* japanese_text_encoder = R"({
-  "architectures": ["CLIPTextModel"],
-  "attention_dropout": 0.0,
+/// To SD 1.x's text encoder.
+constexpr const char* japanese_changes = R"({
   "bos_token_id": 1,
-  "dropout": 0.0,
   "eos_token_id": 2,
-  "hidden_act": "quick_gelu",
-  "hidden_size": 768,
-  "initializer_factor": 1.0,
-  "initializer_range": 0.02,
-  "intermediate_size": 3072,
-  "layer_norm_eps": 1e-05,
-  "max_position_embeddings": 77,
-  "model_type": "clip_text_model",
-  "num_attention_heads": 12,
-  "num_hidden_layers": 12,
   "pad_token_id": 3,
-  "projection_dim": 768,
   "vocab_size": 32000
 })";
 
@@ -180,10 +168,11 @@ MultilingualRecipe multilingual_recipe(std::string_view family, bool tiny) {
   const bool japanese = family == "japanese";
   MultilingualRecipe recipe{
       .model_index_changes = json::parse(japanese ? japanese_index_changes : alt_index_changes),
-      .text_encoder = json::parse(japanese ? japanese_text_encoder : alt_text_encoder),
+      .text_encoder = japanese ? published_config({}, "text_encoder") : json::parse(alt_text_encoder),
       .tokenizer_config = json::parse(japanese ? japanese_tokenizer_config : alt_tokenizer_config),
       .tokenizer = japanese ? character_vocabulary({"<unk>", "<s>", "</s>", "[PAD]"}, {}, 0)
                             : character_vocabulary({"<s>", "<pad>", "</s>", "<unk>"}, {"<mask>"}, 3)};
+  if (japanese) recipe.text_encoder.merge_patch(json::parse(japanese_changes));
   if (family == "alt-m18") recipe.text_encoder["has_pre_transformation"] = true;
   if (tiny) {
     recipe.text_encoder.merge_patch(json::parse(japanese ? tiny_japanese_changes : tiny_alt_changes));

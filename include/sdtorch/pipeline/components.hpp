@@ -1,82 +1,17 @@
-// A model in two stages: what its configs say (cheap, checked first), and its networks with their weights.
+// A model's networks with their weights.
 #pragma once
 
 #include <ATen/ATen.h>
 
-#include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
-#include <optional>
-#include <string>
 #include <vector>
 
-#include "sdtorch/diffusion/sampler.hpp"
-#include "sdtorch/networks/config.hpp"
 #include "sdtorch/networks/text_encoder.hpp"
 #include "sdtorch/networks/unet.hpp"
 #include "sdtorch/networks/vae.hpp"
-#include "sdtorch/pipeline/request.hpp"
-#include "sdtorch/text/tokenizer.hpp"
-#include "sdtorch/weights/families.hpp"
-#include "sdtorch/weights/model_source.hpp"
+#include "sdtorch/pipeline/model_description.hpp"
 
 namespace sdtorch {
-
-/// One text encoder and the tokenizer that feeds it.
-struct TextEncoderDescription {
-  std::string name;  ///< of its folder: text_encoder, text_encoder_2
-  Tokenizer tokenizer;
-  TextEncoderConfig config;
-};
-
-/// What an SDXL model says of itself beside its networks (keys of model_index.json).
-struct XlSettings {
-  bool zeros_for_no_negative =
-      true;                      ///< without a negative prompt its embedding is zeros (force_zeros_for_empty_prompt)
-  bool aesthetic_score = false;  ///< a refiner: a score stands where the target size would (requires_aesthetics_score)
-
-  /// How many numbers the U-Net sees: two of the original size, two of the crop, and the target size or the score.
-  int64_t numbers() const { return aesthetic_score ? 5 : 6; }
-};
-
-/// Everything about a model but its weights: read in milliseconds, enough to check a request against.
-struct ModelDescription {
-  std::string name;                           ///< the folder's or file's name
-  std::shared_ptr<const ModelSource> source;  ///< where the weights come from
-  std::filesystem::path vae_weights;          ///< `--vae`: a folder or file; empty: the model's own
-  std::string scheduler_file;                 ///< for messages
-  nlohmann::json scheduler;                   ///< scheduler_config.json, with the class that the model's index names
-  bool corrects_scheduler = true;  ///< its pipeline corrects the scheduler's config (PipelineKind::corrects_configs)
-  std::vector<TextEncoderDescription> text_encoders;  ///< one; SDXL has two, a refiner of its the second alone
-  std::optional<XlSettings> xl;                       ///< SDXL models and their refiners
-  UNetConfig unet;
-  VaeConfig vae;
-  Task task = Task::text_to_image;
-};
-
-/// Reads and checks the configs and the tokenizer, each by itself and against one another.
-/// model: a folder or file, empty for the built-in model; vae: a folder or file, empty for the model's own;
-/// prediction: a name of find_prediction, empty for the model's own.
-/// Throws ErrorKind::model naming file and key.
-ModelDescription describe_model(const std::string& model, const std::string& vae, const std::string& prediction = {});
-
-/// A request with what the model decides filled in.
-struct ResolvedRequest {
-  Request request{};    ///< width, height and sampler set
-  SamplingPlan plan{};  ///< the model's own part of it, where a refiner draws the rest
-  std::optional<SamplingPlan> refiner_plan{};
-  std::vector<std::string> warnings{};  ///< what the model has no use for, each a line for the log
-  int64_t latent_width = 0, latent_height = 0;
-};
-
-/// Checks a request against the model, and against its refiner where it names one, and fills in the model's own size.
-/// refiner: what Request::refiner names, or nullptr.
-/// Throws ErrorKind::usage naming the flag, `--model` for a model that draws from more than a text.
-ResolvedRequest resolve(const ModelDescription& model, const Request& request,
-                        const ModelDescription* refiner = nullptr);
-
-/// Throws ErrorKind::usage naming --refiner where `refiner` cannot continue what `model` begins.
-void check_refiner(const ModelDescription& model, const ModelDescription& refiner);
 
 /// The networks, with weights, on the device and in the type that they compute in.
 struct Components {

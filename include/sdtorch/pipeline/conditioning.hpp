@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include "sdtorch/pipeline/components.hpp"
+#include "sdtorch/pipeline/request.hpp"
 
 namespace sdtorch {
 

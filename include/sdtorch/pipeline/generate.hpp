@@ -7,7 +7,9 @@
 #include <string_view>
 #include <vector>
 
+#include "sdtorch/diffusion/sampler.hpp"
 #include "sdtorch/pipeline/components.hpp"
+#include "sdtorch/pipeline/resolve.hpp"
 
 namespace sdtorch {
 
