@@ -97,12 +97,16 @@ void make_folder(const fs::path& folder) {
   if (error) throw Error(ErrorKind::output, {.file = folder.string(), .reason = error.message()});
 }
 
-int64_t vocabulary_size(const InitModelOptions& options) {
-  constexpr int64_t clip_tokens = 49408;
-  return is_single_file(options.layout) ? clip_tokens : static_cast<int64_t>(byte_vocabulary().size());
+bool has_clip_vocabulary(const InitModelOptions& options) {
+  return is_single_file(options.layout) || options.size == "full" || options.vocabulary == "clip";
 }
 
-void write_tokenizer(const fs::path& folder, const ModelRecipe& recipe, bool tiny) {
+int64_t vocabulary_size(const InitModelOptions& options) {
+  constexpr int64_t clip_tokens = 49408;
+  return has_clip_vocabulary(options) ? clip_tokens : static_cast<int64_t>(byte_vocabulary().size());
+}
+
+void write_tokenizer(const fs::path& folder, const ModelRecipe& recipe, bool clip) {
   make_folder(folder);
   const std::string component = folder.filename().string();
   const json& config = recipe.tokenizers.at(component);
@@ -115,7 +119,7 @@ void write_tokenizer(const fs::path& folder, const ModelRecipe& recipe, bool tin
   for (const char* token : {"bos_token", "eos_token", "pad_token", "unk_token"}) special[token] = config[token];
   write_json(folder / "tokenizer_config.json", config);
   write_json(folder / "special_tokens_map.json", special);
-  if (tiny) {
+  if (!clip) {
     write_json(folder / "vocab.json", byte_vocabulary());
     write_file_atomically(folder / "merges.txt", "#version: 0.2\n");
     return;
@@ -181,7 +185,8 @@ std::vector<ComponentPlan> plan_components(const ModelRecipe& recipe, at::Scalar
 void write_folder(const InitModelOptions& options, const ModelRecipe& recipe, const std::vector<ComponentPlan>& plans) {
   AtomicFolder folder(options.target);
   const fs::path& root = folder.path();
-  for (const auto& [name, config] : recipe.tokenizers) write_tokenizer(root / name, recipe, options.size == "tiny");
+  for (const auto& [name, config] : recipe.tokenizers)
+    write_tokenizer(root / name, recipe, has_clip_vocabulary(options));
   make_folder(root / "scheduler");
   write_json(root / "scheduler" / "scheduler_config.json", recipe.scheduler);
   for (const ComponentPlan& plan : plans) {
@@ -197,14 +202,44 @@ void write_file(const InitModelOptions& options, const ModelRecipe& recipe, cons
   if (fs::exists(options.target, ignored)) {
     throw Error(ErrorKind::output, {.file = options.target.string(), .reason = "is there already"});
   }
+  const bool zero_snr = recipe.scheduler.value("rescale_betas_zero_snr", false);
   write_single_file(options.target, plans, recipe.kind.family,
-                    {.checkpoint = options.layout == "ckpt",
-                     .ema = options.ema,
-                     .marked = recipe.scheduler.contains("rescale_betas_zero_snr")});
-  if (recipe.kind.family == Family::sd2 && recipe.kind.task == Task::text_to_image) {
+                    {.checkpoint = options.layout == "ckpt", .ema = options.ema, .marked = zero_snr});
+  if (recipe.kind.family == Family::sd2 && recipe.kind.task == Task::text_to_image && !zero_snr &&
+      options.only != "vae") {
     log_info(fmt::format("such a file does not tell what it predicts: draw with --prediction {}",
                          recipe.kind.prediction == "epsilon" ? "epsilon" : "v"));
   }
+}
+
+[[noreturn]] void refuse(const char* flag, std::string reason, std::string hint) {
+  throw Error(ErrorKind::usage, {.file = flag, .reason = std::move(reason), .hint = std::move(hint)});
+}
+
+void check_file_choices(const InitModelOptions& options) {
+  const bool file = is_single_file(options.layout);
+  const std::string suffix = options.target.extension().string();
+  if (options.layout == "single" && (suffix == ".ckpt" || suffix == ".pt" || suffix == ".bin" || suffix == ".pth")) {
+    refuse("--layout", fmt::format("single makes a .safetensors file, not a {}", suffix), "use --layout ckpt");
+  }
+  if (options.layout == "ckpt" && suffix == ".safetensors") {
+    refuse("--layout", "ckpt makes a PyTorch checkpoint, not a .safetensors", "use --layout single");
+  }
+  if (options.layout == "variant" && !options.dtype.empty() && options.dtype != "fp16") {
+    refuse("--dtype", fmt::format("{}, but a variant's files are named fp16", options.dtype), "leave it away");
+  }
+  if (!options.vocabulary.empty() && options.vocabulary != "bytes" && options.vocabulary != "clip") {
+    refuse("--vocabulary", fmt::format("'{}' is not known", options.vocabulary), "there are bytes and clip");
+  }
+  if (options.vocabulary == "bytes" && has_clip_vocabulary(options)) {
+    refuse("--vocabulary", "only tiny models in folders have the one of bytes", "leave it away");
+  }
+  if (options.only.empty()) return;
+  if (options.only != "unet" && options.only != "vae") {
+    refuse("--only", fmt::format("'{}' is not known", options.only), "there are unet and vae");
+  }
+  if (!file) refuse("--only", "a folder is a whole model", "use --layout single or ckpt");
+  if (options.ema && options.only == "vae") refuse("--ema", "a VAE's file has no moving averages", "leave it away");
 }
 
 void check_layout(const InitModelOptions& options) {
@@ -218,6 +253,7 @@ void check_layout(const InitModelOptions& options) {
                                    .reason = "folders have no moving averages beside the weights",
                                    .hint = "use --layout single or ckpt"});
   }
+  check_file_choices(options);
 }
 
 }  // namespace
@@ -225,15 +261,21 @@ void check_layout(const InitModelOptions& options) {
 void init_model(const InitModelOptions& options) {
   check_layout(options);
   const ModelRecipe recipe = model_recipe(options.family, options.size, vocabulary_size(options));
-  const at::ScalarType type = stored_type(options.dtype);
+  const at::ScalarType type = stored_type(!options.dtype.empty()        ? options.dtype
+                                          : options.layout == "variant" ? "fp16"
+                                                                        : "fp32");
   const bool own_vocabulary = !recipe.vocabularies.empty();
+  if (own_vocabulary && !options.vocabulary.empty()) {
+    refuse("--vocabulary", fmt::format("{} has its own", options.family), "leave it away");
+  }
   if (own_vocabulary && is_single_file(options.layout)) {
     throw Error(ErrorKind::usage, {.file = "--layout",
                                    .reason = fmt::format("a file has no place for {}'s tokenizer", options.family),
                                    .hint = "there are folders only"});
   }
-  if (options.size != "tiny" && !is_single_file(options.layout) && !own_vocabulary) check_clip_vocabulary();
-  const std::vector<ComponentPlan> plans = plan_components(recipe, type, options.seed);
+  if (has_clip_vocabulary(options) && !is_single_file(options.layout) && !own_vocabulary) check_clip_vocabulary();
+  std::vector<ComponentPlan> plans = plan_components(recipe, type, options.seed);
+  if (!options.only.empty()) std::erase_if(plans, [&](const auto& plan) { return plan.name != options.only; });
 
   watch_for_interrupts();  // from here on there is something to finish or to take away
   if (is_single_file(options.layout)) {

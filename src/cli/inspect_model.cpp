@@ -5,10 +5,14 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
+#include <utility>
 
+#include "sdtorch/core/paths.hpp"
 #include "sdtorch/core/utf8.hpp"
-#include "sdtorch/diffusion/scheduler_config.hpp"
+#include "sdtorch/networks/config.hpp"
+#include "sdtorch/weights/component_files.hpp"
 #include "sdtorch/weights/key_names.hpp"
 #include "sdtorch/weights/ldm_keys.hpp"
 #include "sdtorch/weights/model_folder.hpp"
@@ -193,10 +197,13 @@ class FolderFindings {
   void tell_scale() {
     const auto scale = vae_.find("scaling_factor");
     const bool said = scale != vae_.end() && scale->is_number();
-    find("VAE scale", said ? scale->dump() : "0.18215",
+    find("VAE scale", said ? scale->dump() : fmt::format("{}", VaeConfig{}.scaling_factor),
          said ? "vae/config.json: scaling_factor" : "diffusers' default");
-    find("own size", fmt::format("{} latent pixels", integer(unet_, "sample_size", 64)),
-         "unet/config.json: sample_size");
+    const auto levels = vae_.find("block_out_channels");
+    const size_t halvings = levels != vae_.end() && levels->is_array() && !levels->empty() ? levels->size() - 1 : 3;
+    const int64_t latent = integer(unet_, "sample_size", 64), pixels = latent << std::min<size_t>(halvings, 16);
+    find("own size", fmt::format("{} by {} pixels", pixels, pixels),
+         fmt::format("unet/config.json: sample_size {}, and the VAE halves {} times", latent, halvings));
   }
 
   const ModelFolder& folder_;
@@ -265,6 +272,48 @@ void add_remains(const Recognition& found, ModelReport& report) {
   if (unknown.size() > most_listed) report.text += fmt::format("  … and {} more\n", unknown.size() - most_listed);
 }
 
+/// A config's own class: diffusers', or transformers' first.
+std::string class_in(const json& config) {
+  const auto text = [](const json& value) { return value.is_string() ? value.get<std::string>() : std::string(); };
+  if (!config.is_object()) return {};
+  for (const char* key : {"_class_name", "tokenizer_class"}) {
+    if (config.contains(key)) return text(config[key]);
+  }
+  const auto found = config.find("architectures");
+  return found != config.end() && found->is_array() && !found->empty() ? text(found->front()) : std::string();
+}
+
+/// What the folder of one component holds; nothing where the folder is none.
+std::optional<ModelReport> report_component(const std::filesystem::path& path) {
+  struct Kind {
+    const char *file, *name;
+    bool weights;
+  };
+  constexpr Kind kinds[] = {{"scheduler_config.json", "a scheduler", false},
+                            {"tokenizer_config.json", "a tokenizer", false},
+                            {"vocab.json", "a tokenizer", false},
+                            {"tokenizer.json", "a tokenizer", false},
+                            {"adapter_config.json", "an adapter, such as a LoRA, in PEFT's layout", false},
+                            {"config.json", "a component", true}};
+  if (is_there(path / "model_index.json")) return std::nullopt;
+  for (const Kind& kind : kinds) {
+    if (!is_there(path / kind.file)) continue;
+    const std::string class_name = class_in(load_config(path / kind.file));
+    Component component{.class_name = class_name};
+    if (kind.weights) component.add(load_component(path));
+    ModelReport report{.object = {{"path", path.string()}, {"kind", "component"}, {"description", kind.name}}};
+    report.object.update(component.object());
+    report.text = fmt::format("{}: {}{} of a diffusers model, not a whole one\n", harmless(path.string()), kind.name,
+                              class_name.empty() ? "" : fmt::format(" ({})", harmless(class_name)));
+    if (component.tensors > 0) {
+      report.text += fmt::format("{} tensors, {} parameters, {:.1f} MiB, {}\n", component.tensors, component.parameters,
+                                 mebibytes(component.bytes), fmt::join(component.types, ", "));
+    }
+    return report;
+  }
+  return std::nullopt;
+}
+
 void add_metadata(const std::map<std::string, std::string>& metadata, ModelReport& report) {
   report.object["metadata"] = metadata;
   constexpr size_t longest = 60;
@@ -281,6 +330,7 @@ void add_metadata(const std::map<std::string, std::string>& metadata, ModelRepor
 }  // namespace
 
 ModelReport report_folder(const std::filesystem::path& path) {
+  if (auto component = report_component(path)) return std::move(*component);
   const ModelFolder folder(path);
   std::map<std::string, Component> components;
   for (const auto& [name, entry] : folder.index().items()) {

@@ -189,6 +189,7 @@ void write_component(const fs::path& root, const ComponentPlan& plan, std::strin
 void write_single_file(const fs::path& target, const std::vector<ComponentPlan>& plans, Family family,
                        const SingleFileOptions& options) {
   constexpr const char* unet_prefix = "model.diffusion_model.";
+  const char* vae_prefix = plans.size() == 1 ? "" : "first_stage_model.";
   FilePlan file;
   std::vector<ComponentPlan> changed;
   changed.reserve(plans.size());  // makers point into it
@@ -198,7 +199,7 @@ void write_single_file(const fs::path& target, const std::vector<ComponentPlan>&
     const ComponentPlan& component = changed.back();
     if (text) add_text_encoder(file, component, family);
     if (component.name == "unet") file.add_foreign(unet_prefix, component, unet_to_ldm(keys_of(component)));
-    if (component.name == "vae") file.add_foreign("first_stage_model.", component, vae_to_ldm(keys_of(component)));
+    if (component.name == "vae") file.add_foreign(vae_prefix, component, vae_to_ldm(keys_of(component)));
   }
   if (options.ema) add_ema(file, unet_prefix);
   if (options.marked) {

@@ -28,10 +28,13 @@ constexpr const char* few_steps = R"({"_class_name": "EulerDiscreteScheduler", "
 constexpr const char* few_noisy_steps =
     R"({"_class_name": "EulerAncestralDiscreteScheduler", "timestep_spacing": "trailing"})";
 
+constexpr const char* zero_snr = R"({"rescale_betas_zero_snr": true, "timestep_spacing": "trailing"})";
+
 constexpr FamilyRow families[] = {
     {"sd1", Family::sd1},
     {"sd2", Family::sd2, Task::text_to_image, "v_prediction"},
     {"sd2-base", Family::sd2},
+    {"sd2-zero-snr", Family::sd2, Task::text_to_image, "v_prediction", false, zero_snr},
     {"inpainting", Family::sd1, Task::inpainting},
     {"sd2-inpainting", Family::sd2, Task::inpainting},
     {"depth", Family::sd2, Task::depth},

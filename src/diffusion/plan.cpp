@@ -86,6 +86,9 @@ const SigmaSchedule& settle_schedule(SchedulerConfig& config, const Sampler& sam
                                      const SigmaSchedule* named) {
   const SigmaSchedule* schedule = &flagged;
   if (!schedule->levels && named) schedule = named;
+  if (flagged.levels && named && named->levels && named != &flagged) {
+    throw usage("--scheduler", fmt::format("{}, but --sampler says {}", flagged.name, named->name), "give one of them");
+  }
   if (schedule->levels && !sampler.has_schedules) {
     throw usage("--scheduler", fmt::format("{} has no {} schedule", sampler.name, schedule->name));
   }
@@ -130,11 +133,17 @@ void apply_overrides(SchedulerConfig& config, const Sampler& sampler, const Samp
 }
 
 /// Combinations that diffusers refuses, or that it accepts and quietly drops.
-void check_combination(const Sampler& sampler, const SchedulerConfig& config) {
+void check_combination(const Sampler& sampler, const SchedulerConfig& config, bool chosen) {
   if (config.prediction_type == Prediction::x0 && !sampler.supports_x0) {
     throw usage("--sampler", fmt::format("{} cannot sample a network that predicts x0", sampler.name));
   }
   if (config.rescale_betas_zero_snr && !sampler.supports_zero_snr) {
+    if (!chosen) {
+      throw Error(ErrorKind::model, {.file = config.file,
+                                     .place = "rescale_betas_zero_snr",
+                                     .reason = fmt::format("{} cannot sample from zero terminal SNR", sampler.name),
+                                     .hint = "use --sampler ddim or euler"});
+    }
     throw usage("--sampler",
                 fmt::format("{} cannot sample a model trained to zero terminal SNR (rescale_betas_zero_snr in {})",
                             sampler.name, config.file),
@@ -199,7 +208,7 @@ SamplingPlan plan_sampling(const nlohmann::json& model_config, const std::string
   plan.schedule = &settle_schedule(plan.config, sampler, flagged, chosen.schedule);
   apply_list(plan, choice, flagged.levels || (chosen.schedule && chosen.schedule->levels));
   apply_overrides(plan.config, sampler, choice);
-  check_combination(sampler, plan.config);
+  check_combination(sampler, plan.config, chosen.sampler != nullptr);
   check_steps(steps, plan.config);
   plan.eta = checked_eta(sampler, choice.eta);
   plan.alpha_bar = alpha_bars(plan.config);

@@ -9,6 +9,7 @@ using nlohmann::json;
 
 constexpr const char* sd_index = R"({
   "_class_name": "StableDiffusionPipeline",
+  "_diffusers_version": "0.6.0",
   "feature_extractor": [null, null],
   "requires_safety_checker": false,
   "safety_checker": [null, null],
@@ -239,6 +240,7 @@ constexpr const char* sd_vae = R"({
   "norm_num_groups": 32,
   "out_channels": 3,
   "sample_size": 512,
+  "scaling_factor": 0.18215,
   "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"]
 })";
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <string_view>
 #include <utility>
 
@@ -94,6 +95,7 @@ class Recognizer {
       tell_prediction();
       tell_consistency();
       tell_heads();
+      tell_scale();
       tell_size();
     }
     return std::move(found_);
@@ -175,6 +177,10 @@ class Recognizer {
   void tell_task() {
     const FilePart* unet = part("unet");
     if (!unet) return;
+    if (!unet->weights.contains("out.2.weight")) {
+      found_.obstacle = full("unet", "out.2.weight") + " is missing";
+      return;
+    }
     const int64_t channels = extent_of(unet->weights, std::string(unet_probe), 1);
     const int64_t latent = extent_of(unet->weights, "out.2.weight", 0);
     for (const Task task : {Task::text_to_image, Task::inpainting, Task::depth, Task::instruct_pix2pix}) {
@@ -200,6 +206,11 @@ class Recognizer {
     find("prediction", prediction, std::move(why));
   }
 
+  void predicts_unknown(const std::string& value, const std::string& where) {
+    found_.doubt = fmt::format("{} is '{}', which is no prediction known here", where, value);
+    find("prediction", "not told", found_.doubt + "; give --prediction");
+  }
+
   /// The prediction that a free spelling means, or nothing.
   static std::string prediction_of(std::string value) {
     std::ranges::transform(value, value.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -209,67 +220,133 @@ class Recognizer {
     return {};
   }
 
+  /// Takes the value for the prediction, known or not; false where there is none.
+  bool predicts_as(const std::string& value, const std::string& where) {
+    if (value.empty()) return false;
+    const std::string prediction = prediction_of(value);
+    if (prediction.empty()) return predicts_unknown(value, where), true;
+    return predicts(prediction, where), true;
+  }
+
+  std::string metadata(const char* key) const {
+    const auto found = file_.metadata.find(key);
+    return found == file_.metadata.end() ? std::string() : found->second;
+  }
+
   bool predicts_by_metadata() {
     for (const char* key : {"modelspec.prediction_type", "prediction_type"}) {
-      const auto found = file_.metadata.find(key);
-      const std::string value = found == file_.metadata.end() ? std::string() : prediction_of(found->second);
-      if (!value.empty()) return predicts(value, fmt::format("the metadata's {}", key)), true;
+      if (predicts_as(metadata(key), fmt::format("the metadata's {}", key))) return true;
     }
-    if (const auto found = file_.metadata.find("ss_v_parameterization"); found != file_.metadata.end()) {
-      return predicts(found->second == "True" ? "v_prediction" : "epsilon", "the metadata's ss_v_parameterization"),
-             true;
+    if (const std::string v = metadata("ss_v_parameterization"); !v.empty()) {
+      return predicts(v == "True" ? "v_prediction" : "epsilon", "the metadata's ss_v_parameterization"), true;
     }
-    constexpr std::pair<std::string_view, const char*> architectures[] = {{"stable-diffusion-v2-768-v", "v_prediction"},
-                                                                          {"stable-diffusion-v2-512", "epsilon"}};
-    constexpr const char* key = "modelspec.architecture";
-    const auto found = file_.metadata.find(key);
-    for (const auto& [start, prediction] : architectures) {
-      if (found == file_.metadata.end() || !found->second.starts_with(start)) continue;
-      return predicts(prediction, fmt::format("the metadata's {}, {}", key, found->second)), true;
+    constexpr std::pair<const char*, std::pair<std::string_view, const char*>> starts[] = {
+        {"modelspec.architecture", {"stable-diffusion-v2-768-v", "v_prediction"}},
+        {"modelspec.architecture", {"stable-diffusion-v2-512", "epsilon"}},
+        {"ss_base_model_version", {"sd_v2_v", "v_prediction"}},
+        {"ss_base_model_version", {"sd_v2_768_v", "v_prediction"}},
+        {"ss_base_model_version", {"sd_v2", "epsilon"}},
+    };
+    for (const auto& [key, rule] : starts) {
+      const std::string value = metadata(key);
+      if (!value.starts_with(rule.first)) continue;
+      return predicts(rule.second, fmt::format("the metadata's {}, {}", key, value)), true;
     }
     return false;
   }
 
-  bool predicts_by_sidecar() {
-    const std::optional<Sidecar> sidecar = find_sidecar(path_);
-    if (!sidecar) return false;
-    const std::string name = sidecar->file.filename().string();
-    if (const auto value = sidecar->find("num_heads"); value && parse_int(*value).value_or(0) > 0) {
+  /// Numbers that no tensor tells.
+  void read_sidecar() {
+    sidecar_ = find_sidecar(path_);
+    if (!sidecar_) return;
+    beside_ = sidecar_->file.filename().string() + " beside the file: ";
+    if (const auto value = sidecar_->find("num_heads"); value && parse_int(*value).value_or(0) > 0) {
       found_.heads.heads = *parse_int(*value);
     }
-    if (const auto value = sidecar->find("num_head_channels"); value && parse_int(*value).value_or(0) > 0) {
+    if (const auto value = sidecar_->find("num_head_channels"); value && parse_int(*value).value_or(0) > 0) {
       found_.heads = {.heads = 0, .channels = *parse_int(*value)};
     }
-    if (const auto value = sidecar->find("scale_factor"); value && parse_real(*value).value_or(0) > 0) {
+    if (const auto value = sidecar_->find("scale_factor"); value && parse_real(*value).value_or(0) > 0) {
       found_.scaling_factor = parse_real(*value);
     }
-    for (const char* key : {"parameterization", "prediction_type"}) {
-      const auto value = sidecar->find(key);
-      const std::string prediction = value ? prediction_of(*value) : std::string();
-      if (!prediction.empty()) return predicts(prediction, fmt::format("{} beside the file: {}", name, key)), true;
+    read_scheduler();
+  }
+
+  void read_scheduler() {
+    const nlohmann::json& document = sidecar_->document;
+    const auto name = document.is_object() ? document.find("_class_name") : document.end();
+    if (document.is_object() && name != document.end() && name->is_string() &&
+        name->get_ref<const std::string&>().ends_with("Scheduler")) {
+      found_.scheduler = document;
+      return find("scheduler", name->get<std::string>(), beside_ + "_class_name");
     }
-    const auto target = sidecar->find("scaling_config.target");
-    if (!target) return false;
-    if (target->ends_with("VScaling")) return predicts("v_prediction", name + " beside the file: " + *target), true;
-    if (target->ends_with("EpsScaling")) return predicts("epsilon", name + " beside the file: " + *target), true;
-    return false;
+    constexpr std::pair<const char*, const char*> numbers[] = {
+        {"linear_start", "beta_start"},       {"linear_end", "beta_end"},
+        {"beta_start", "beta_start"},         {"beta_end", "beta_end"},
+        {"timesteps", "num_train_timesteps"}, {"num_train_timesteps", "num_train_timesteps"},
+    };
+    const nlohmann::json usual = published_config(found_.kind(), "scheduler");
+    for (const auto& [theirs, ours] : numbers) {
+      const auto value = sidecar_->find(theirs);
+      const auto number = value ? parse_real(*value) : std::nullopt;
+      if (!number || *number == usual.value(ours, 0.0)) continue;
+      const auto whole = parse_int(*value);
+      found_.scheduler_changes[ours] = whole ? nlohmann::json(*whole) : nlohmann::json(*number);
+      find(ours, *value, beside_ + theirs);
+    }
+    if (const auto value = sidecar_->find("timestep_spacing")) {
+      found_.scheduler_changes["timestep_spacing"] = *value;
+      find("timestep spacing", *value, beside_ + "timestep_spacing");
+    }
+  }
+
+  bool predicts_by_sidecar() {
+    if (!sidecar_) return false;
+    for (const char* key : {"parameterization", "prediction_type"}) {
+      if (predicts_as(sidecar_->find(key).value_or(""), beside_ + key)) return true;
+    }
+    const std::string scaling = sidecar_->find("scaling_config.target").value_or("");
+    if (scaling.ends_with("VScaling")) return predicts("v_prediction", beside_ + scaling), true;
+    if (scaling.ends_with("EpsScaling")) return predicts("epsilon", beside_ + scaling), true;
+    if (found_.scheduler.is_object())
+      return predicts("epsilon", beside_ + "no prediction_type, and that is epsilon"), true;
+    const std::string target = sidecar_->find("model.target").value_or("");
+    if (!target.starts_with("ldm.models.diffusion.")) return false;
+    return predicts("epsilon", fmt::format("{}{} without parameterization, and that is eps", beside_, target)), true;
   }
 
   bool ends_at_zero_snr() {
     if (keys_.contains("ztsnr")) return find("zero terminal SNR", "yes", "the key ztsnr"), true;
+    for (const char* key : {"rescale_betas_zero_snr", "zero_terminal_snr", "ztsnr", "zsnr"}) {
+      const std::string value = sidecar_ ? sidecar_->find(key).value_or("") : "";
+      if (value == "true" || value == "True") return find("zero terminal SNR", "yes", beside_ + key), true;
+    }
     const auto found = file_.tensors.find("alphas_cumprod");
     if (found == file_.tensors.end() || found->second.tensor.dim() != 1 || found->second.tensor.numel() == 0)
       return false;
     const at::Tensor& schedule = found->second.tensor;
     constexpr double practically_zero = 1e-7;
-    if (!schedule.is_floating_point() || schedule[-1].item<double>() > practically_zero) return false;
-    return find("zero terminal SNR", "yes", "alphas_cumprod ends at 0"), true;
+    if (!schedule.is_floating_point()) return false;
+    const auto last = schedule[-1].item<double>();
+    if (last <= practically_zero) return find("zero terminal SNR", "yes", "alphas_cumprod ends at 0"), true;
+    compare_schedules(last);
+    return false;
+  }
+
+  /// The family's schedule is what draws, and a converted folder's; a file trained with another one had better say so.
+  void compare_schedules(double last) {
+    constexpr double published = 0.00466, tolerance = 0.01;  // scaled_linear, 0.00085 to 0.012 in 1000 steps
+    if (std::abs(last - published) < tolerance * published) return;
+    const std::string why = fmt::format("alphas_cumprod ends at {:.5g}, the family's at {:.5g}", last, published);
+    find("noise schedule", "not the family's", why + "; drawn with the family's");
+    found_.warnings.push_back(why + ": drawn with the family's noise schedule");
   }
 
   void tell_prediction() {
-    found_.zero_snr = ends_at_zero_snr();
     found_.heads.heads = unet_heads(*found_.family);
     found_.heads.channels = channels_a_head;
+    read_sidecar();
+    found_.zero_snr = ends_at_zero_snr();
     if (keys_.contains("v_pred")) return predicts("v_prediction", "the key v_pred");
     if (predicts_by_metadata() || predicts_by_sidecar()) return;
     if (found_.family != Family::sd2) return predicts("epsilon", "the family's, and nothing says otherwise");
@@ -282,6 +359,7 @@ class Recognizer {
         return predicts(prediction, fmt::format("global_step {} is that of a published model", steps));
       }
     }
+    found_.doubt = "nothing tells whether this SD 2.x model predicts epsilon or v: both have the same names and shapes";
     find("prediction", "not told", "SD 2.x models of either kind have the same names and shapes; give --prediction");
   }
 
@@ -308,6 +386,12 @@ class Recognizer {
          used < layers ? "SD 2.x reads the last but one" : "there is no projection, so those that are read are all");
   }
 
+  void tell_scale() {
+    const auto usual = published_config(found_.kind(), "vae").at("scaling_factor").get<double>();
+    find("VAE scale", fmt::format("{}", found_.scaling_factor.value_or(usual)),
+         found_.scaling_factor ? beside_ + "scale_factor" : "the family's");
+  }
+
   void tell_size() {
     const auto found = file_.metadata.find("modelspec.resolution");
     if (found == file_.metadata.end()) return;
@@ -323,6 +407,8 @@ class Recognizer {
   const std::filesystem::path& path_;
   KeySet keys_;
   Recognition found_{};
+  std::optional<Sidecar> sidecar_{};
+  std::string beside_{};  ///< where it says what it says
 };
 
 }  // namespace

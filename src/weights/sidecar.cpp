@@ -89,10 +89,26 @@ class YamlReader {
     const std::string_view value = trimmed(text.substr(colon + 1));
     if (value.starts_with('|') || value.starts_with('>')) {
       skipped_below_ = column;
+    } else if (value.starts_with('{') && value.find_first_of("[]{}", 1) == value.size() - 1) {
+      add_inline(value.substr(1, value.size() - 2));
     } else if (value.starts_with('[') || value.starts_with('{')) {
       count_brackets(value);
     } else if (!value.empty()) {
       scalar(unquoted(value));
+    }
+  }
+
+  /// `a: 1, b: "x"`, what a pair of braces in one line holds.
+  void add_inline(std::string_view text) {
+    while (!text.empty()) {
+      const size_t end = std::min(text.find(','), text.size());
+      const std::string_view entry = text.substr(0, end);
+      text.remove_prefix(std::min(end + 1, text.size()));
+      const size_t colon = entry.find(": ");
+      if (colon == std::string_view::npos) continue;
+      push({levels_.back().column + 1, unquoted(trimmed(entry.substr(0, colon)))});
+      scalar(unquoted(trimmed(entry.substr(colon + 1))));
+      levels_.pop_back();
     }
   }
 
@@ -162,7 +178,8 @@ std::optional<Sidecar> find_sidecar(const std::filesystem::path& model) {
     if (file == model || !std::filesystem::is_regular_file(file, ignored)) continue;
     Sidecar sidecar{.file = file};
     if (suffix == std::string_view(".json")) {
-      flatten(read_json_file(file, ErrorKind::model, {.max_bytes = most_bytes}), {}, sidecar.settings);
+      sidecar.document = read_json_file(file, ErrorKind::model, {.max_bytes = most_bytes});
+      flatten(sidecar.document, {}, sidecar.settings);
       return sidecar;
     }
     const MappedFile mapped(file, ErrorKind::model);

@@ -65,6 +65,7 @@ void check_whole(const fs::path& path, const Recognition& found) {
 }
 
 void report(const fs::path& path, const Recognition& found) {
+  for (const std::string& line : found.warnings) log_warning(fmt::format("{}: {}", path.string(), line));
   for (const auto& [kind, count] : found.left)
     log_detail(fmt::format("{}: not used: {} tensors of {}", path.string(), count, kind));
   if (found.unused.empty()) return;
@@ -135,11 +136,13 @@ json SingleFile::config(const std::string& component) const {
 json SingleFile::scheduler() const {
   const Recognition& found = recognition_;
   if (!prediction_known_) {
-    fail(path_, {},
-         "nothing tells whether this SD 2.x model predicts epsilon or v: both have the same names and shapes",
-         "give --prediction epsilon (most models of 512 pixels) or --prediction v (most of 768)");
+    fail(path_, {}, found.doubt,
+         found.family == Family::sd2
+             ? "give --prediction epsilon (most models of 512 pixels) or --prediction v (most of 768)"
+             : "give --prediction epsilon or --prediction v");
   }
-  json config = published_config(found.kind(), "scheduler");
+  json config = found.scheduler.is_object() ? found.scheduler : published_config(found.kind(), "scheduler");
+  if (found.scheduler_changes.is_object()) config.merge_patch(found.scheduler_changes);
   config["prediction_type"] = found.prediction;
   if (found.zero_snr) {
     config["rescale_betas_zero_snr"] = true;
@@ -204,7 +207,7 @@ json vae_file_config(const fs::path& file, const json& config) {
   if (vae == found.parts.end()) return config;
   json changed = ldm_vae_config(vae->second.weights, config);
   // In a whole model's file it is that model's.
-  if (found.family) changed["scaling_factor"] = published_config(found.kind(), "vae").value("scaling_factor", 0.18215);
+  if (found.family) changed["scaling_factor"] = published_config(found.kind(), "vae").at("scaling_factor");
   return changed;
 }
 

@@ -91,6 +91,64 @@ TEST_CASE("tiny models of other languages draw", "[cli]") {
   }
 }
 
+TEST_CASE("a tiny folder with CLIP's vocabulary and a file hold the same weights", "[cli]") {
+  const TempDir temp;
+  const auto draw = [](const std::filesystem::path& path) {
+    sdtorch::Components model =
+        sdtorch::load_components(sdtorch::describe_model(path.string(), ""), at::kCPU, at::kFloat);
+    const sdtorch::Request request{.prompt = "a cat", .steps = 1, .width = 64, .height = 64, .sampler = "euler"};
+    return sdtorch::generate(model, sdtorch::resolve(model.description, request), 0, 1).pictures;
+  };
+  init_model({.vocabulary = "clip", .target = temp / "folder"});
+  init_model({.layout = "single", .target = temp / "file.safetensors"});
+  CHECK(at::equal(draw(temp / "folder"), draw(temp / "file.safetensors")));
+}
+
+TEST_CASE("files tell of zero terminal SNR where the family has it, and else do not", "[cli]") {
+  const TempDir temp;
+  for (const auto& [family, zero] : {std::pair("lcm", false), std::pair("sd2-zero-snr", true)}) {
+    const std::filesystem::path file = temp / (std::string(family) + ".safetensors");
+    init_model({.family = family, .layout = "single", .target = file});
+    const std::string report = sdtorch::inspect_text({.path = file});
+    CHECK((report.find("zero terminal SNR") != std::string::npos) == zero);
+    CHECK((report.find("predicts v_prediction") != std::string::npos) == zero);
+  }
+}
+
+TEST_CASE("a VAE or a U-Net can be had alone, and folders of components are named", "[cli]") {
+  const TempDir temp;
+  init_model({.layout = "ckpt", .only = "vae", .target = temp / "vae.ckpt"});
+  init_model({.layout = "single", .only = "unet", .target = temp / "unet.safetensors"});
+  init_model({.target = temp / "model"});
+  CHECK(sdtorch::inspect_text({.path = temp / "vae.ckpt"}).find("holds only vae") != std::string::npos);
+  CHECK(sdtorch::inspect_text({.path = temp / "unet.safetensors"}).find("holds only unet") != std::string::npos);
+  CHECK_NOTHROW(sdtorch::describe_model((temp / "model").string(), (temp / "vae.ckpt").string()));
+  const auto named = [&](const char* component, const char* name) {
+    CHECK(sdtorch::inspect_text({.path = temp / "model" / component}).find(name) != std::string::npos);
+  };
+  named("unet", "a component (UNet2DConditionModel)");
+  named("text_encoder", "a component (CLIPTextModel)");
+  named("scheduler", "a scheduler (PNDMScheduler)");
+  named("tokenizer", "a tokenizer (CLIPTokenizer)");
+}
+
+TEST_CASE("choices that contradict each other make nothing", "[cli]") {
+  const TempDir temp;
+  const auto refused = [&](const char* message, sdtorch::InitModelOptions options) {
+    if (options.target.empty()) options.target = temp / "m";
+    check_error(ErrorKind::usage, message, [&] { init_model(options); });
+    CHECK_FALSE(std::filesystem::exists(options.target));
+  };
+  refused("--only: a folder is a whole model", {.only = "vae"});
+  refused("--only: 'clip' is not known", {.layout = "single", .only = "clip"});
+  refused("--vocabulary: only tiny models in folders", {.layout = "single", .vocabulary = "bytes"});
+  refused("--vocabulary: japanese has its own", {.family = "japanese", .vocabulary = "clip"});
+  refused("--dtype: bf16, but a variant's files are named fp16", {.layout = "variant", .dtype = "bf16"});
+  refused("--layout: ckpt makes a PyTorch checkpoint", {.layout = "ckpt", .target = temp / "m.safetensors"});
+  refused("--layout: single makes a .safetensors file", {.layout = "single", .target = temp / "m.ckpt"});
+  refused("--ema: a VAE's file has no moving averages", {.layout = "single", .only = "vae", .ema = true});
+}
+
 TEST_CASE("the seed decides the weights", "[cli]") {
   const TempDir temp;
   init_model({.seed = 7, .target = temp / "a"});

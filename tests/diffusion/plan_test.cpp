@@ -176,6 +176,7 @@ TEST_CASE("a choice that the sampler does not have is a usage error", "[diffusio
       {{.sampler = "euler", .sigmas = {5, 1, 0}}, "--steps: 5, but --sigmas gives the levels of 2"},
       {{.sampler = "euler", .scheduler = "karras", .sigmas = {5, 1, 0}}, "--scheduler: --sigmas gives", {}, 2},
       {{.sampler = "Euler Karras", .sigmas = {5, 1, 0}}, "--scheduler: --sigmas gives", {}, 2},
+      {{.sampler = "Euler Karras", .scheduler = "simple"}, "--scheduler: simple, but --sampler says karras"},
       {{.sampler = "euler", .sigmas = {5, 1, 0}, .spacing = "leading"}, "--spacing: --sigmas gives", {}, 2},
       {{.sampler = "euler", .sigmas = {5}}, "--sigmas: expected two levels or more", {}, 1},
       {{.sampler = "euler", .sigmas = {1, 5, 0}}, "--sigmas: expected descending levels, found 5 after 1", {}, 2},
@@ -195,6 +196,12 @@ TEST_CASE("a choice that the sampler does not have is a usage error", "[diffusio
     check_error(ErrorKind::usage, bad.message,
                 [&] { plan(config_with(bad.keys.is_object() ? bad.keys : json::object()), bad.choice, bad.steps); });
   }
+}
+
+TEST_CASE("a model whose own scheduler cannot start from its zero SNR is a bad model", "[diffusion]") {
+  const json config = {{"_class_name", "HeunDiscreteScheduler"}, {"rescale_betas_zero_snr", true}};
+  check_error(ErrorKind::model, "scheduler_config.json: rescale_betas_zero_snr: heun cannot", [&] { plan(config); });
+  CHECK_NOTHROW(plan(config, {.sampler = "euler"}));
 }
 
 TEST_CASE("unipc of the first order ends at 0", "[diffusion]") {

@@ -113,6 +113,43 @@ TEST_CASE("a prediction is told by names, metadata, settings beside the file, or
   CHECK(SingleFile(file, "").scheduler()["rescale_betas_zero_snr"] == true);
 }
 
+TEST_CASE("the original code's settings and a scheduler's config beside a file are followed", "[pipeline]") {
+  const TempDir folder;
+  const fs::path file = folder / "m.safetensors";
+  save_safetensors(file, tiny_tensors(folder, "sd2"));
+  write_file(folder / "m.yaml",
+             "model:\n  target: ldm.models.diffusion.ddpm.LatentDiffusion\n  params:\n    linear_start: 0.001\n"
+             "    linear_end: 0.0120\n    timesteps: 1000\n    scale_factor: 0.2\n");
+  const nlohmann::json scheduler = SingleFile(file, "").scheduler();
+  CHECK(scheduler["prediction_type"] == "epsilon");
+  CHECK(scheduler["beta_start"] == 0.001);
+  CHECK(scheduler["beta_end"] == 0.012);
+  CHECK(SingleFile(file, "").config("vae")["scaling_factor"] == 0.2);
+  const std::string report = inspect_text({.path = file});
+  CHECK(report.find("m.yaml beside the file: linear_start") != std::string::npos);
+  CHECK(report.find("linear_end") == std::string::npos);  // the family's
+
+  fs::remove(folder / "m.yaml");
+  const nlohmann::json own = {{"_class_name", "EulerDiscreteScheduler"},
+                              {"beta_end", 0.03},
+                              {"prediction_type", "v_prediction"},
+                              {"timestep_spacing", "trailing"}};
+  write_file(folder / "m.json", own.dump());
+  CHECK(SingleFile(file, "").scheduler() == own);
+  CHECK(SingleFile(file, "epsilon").scheduler()["prediction_type"] == "epsilon");
+}
+
+TEST_CASE("a prediction that nobody knows is said, not passed over", "[pipeline]") {
+  const TempDir folder;
+  const fs::path file = folder / "m.safetensors";
+  save_safetensors(file, tiny_tensors(folder, "sdxl"), {{"modelspec.prediction_type", "flow"}});
+  check_error(ErrorKind::model,
+              "modelspec.prediction_type is 'flow', which is no prediction known here; give --predict",
+              [&] { SingleFile(file, "").scheduler(); });
+  CHECK(SingleFile(file, "epsilon").scheduler()["prediction_type"] == "epsilon");
+  CHECK(inspect_text({.path = file}).find("'flow'") != std::string::npos);
+}
+
 TEST_CASE("models that draw from more than a text are recognised, loaded, inspected and not drawn with", "[pipeline]") {
   const TempDir folder;
   for (const auto& [family, task] : {std::pair("inpainting", Task::inpainting), std::pair("depth", Task::depth),

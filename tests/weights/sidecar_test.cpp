@@ -13,6 +13,7 @@ model:
   params:
     parameterization: "v"
     linear_start: 0.00085
+    inline: {a: 1, b: "x y", c}
     attention_resolutions: [ 4, 2,
       1 ]
     channel_mult:
@@ -29,6 +30,8 @@ model:
   CHECK(scalars.at("model.target") == "ldm.models.diffusion.ddpm");
   CHECK(scalars.at("model.params.parameterization") == "v");
   CHECK(scalars.at("model.params.linear_start") == "0.00085");
+  CHECK(scalars.at("model.params.inline.a") == "1");
+  CHECK(scalars.at("model.params.inline.b") == "x y");
   CHECK(scalars.at("model.params.channel_mult.-") == "1");
   CHECK(scalars.at("model.params.emb_models.-.is_trainable") == "False");
   CHECK(scalars.at("model.params.emb_models.-.params.width") == "768");

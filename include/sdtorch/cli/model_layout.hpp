@@ -45,7 +45,7 @@ struct SingleFileOptions {
   bool marked = false;      ///< the marks `v_pred` and `ztsnr`
 };
 
-/// Writes all components into one file, replacing it.
+/// Writes the components into one file, replacing it. A VAE alone stands there without a prefix, as published ones do.
 void write_single_file(const std::filesystem::path& file, const std::vector<ComponentPlan>& plans, Family family,
                        const SingleFileOptions& options);
 

@@ -41,6 +41,7 @@ struct Recognition {
   std::optional<Family> family{};
   Task task = Task::text_to_image;
   std::string prediction{};  ///< epsilon, v_prediction or sample; empty where nothing decides
+  std::string doubt{};       ///< why no prediction is told
   bool zero_snr = false;     ///< the noise schedule ends at zero SNR (Lin et al. 2023)
   bool consistency = false;  ///< the U-Net takes the guidance scale as an input
   std::string obstacle{};    ///< why nothing can be drawn with it, though it is known; empty: nothing stands in the way
@@ -48,7 +49,10 @@ struct Recognition {
   std::optional<int64_t> pixels{};          ///< the model's own side, where metadata tells it
   std::optional<double> scaling_factor{};   ///< of the VAE, where the settings file tells it
   std::map<std::string, FilePart> parts{};  ///< by component
+  nlohmann::json scheduler{};               ///< a scheduler_config.json beside the file; null where there is none
+  nlohmann::json scheduler_changes{};       ///< what the settings file has otherwise than the family's scheduler
   std::vector<Finding> findings{};
+  std::vector<std::string> warnings{};    ///< what drawing leaves aside, each a line
   std::map<std::string, int64_t> left{};  ///< known tensors that are not used, counted by their kind
   std::vector<std::string> unused{};      ///< keys that nothing here knows
 

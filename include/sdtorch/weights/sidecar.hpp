@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,14 +14,15 @@ namespace sdtorch {
 struct Sidecar {
   std::filesystem::path file{};
   std::map<std::string, std::string> settings{};
+  nlohmann::json document{};  ///< a JSON file as it is; null for YAML
 
   /// The value whose path is `name` or ends with `.name`, the first by path; nothing where there is none.
   std::optional<std::string> find(std::string_view name) const;
 };
 
 /// The file beside `model` with its name and the suffix .yaml, .yml or .json; nothing where there is none.
-/// YAML is read as far as training code writes it: nested blocks of scalars. Anchors and aliases are text like any
-/// other, and so expand to nothing. Throws ErrorKind::model naming file and line.
+/// YAML is read as far as training code writes it: nested blocks of scalars, and braces in one line. Anchors and
+/// aliases are text like any other, and so expand to nothing. Throws ErrorKind::model naming file and line.
 std::optional<Sidecar> find_sidecar(const std::filesystem::path& model);
 
 /// A YAML text's scalars. file: its name in messages.
