@@ -24,7 +24,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--stage", choices=("vae", "text", "unet", "export", "all"), default="all")
     parser.add_argument("--vae-samples", type=int, default=104_000, help="crops of 64 by 64 (default 104000)")
     parser.add_argument("--text-samples", type=int, default=96_000, help="captions (default 96000)")
-    parser.add_argument("--unet-samples", type=int, default=425_600, help="noised latents (default 425600)")
+    parser.add_argument("--unet-samples", type=int, default=700_800, help="noised latents (default 700800)")
     parser.add_argument("--pictures", type=int, default=24_000, help="pictures behind the latents (default 24000)")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "models/demo", help="default models/demo")
     parser.add_argument(

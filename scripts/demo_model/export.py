@@ -5,7 +5,7 @@ import pathlib
 import shutil
 
 import torch
-from diffusers import DDIMScheduler
+from diffusers import HeunDiscreteScheduler
 
 from demo_model.networks import make_unet, make_vae
 from demo_model.train_text import text_encoder_from
@@ -14,16 +14,16 @@ from demo_model.train_unet import BETAS, STEPS, load_average
 LIMIT = 16_000_000  # bytes of the whole folder
 
 
-def make_scheduler() -> DDIMScheduler:
-    return DDIMScheduler(
+def make_scheduler() -> HeunDiscreteScheduler:
+    """Of second order: at guidance scale 7.5 more colours come out right than by DDIM's or Euler's steps, and a picture
+    of this size has the time for twice the evaluations."""
+    return HeunDiscreteScheduler(
         num_train_timesteps=STEPS,
         beta_start=BETAS[0],
         beta_end=BETAS[1],
         beta_schedule="scaled_linear",
         prediction_type="v_prediction",
-        timestep_spacing="trailing",
-        clip_sample=False,
-        set_alpha_to_one=False,
+        timestep_spacing="leading",
         steps_offset=1,
     )
 
@@ -44,7 +44,7 @@ def export(work: pathlib.Path, folder: pathlib.Path, log):
     make_scheduler().save_pretrained(folder / "scheduler")
     index = {
         "_class_name": "StableDiffusionPipeline",
-        "scheduler": ["diffusers", "DDIMScheduler"],
+        "scheduler": ["diffusers", "HeunDiscreteScheduler"],
         "text_encoder": ["transformers", "CLIPTextModel"],
         "tokenizer": ["transformers", "CLIPTokenizer"],
         "unet": ["diffusers", "UNet2DConditionModel"],
