@@ -13,7 +13,7 @@ namespace sdtorch {
 std::optional<size_t> invalid_utf8_offset(std::string_view text);
 
 /// The text with a `?` for each control character that a terminal would obey rather than show (C0 but for line breaks
-/// and tabs, DEL, C1). Names and values in messages come from files that anybody may have written.
+/// and tabs, DEL, C1), and for each byte that is not UTF-8. Names and values in messages come from files that anybody may have written.
 std::string harmless(std::string_view text);
 
 }  // namespace sdtorch
