@@ -20,6 +20,10 @@ constexpr size_t max_objects = 2'000'000;
 constexpr size_t max_references = 8'000'000;  // in all containers together
 constexpr uint8_t highest_protocol = 5;
 
+// A global is named by two texts that may each be referred to over and over: its name is a copy.
+constexpr size_t max_global_bytes = 1000;
+constexpr size_t max_globals_bytes = size_t{64} << 20;  // all together
+
 constexpr int64_t small_integers = 256;  // these, None, True, False and () are made once
 
 }  // namespace
@@ -121,6 +125,10 @@ class PickleMachine {
   void push_string(std::string_view text) { invalid_utf8_offset(text) ? push_bytes(text) : push_text(text); }
   std::string_view kept(std::string text) { return pickle_.texts_.emplace_back(std::move(text)); }
   void push_global(std::string_view module, std::string_view name) {
+    const size_t size = module.size() + 1 + name.size();
+    if (size > max_global_bytes) fail(fmt::format("a global's name of {} bytes, no class has such", size));
+    globals_bytes_ += size;
+    if (globals_bytes_ > max_globals_bytes) fail("the pickle refers to more globals than any checkpoint does");
     push(add({.kind = PickleKind::global, .text = kept(fmt::format("{}.{}", module, name))}));
   }
   void push_container(PickleKind kind, std::vector<PickleRef> items = {}) {
@@ -218,6 +226,7 @@ class PickleMachine {
   const std::string& place_;
   size_t at_ = 0, opcode_at_ = 0;
   size_t references_ = 0;
+  size_t globals_bytes_ = 0;
   std::vector<PickleRef> stack_{};
   std::vector<size_t> marks_{};
   std::unordered_map<uint64_t, PickleRef> memo_{};
@@ -381,7 +390,8 @@ void PickleMachine::execute_call(uint8_t opcode) {
       return push_global(module, take_line());
     }
     case op_stack_global: {
-      const PickleNode name = node(pop()), module = node(pop());
+      const PickleNode& name = node(pop());
+      const PickleNode& module = node(pop());
       if (name.kind != PickleKind::text || module.kind != PickleKind::text) fail("a global without a name");
       return push_global(module.text, name.text);
     }

@@ -6,12 +6,16 @@
 #include <utility>
 
 #include "sdtorch/core/error.hpp"
+#include "sdtorch/core/utf8.hpp"
 
 namespace sdtorch {
 namespace {
 
 constexpr size_t max_axes = 64;
 constexpr size_t max_wrappers = 8;  // a parameter of a subclass of a tensor has two
+constexpr size_t max_metadata = 64;
+constexpr size_t max_key_bytes = 1000;                    // of a storage; torch.save numbers them
+constexpr int64_t max_expanded_bytes = int64_t{1} << 46;  // a stride of 0 makes tensors of any size from one number
 
 constexpr TorchType types[] = {
     {"float64", 8},        {"float32", 4},          {"float16", 2},         {"bfloat16", 2},    {"complex128", 16},
@@ -63,6 +67,7 @@ constexpr BuilderRule builder_rules[] = {
     {"torch._utils._rebuild_tensor", Builder::tensor},
     {"torch._utils._rebuild_tensor_v2", Builder::tensor},
     {"torch._utils._rebuild_tensor_v3", Builder::typed_tensor},
+    {"torch.nn.parameter.Parameter", Builder::wrapper},
     {"torch._utils._rebuild_parameter", Builder::wrapper},
     {"torch._utils._rebuild_parameter_with_state", Builder::wrapper},
     {"torch._utils._rebuild_device_tensor_from_cpu_tensor", Builder::wrapper},
@@ -98,8 +103,28 @@ std::string_view TorchBuilders::callee(PickleRef ref) const {
   return function.kind == PickleKind::global ? function.text : std::string_view();
 }
 
+/// torch.FloatTensor() and its like, filled by BUILD with (storage, offset, shape, strides): before PyTorch 0.2.
+bool TorchBuilders::is_filled_tensor(PickleRef ref) const {
+  const std::string_view name = callee(ref);
+  const PickleRef state = pickle_[ref].state;
+  return name.starts_with("torch.") && name.ends_with("Tensor") && state != PickleNode::nothing &&
+         pickle_[state].kind == PickleKind::tuple && pickle_[state].items.size() == 4;
+}
+
 bool TorchBuilders::is_tensor(PickleRef ref) const {
-  return pickle_[ref].kind == PickleKind::persistent || find_rule(callee(ref)) != nullptr;
+  const PickleNode& node = pickle_[ref];
+  if (node.kind != PickleKind::persistent) return find_rule(callee(ref)) != nullptr || is_filled_tensor(ref);
+  // Old files keep the source of modules' classes in the same way.
+  const PickleNode& id = pickle_[node.arguments];
+  return id.kind != PickleKind::tuple || id.items.empty() || pickle_[id.items[0]].text != "module";
+}
+
+void TorchBuilders::read_all_storages() {
+  const std::vector<std::string> nowhere;
+  path_ = &nowhere;
+  for (PickleRef ref = 0; ref < pickle_.size(); ++ref) {
+    if (pickle_[ref].kind == PickleKind::persistent && is_tensor(ref)) view(ref);
+  }
 }
 
 TorchTensor TorchBuilders::read(PickleRef ref, const std::vector<std::string>& path) {
@@ -113,10 +138,16 @@ TorchTensor TorchBuilders::read(PickleRef ref, const std::vector<std::string>& p
               .shape = {static_cast<int64_t>(whole.elements)},
               .strides = {1}};
   } else {
-    tensor = call(callee(ref), pickle_[ref].arguments, 0);
+    tensor = build(ref, 0);
   }
   tensor.path = path;
   return tensor;
+}
+
+TorchTensor TorchBuilders::build(PickleRef object, size_t depth) {
+  if (is_filled_tensor(object))
+    return strided(pickle_[pickle_[object].state].items, PickleNode::nothing, PickleNode::nothing);
+  return call(callee(object), pickle_[object].arguments, depth);
 }
 
 TorchTensor TorchBuilders::call(std::string_view function, PickleRef arguments_ref, size_t depth) {
@@ -135,7 +166,7 @@ TorchTensor TorchBuilders::call(std::string_view function, PickleRef arguments_r
     case Builder::wrapper:
       need(1);
       if (callee(arguments[0]).empty()) fail(fmt::format("{} is not given a tensor", function));
-      return call(callee(arguments[0]), pickle_[arguments[0]].arguments, depth + 1);
+      return build(arguments[0], depth + 1);
     case Builder::of_type: {
       need(3);
       const PickleNode& inner = pickle_[arguments[0]];
@@ -196,7 +227,10 @@ void TorchBuilders::check_extent(const TorchTensor& tensor, uint64_t elements) c
     counted = counted && !__builtin_mul_overflow(count, size, &count) &&
               !__builtin_mul_overflow(size - 1, stride, &reach) && !__builtin_add_overflow(last, reach, &last);
   }
-  if (!counted || count > (INT64_MAX >> 4)) fail("its shape has more elements than can be counted");
+  if (!counted) fail("its shape has more elements than can be counted");
+  if (!is_empty && count > max_expanded_bytes / static_cast<int64_t>(tensor.type->bytes)) {
+    fail(fmt::format("its shape has {} elements, more than any model has", count));
+  }
   if (!is_empty && static_cast<uint64_t>(last) >= elements) {
     fail(fmt::format("it reaches to element {} of a storage of {}", last, elements));
   }
@@ -211,6 +245,7 @@ void TorchBuilders::read_metadata(PickleRef metadata, TorchTensor& tensor) const
   const PickleNode& dict = pickle_[metadata];
   if (dict.kind == PickleKind::none) return;
   if (dict.kind != PickleKind::dict) fail("its metadata are no dict");
+  if (dict.items.size() > 2 * max_metadata) fail(fmt::format("its metadata have more than {} keys", max_metadata));
   for (size_t i = 0; i + 1 < dict.items.size(); i += 2) {
     const PickleNode& key = pickle_[dict.items[i]];
     const PickleNode& value = pickle_[dict.items[i + 1]];
@@ -230,7 +265,8 @@ TorchBuilders::View TorchBuilders::view(PickleRef ref) {
     fail("its storage is not described as torch.save does");
   }
   const TorchType& type = storage_type(id[1]);
-  const std::string key(pickle_[id[2]].text);
+  const std::string key(pickle_[id[2]].text.substr(0, max_key_bytes + 1));
+  if (key.size() > max_key_bytes) fail(fmt::format("its storage's key has more than {} bytes", max_key_bytes));
   const int64_t elements = integer(id[4], "storage's size");
   int64_t bytes = 0;
   if (elements < 0 || __builtin_mul_overflow(elements, static_cast<int64_t>(type.bytes), &bytes)) {
@@ -259,8 +295,8 @@ size_t TorchBuilders::storage(const std::string& key, const TorchType& type, uin
   }
   const TorchStorage& there = storages_[found->second];
   if (there.type != &type || there.elements != elements) {
-    fail(fmt::format("storage {:?} has {} elements of type {} here, and {} of type {} elsewhere", key, elements,
-                     type.name, there.elements, there.type->name));
+    fail(fmt::format("storage {:?} has {} elements of type {} here, and {} of type {} elsewhere", shortened(key, 100),
+                     elements, type.name, there.elements, there.type->name));
   }
   return found->second;
 }

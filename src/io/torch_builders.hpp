@@ -21,6 +21,9 @@ class TorchBuilders {
   /// The tensor of such a node; a storage by itself is a tensor of one axis. path: for messages.
   TorchTensor read(PickleRef ref, const std::vector<std::string>& path);
 
+  /// Gathers the storages, too, that no tensor read so far has: those of the whole pickle.
+  void read_all_storages();
+
   std::vector<TorchStorage> take_storages() { return std::move(storages_); }
 
  private:
@@ -31,6 +34,7 @@ class TorchBuilders {
   };
 
   [[noreturn]] void fail(std::string reason) const;
+  TorchTensor build(PickleRef object, size_t depth);
   TorchTensor call(std::string_view function, PickleRef arguments, size_t depth);
   TorchTensor strided(const std::vector<PickleRef>& arguments, PickleRef dtype, PickleRef metadata);
   void check_extent(const TorchTensor& tensor, uint64_t elements) const;
@@ -43,6 +47,7 @@ class TorchBuilders {
   int64_t integer(PickleRef ref, const char* what) const;
   std::vector<int64_t> integers(PickleRef ref, const char* what) const;
   std::string_view callee(PickleRef ref) const;  ///< of an object, where it is a global; else empty
+  bool is_filled_tensor(PickleRef ref) const;
 
   const Pickle& pickle_;
   const std::string& file_;

@@ -23,6 +23,7 @@ constexpr int64_t legacy_version = 1001;
 // torch.save packs nothing. Who packs a checkpoint again wins little: numbers look like noise.
 constexpr uint64_t unpacked_allowance = uint64_t{256} << 20, unpacked_ratio = 16;
 constexpr uint64_t max_packed_pickle = uint64_t{64} << 20;
+constexpr uint64_t max_byte_order = 16;  // "little" or "big"
 
 /// Archives that hold something else, told by an entry's name or its end.
 struct OtherArchive {
@@ -103,8 +104,12 @@ void TorchFile::read_zip() {
     fail(record, fmt::format("unpacks to {} bytes, more than the {} that are read", entry.size, max_packed_pickle));
   }
   const std::string byte_order = folder + std::string(byte_order_record);
-  if (archive_->find(byte_order)) {
+  if (const ZipEntry* order_entry = archive_->find(byte_order)) {
+    if (order_entry->size > max_byte_order) {
+      fail(byte_order, fmt::format("{} bytes are no byte order", order_entry->size));
+    }
     const TorchBytes bytes = read_record(byte_order);
+    archive_->verify(byte_order, bytes.bytes);
     const std::string_view order(reinterpret_cast<const char*>(bytes.bytes.data()), bytes.bytes.size());
     if (order != "little" && order != "big") fail(byte_order, fmt::format("{:?} is no byte order", order));
     big_endian_ = order == "big";
@@ -160,7 +165,8 @@ void TorchFile::read_legacy() {
   next("system");  // its byte order is that of whoever wrote it; the storages are little-endian all the same
   {
     const Pickle object = next("object");
-    contents_ = find_torch_tensors(object, name_);
+    // The file holds the storages of all that was saved, one after the other.
+    contents_ = find_torch_tensors(object, name_, {.all_storages = true});
   }
   const uint64_t keys_at = at;
   const Pickle list = next("storage keys");

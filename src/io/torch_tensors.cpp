@@ -4,9 +4,11 @@
 #include <fmt/ranges.h>
 
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "sdtorch/core/error.hpp"
+#include "sdtorch/core/utf8.hpp"
 #include "torch_builders.hpp"
 
 namespace sdtorch {
@@ -14,7 +16,14 @@ namespace {
 
 constexpr size_t max_depth = 200;
 constexpr size_t max_tensors = size_t{1} << 16;  // of SDXL and its optimiser: 10,000
-constexpr size_t max_visits = 4'000'000;  // objects may be shared, and a tree of shares is larger than its pickle
+constexpr size_t max_work = 4'000'000;  // objects may be shared, and a tree of shares is larger than its pickle
+
+// Keys may be shared, too: a name that a pickle refers to in two bytes is copied for each tensor.
+constexpr size_t max_name_bytes = 4096;
+constexpr size_t max_names_bytes = size_t{64} << 20;  // of all tensors
+constexpr size_t max_segments = size_t{8} << 20;      // of all tensors' paths
+constexpr size_t max_scalar_bytes = 4096, max_scalars_bytes = size_t{1} << 20;
+constexpr size_t shown_key_bytes = 100;
 
 /// Where a module keeps its parts: they add nothing to a name.
 bool is_module_part(std::string_view key) { return key == "_parameters" || key == "_buffers" || key == "_modules"; }
@@ -38,9 +47,10 @@ class Walk {
  public:
   Walk(const Pickle& pickle, const std::string& file) : pickle_(pickle), file_(file), builders_(pickle, file) {}
 
-  TorchTensors run() {
+  TorchTensors run(const TorchSearch& search) {
     visit(pickle_.root());
     read_scalars();
+    if (search.all_storages) builders_.read_all_storages();
     result_.storages = builders_.take_storages();
     return std::move(result_);
   }
@@ -52,25 +62,44 @@ class Walk {
     throw Error(ErrorKind::model, {.file = file_, .place = joined(path_), .reason = std::move(reason)});
   }
 
+  /// Whatever is looked at is paid for here, every time that it is.
+  void spend(size_t items) {
+    work_ += items;
+    if (work_ > max_work) fail("objects are shared more often than any checkpoint does");
+  }
+
   /// Adds what is below the node; whether that is any tensor. A node within itself is not entered again: objects
   /// that refer back to what holds them have no tensors of their own there.
   bool visit(PickleRef ref) {
+    spend(1);
     const PickleNode& node = pickle_[ref];
     if (builders_.is_tensor(ref)) {
-      if (result_.tensors.size() == max_tensors) fail(fmt::format("there are more than {} tensors", max_tensors));
-      result_.tensors.push_back(builders_.read(ref, path_));
+      add(ref);
       return true;
     }
     const bool is_container = node.kind == PickleKind::dict || node.kind == PickleKind::list ||
                               node.kind == PickleKind::tuple || node.kind == PickleKind::object;
     if (!is_container || state_of(ref) != unseen) return false;
-    if (path_.size() >= max_depth) fail(fmt::format("nested more than {} deep", max_depth));
-    visits_ += 1 + node.items.size();
-    if (visits_ > max_visits) fail("objects are shared more often than any checkpoint does");
+    if (depth_ == max_depth) fail(fmt::format("nested more than {} deep", max_depth));
     state_of(ref) = open;
+    ++depth_;
     const bool found = visit_items(node);
+    --depth_;
     state_of(ref) = found ? unseen : barren;
     return found;
+  }
+
+  void add(PickleRef tensor) {
+    if (result_.tensors.size() == max_tensors) fail(fmt::format("there are more than {} tensors", max_tensors));
+    if (name_bytes_ > max_name_bytes) {
+      fail(fmt::format("a tensor's name of {} bytes, more than {}", name_bytes_, max_name_bytes));
+    }
+    names_bytes_ += name_bytes_;
+    segments_ += path_.size();
+    if (names_bytes_ > max_names_bytes || segments_ > max_segments) {
+      fail("the tensors' names take up more memory than any checkpoint's");
+    }
+    result_.tensors.push_back(builders_.read(tensor, path_));
   }
 
   uint8_t& state_of(PickleRef ref) { return states_[ref]; }
@@ -94,13 +123,15 @@ class Walk {
   }
 
   /// OrderedDict([(key, value), …]), as Python 2 wrote it.
-  std::vector<PickleRef> ordered_dict_pairs(const PickleNode& node) const {
+  std::vector<PickleRef> ordered_dict_pairs(const PickleNode& node) {
     std::vector<PickleRef> pairs;
     const PickleNode& callee = pickle_[node.callee];
     const PickleNode& arguments = pickle_[node.arguments];
     if (callee.kind != PickleKind::global || callee.text != "collections.OrderedDict") return pairs;
     if (arguments.kind != PickleKind::tuple || arguments.items.size() != 1) return pairs;
-    for (const PickleRef item : pickle_[arguments.items[0]].items) {
+    const std::vector<PickleRef>& items = pickle_[arguments.items[0]].items;
+    spend(items.size());
+    for (const PickleRef item : items) {
       const PickleNode& pair = pickle_[item];
       const bool is_pair = (pair.kind == PickleKind::tuple || pair.kind == PickleKind::list) && pair.items.size() == 2;
       if (is_pair) pairs.insert(pairs.end(), pair.items.begin(), pair.items.end());
@@ -110,45 +141,77 @@ class Walk {
 
   bool visit_list(const std::vector<PickleRef>& items) {
     bool found = false;
-    for (size_t i = 0; i < items.size(); ++i) found = visit_below(std::to_string(i), items[i]) || found;
-    return found;
-  }
-
-  bool visit_pairs(const std::vector<PickleRef>& items) {
-    std::unordered_map<std::string, size_t> last;  // of equal keys the last one counts
-    for (size_t i = 0; i + 1 < items.size(); i += 2) last[key_of(items[i], i)] = i;
-    bool found = false;
-    for (size_t i = 0; i + 1 < items.size(); i += 2) {
-      const std::string key = key_of(items[i], i);
-      if (last[key] != i) continue;
-      const std::string segment = key.substr(1);
-      found = (is_module_part(segment) ? visit(items[i + 1]) : visit_below(segment, items[i + 1])) || found;
+    for (size_t i = 0; i < items.size(); ++i) {
+      const std::string segment = std::to_string(i);
+      found = visit_below(segment, items[i]) || found;
     }
     return found;
   }
 
-  /// Text and numbers as they are, behind a letter that keeps 1 and "1" apart; other keys by their place.
-  std::string key_of(PickleRef ref, size_t index) const {
-    const PickleNode& key = pickle_[ref];
-    const std::string text = scalar_text(key);
-    if (key.kind == PickleKind::text) return "t" + text;
-    return text.empty() ? fmt::format("#key {}", index / 2) : "n" + text;
+  bool visit_pairs(const std::vector<PickleRef>& items) {
+    const std::vector<bool> last = last_of_equal_keys(items);
+    bool found = false;
+    for (size_t i = 0; i + 1 < items.size(); i += 2) {
+      if (!last[i / 2]) continue;
+      const PickleNode& key = pickle_[items[i]];
+      const PickleRef value = items[i + 1];
+      if (key.kind == PickleKind::text) {
+        found = (is_module_part(key.text) ? visit(value) : visit_below(key.text, value)) || found;
+        continue;
+      }
+      std::string segment = scalar_text(key);
+      if (segment.empty()) segment = fmt::format("key {}", i / 2);
+      found = visit_below(segment, value) || found;
+    }
+    return found;
   }
 
-  bool visit_below(std::string segment, PickleRef ref) {
-    path_.push_back(std::move(segment));
+  /// Of each key and value, whether no equal key follows. 1 and "1" differ; keys that are no text and no number differ
+  /// from all others, and so do those that are too long to name a tensor.
+  std::vector<bool> last_of_equal_keys(const std::vector<PickleRef>& items) {
+    constexpr size_t bytes_of_work = 64;  // comparing so many costs about as much as an item
+    spend(items.size());
+    std::vector<bool> last(items.size() / 2, true);
+    std::unordered_set<std::string_view> texts;
+    std::unordered_set<std::string> numbers;
+    for (size_t i = last.size(); i-- > 0;) {
+      const PickleNode& key = pickle_[items[2 * i]];
+      if (key.kind != PickleKind::text) {
+        const std::string number = scalar_text(key);
+        last[i] = number.empty() || numbers.insert(number).second;
+      } else if (key.text.size() <= max_name_bytes) {
+        spend(key.text.size() / bytes_of_work);
+        last[i] = texts.insert(key.text).second;
+      }
+    }
+    return last;
+  }
+
+  /// Of a segment that is too long to name a tensor only what a message shows is kept.
+  bool visit_below(std::string_view segment, PickleRef ref) {
+    const size_t size = segment.size();
+    path_.push_back(size > max_name_bytes ? shortened(segment, shown_key_bytes) : std::string(segment));
+    name_bytes_ += size;
     const bool found = visit(ref);
+    name_bytes_ -= size;
     path_.pop_back();
     return found;
   }
 
+  /// Long texts are left out, and whatever comes when there are many: nothing needs them.
   void read_scalars() {
     const PickleNode& root = pickle_[pickle_.root()];
     if (root.kind != PickleKind::dict && !root.pairs) return;
-    for (size_t i = 0; i + 1 < root.items.size(); i += 2) {
+    size_t bytes = 0;
+    for (size_t i = 0; i + 1 < root.items.size() && bytes < max_scalars_bytes; i += 2) {
       const PickleNode& key = pickle_[root.items[i]];
-      const std::string text = scalar_text(pickle_[root.items[i + 1]]);
-      if (key.kind == PickleKind::text && !text.empty()) result_.scalars[std::string(key.text)] = text;
+      const PickleNode& value = pickle_[root.items[i + 1]];
+      if (key.kind != PickleKind::text) continue;
+      if (key.text.size() > max_scalar_bytes || value.text.size() > max_scalar_bytes) continue;
+      const std::string text = scalar_text(value);
+      if (text.empty()) continue;
+      bytes += key.text.size() + text.size();
+      result_.scalars[std::string(key.text)] = text;
     }
   }
 
@@ -158,13 +221,17 @@ class Walk {
   TorchTensors result_{};
   std::vector<std::string> path_{};
   std::unordered_map<PickleRef, uint8_t> states_{};
-  size_t visits_ = 0;
+  size_t depth_ = 0, work_ = 0;
+  size_t name_bytes_ = 0;                  ///< of the path, as long as its keys really are
+  size_t names_bytes_ = 0, segments_ = 0;  ///< of all tensors
 };
 
 }  // namespace
 
 std::string joined(const std::vector<std::string>& path) { return fmt::format("{}", fmt::join(path, ".")); }
 
-TorchTensors find_torch_tensors(const Pickle& pickle, const std::string& file) { return Walk(pickle, file).run(); }
+TorchTensors find_torch_tensors(const Pickle& pickle, const std::string& file, const TorchSearch& search) {
+  return Walk(pickle, file).run(search);
+}
 
 }  // namespace sdtorch

@@ -129,9 +129,80 @@ std::vector<HostileFile> hostile_archives() {
       {"program.pt", with({.name = "archive/constants.pkl", .data = "x"}), "is a TorchScript archive"},
       {"two.ckpt", with({.name = "other/data.pkl", .data = pickle}), "data.pkl: the archive has several"},
       {"order.ckpt", with({.name = "archive/byteorder", .data = "middle"}), "\"middle\" is no byte order"},
+      {"long-order.ckpt", with({.name = "archive/byteorder", .data = deflated, .method = 8, .size = 32}),
+       "archive/byteorder: 32 bytes are no byte order"},
+      {"packed-order.ckpt", with({.name = "archive/byteorder", .data = deflated, .method = 8, .size = 6}),
+       "it unpacks to more than its 6 bytes"},
+      {"order-checksum.ckpt", with({.name = "archive/byteorder", .data = "little", .checksum = 1}),
+       "archive/byteorder: the data are damaged"},
       {"missing.ckpt", torch_zip_with(value, {}), "archive/data/0: this storage is missing in the archive"},
       {"larger.ckpt", torch_zip(value, 12), "the storage has 12 bytes, 4 elements of type float32 need 16"},
       {"smaller.ckpt", torch_zip(value, 20), "the storage has 20 bytes"},
+  };
+}
+
+namespace {
+
+std::string times(size_t count, const std::string& text) {
+  std::string all;
+  for (size_t i = 0; i < count; ++i) all += text;
+  return all;
+}
+
+/// A megabyte of text that `h\0` refers to, and a tensor that `h\1` does.
+const std::string& long_text() {
+  static const std::string text = pickled::text(std::string(1'000'000, 'a')) + "q\0"s + "0";
+  return text;
+}
+std::string kept_tensor() { return pickled::tensor() + "q\1" + "0"; }
+
+}  // namespace
+
+/// Little that stands for much: what is referred to in two bytes may be looked at, or copied, as often as that.
+std::vector<HostileFile> hostile_shares() {
+  using pickled::text;
+  const std::string long_key = "h\0"s, shared = "h\1", bar = pickled::global("foo", "Bar");
+  const std::string metadata = "}(" + times(100, text("a") + "K\1") + "u";
+  const auto pair = [](const std::string& key, const std::string& value) { return "(" + text(key) + value + "t"; };
+  return {
+      {"modules.ckpt",
+       torch_zip(text("_modules") + "q\0"s + "0" + times(30'000, "}h\0"s) + pickled::tensor() + times(30'000, "s")),
+       "nested more than 200 deep"},
+      {"states.ckpt",
+       torch_zip(bar + "q\1" + "0" + times(400'000, "h\1)\x81") + pickled::tensor() + times(400'000, "b")),
+       "nested more than 200 deep"},
+      {"global.ckpt", torch_zip(long_text() + "(" + times(200'000, "h\0h\0\x93"s) + "t"),
+       "a global's name of 2000001 bytes"},
+      {"globals.ckpt", torch_zip(text(std::string(400, 'a')) + "q\0"s + "0(" + times(200'000, "h\0h\0\x93"s) + "t"),
+       "refers to more globals than any checkpoint"},
+      {"name.ckpt", torch_zip(long_text() + "}h\0("s + kept_tensor() + times(60'000, shared) + "ls"),
+       "a tensor's name of 1000001 bytes, more than 4096"},
+      {"names.ckpt",
+       torch_zip(text(std::string(4000, 'a')) + "q\0"s + "0}h\0("s + kept_tensor() + times(60'000, shared) + "ls"),
+       "the tensors' names take up more memory"},
+      {"deep-names.ckpt", torch_zip("(" + kept_tensor() + times(60'000, shared) + "l" + times(190, "\x85")),
+       "the tensors' names take up more memory"},
+      {"long-keys.ckpt",
+       torch_zip(long_text() + "}(" + times(400'000, "h\0K\1"s) + text("t") + pickled::tensor({.offset = -1}) + "u"),
+       "t: its offset -1 is negative"},
+      {"state-items.ckpt",
+       torch_zip("(" + kept_tensor() + bar + ")\x81}(" + text("a") + shared + text("b") + "q\7K\1" +
+                 times(500'000, "h\7K\1") + "ubq\5" + times(60'000, "h\5") + "l"),
+       "objects are shared more often than any checkpoint does"},
+      {"ordered.ckpt",
+       torch_zip("(" + kept_tensor() + pickled::global("collections", "OrderedDict") + "((" + pair("a", shared) +
+                 pair("b", "K\1") + "q\4" + times(500'000, "h\4") + "ltRq\5" + times(60'000, "h\5") + "l"),
+       "objects are shared more often than any checkpoint does"},
+      {"storage-key.ckpt",
+       torch_zip("}(" + text("t") + pickled::tensor({.storage = {.key = std::string(5000, 'k')}}) + "u"),
+       "t: its storage's key has more than 1000 bytes"},
+      {"metadata.ckpt",
+       torch_zip("}(" + text("t") +
+                 pickled::call(pickled::global("torch._utils", "_rebuild_tensor_v2"),
+                               {pickled::storage(), "K\0"s, pickled::integers({4}), pickled::integers({1}), "\x89", "}",
+                                metadata}) +
+                 "u"),
+       "t: its metadata have more than 64 keys"},
   };
 }
 
@@ -190,6 +261,11 @@ std::vector<HostileFile> hostile_tensors() {
       {"reach.pt", file(tensor({.shape = {2, 3}})), "t: it reaches to element 4 of a storage of 4"},
       {"overflow.pt", file(tensor({.shape = {huge, huge}})), "more elements than can be counted"},
       {"repeated.pt", file(tensor({.shape = {huge, huge}, .strides = {0, 0}})), "more elements than can be counted"},
+      {"expanded.pt", file(tensor({.shape = {(int64_t{1} << 59) - 1}, .strides = {0}})),
+       "t: its shape has 576460752303423487 elements, more than any model has"},
+      {"zero-key.pt", file(tensor({.storage = {.key = "9\0\x1b"s}})), "archive/data/9??: this storage is missing"},
+      {"long-place.pt", torch_zip(dict({pickled::text(std::string(300, 'k')), tensor({.offset = -1})})),
+       std::string(200, 'k') + "…: its offset -1 is negative"},
       {"axes.pt", file(tensor({.shape = axes, .strides = axes})), "t: it has 65 axes"},
       {"strides.pt", file(tensor({.strides = {1}})), "t: it has 2 axes and 1 strides"},
       {"empty-far.pt", file(tensor({.offset = 9, .shape = {0}, .strides = {1}})), "it begins at element 9"},
@@ -250,7 +326,7 @@ std::vector<HostileFile> hostile_old_files() {
 std::vector<HostileFile> hostile_files() {
   std::vector<HostileFile> all;
   for (const auto& some : {files_of_other_kinds(), hostile_safetensors(), hostile_archives(), hostile_pickles(),
-                           hostile_tensors(), hostile_old_files()}) {
+                           hostile_shares(), hostile_tensors(), hostile_old_files()}) {
     all.insert(all.end(), some.begin(), some.end());
   }
   return all;

@@ -13,6 +13,7 @@ std::vector<HostileFile> files_of_other_kinds();
 std::vector<HostileFile> hostile_safetensors();
 std::vector<HostileFile> hostile_archives();
 std::vector<HostileFile> hostile_pickles();
+std::vector<HostileFile> hostile_shares();
 std::vector<HostileFile> hostile_tensors();
 std::vector<HostileFile> hostile_old_files();
 

@@ -36,7 +36,15 @@ TEST_CASE("control characters are not shown", "[core]") {
   CHECK(harmless("\xc2\x9b"
                  "2J\xc2") == "?2J?");
   CHECK(harmless(std::string_view("\0", 1)) == "?");
+  CHECK(harmless("a\xff\xc3z\xed\xa0\x80") == "a??z???");
   CHECK(harmless("w\xff\xc3") == "w??");
+}
+
+TEST_CASE("long texts are cut between characters", "[core]") {
+  CHECK(shortened("café", 5) == "café");
+  CHECK(shortened("café!", 5) == "café…");
+  CHECK(shortened("café!", 4) == "caf…");
+  CHECK(shortened("\xff\xff\xff", 2) == "\xff\xff…");
 }
 
 TEST_CASE("bytes that are not UTF-8 are found", "[core]") {

@@ -13,7 +13,11 @@ namespace sdtorch {
 std::optional<size_t> invalid_utf8_offset(std::string_view text);
 
 /// The text with a `?` for each control character that a terminal would obey rather than show (C0 but for line breaks
-/// and tabs, DEL, C1), and for each byte that is not UTF-8. Names and values in messages come from files that anybody may have written.
+/// and tabs, DEL, C1) and for each byte that is no UTF-8. Names and values in messages come from files that anybody may
+/// have written.
 std::string harmless(std::string_view text);
+
+/// The text, or as many whole characters of it as fit into so many bytes, and `…`.
+std::string shortened(std::string_view text, size_t bytes);
 
 }  // namespace sdtorch

@@ -49,11 +49,15 @@ struct PickleNode {
 class Pickle {
  public:
   /// Reads one pickle from the beginning of `bytes`; more may follow it. file and place name it in messages.
-  /// Throws ErrorKind::model where it ends early, is malformed or uses more than 2 million objects.
+  /// Throws ErrorKind::model where it ends early, is malformed, uses more than 2 million objects or names a global by
+  /// more than 1000 bytes.
   Pickle(std::span<const std::byte> bytes, const std::string& file, const std::string& place);
 
   const PickleNode& operator[](PickleRef ref) const { return nodes_[ref]; }
   PickleRef root() const { return root_; }
+
+  /// Nodes are numbered from 0 on; some may not be reached from the root.
+  PickleRef size() const { return static_cast<PickleRef>(nodes_.size()); }
 
   /// Bytes that the pickle takes up.
   size_t length() const { return length_; }

@@ -45,13 +45,18 @@ struct TorchTensor {
 struct TorchTensors {
   std::vector<TorchTensor> tensors{};            ///< in the pickle's order
   std::vector<TorchStorage> storages{};          ///< in the order in which tensors first use them
-  std::map<std::string, std::string> scalars{};  ///< numbers, booleans and strings right below the root
+  std::map<std::string, std::string> scalars{};  ///< numbers, booleans and short strings right below the root
+};
+
+struct TorchSearch {
+  bool all_storages = false;  ///< also of what is no part of the tree, such as tensors in sets; behind the others
 };
 
 /// Finds all tensors in dicts, lists, tuples and objects' states (`_parameters`, `_buffers` and `_modules` of a module
 /// saved whole leave no trace in the path). Every tensor lies within its storage.
-/// Throws ErrorKind::model naming the tensor, and where the tree is deeper or larger than any checkpoint's.
-TorchTensors find_torch_tensors(const Pickle& pickle, const std::string& file);
+/// Throws ErrorKind::model naming the tensor, and where the tree is deeper or larger, or its names are longer, than any
+/// checkpoint's.
+TorchTensors find_torch_tensors(const Pickle& pickle, const std::string& file, const TorchSearch& search = {});
 
 /// The path as a name, joined by dots.
 std::string joined(const std::vector<std::string>& path);
