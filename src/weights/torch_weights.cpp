@@ -51,6 +51,9 @@ constexpr std::pair<std::string_view, at::ScalarType> type_names[] = {
 constexpr std::string_view wrappers[] = {"state_dict", "model_state_dict", "model", "module", "net"};
 constexpr size_t max_wrappers = 4;  // {"module": {"state_dict": …}} has two
 
+/// In the modules of Latent Diffusion (CompVis), saved whole, `model` is no wrapper: it holds the UNet.
+constexpr std::string_view unet_wrapper = "model", unet_module = "diffusion_model";
+
 /// Wraps every key of a model that was trained by several processes.
 constexpr std::string_view parallel_prefix = "module.";
 
@@ -147,7 +150,12 @@ Selection select_weights(const std::vector<TorchTensor>& all) {
     // A count kept as a tensor (`epoch`) may lie beside the weights; beside a layer called `model` lie its like.
     const auto at_hand = std::count_if(selection.tensors.begin(), selection.tensors.end(),
                                        [&](const TorchTensor* tensor) { return tensor->path.size() <= depth + 1; });
+    const bool holds_unet = std::any_of(selection.tensors.begin(), selection.tensors.end(), [&](const auto* tensor) {
+      return tensor->path.size() > depth + 1 && tensor->path[depth] == unet_wrapper &&
+             tensor->path[depth + 1].starts_with(unet_module);
+    });
     const auto* wrapper = std::find_if(std::begin(wrappers), std::end(wrappers), [&](std::string_view name) {
+      if (holds_unet && name == unet_wrapper) return false;
       return at_hand <
              std::count_if(
                  selection.tensors.begin(), selection.tensors.end(),

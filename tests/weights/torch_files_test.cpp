@@ -1,12 +1,16 @@
 // Every layout that scripts/goldens/torch_files.py writes, against what torch itself says is in it.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "sdtorch/weights/weights_file.hpp"
 #include "support/catch.hpp"
+#include "support/checkpoints.hpp"
 #include "support/files.hpp"
 #include "support/golden.hpp"
+#include "support/temp_dir.hpp"
 
 using sdtorch::load_weights;
 using sdtorch::WeightsFile;
@@ -109,5 +113,74 @@ TEST_CASE("what a pickle would call is not called", "[weights]") {
   for (const char* name : {"exploit", "legacy-exploit"}) {
     CHECK(load(name).tensors.size() == 2);
     CHECK_FALSE(fs::exists("sdtorch-was-exploited"));
+  }
+}
+
+TEST_CASE("long texts beside the weights are left out", "[weights]") {
+  using pickled::text;
+  const TempDir folder;
+  // Each of the texts is named in two bytes.
+  std::string value = text(std::string(100'000, 'a')) + "q\1" + text(std::string(1000, 'b')) + "q\2" + "}(";
+  for (int i = 0; i < 5000; ++i)
+    value += text(fmt::format("long {}", i)) + "h\1" + text(fmt::format("short {}", i)) + "h\2";
+  write_file(folder / "a.ckpt", torch_zip(value + text("t") + pickled::tensor() + "u"));
+  const WeightsFile file = load_weights(folder / "a.ckpt");
+  CHECK(file.tensors.contains("t"));
+  CHECK(file.metadata.contains("short 0"));
+  CHECK_FALSE(file.metadata.contains("long 0"));
+  CHECK(file.metadata.size() < 2000);
+}
+
+TEST_CASE("a file of the old format loads whatever was saved beside the weights", "[weights]") {
+  using namespace pickled;
+  const TempDir folder;
+  const auto number = [](int64_t count) { return little_endian(static_cast<uint64_t>(count), 8); };
+  const std::string other =
+      tensor({.storage = {.key = "1", .kind = "DoubleStorage", .elements = 2}, .shape = {2}, .strides = {1}});
+  const std::string first(16, '\1'), second(16, '\2');
+  for (const std::string& beside : {"\x8f(" + other + "\x90", call(global("functools", "partial"), {other}),
+                                    call(global("torch._utils", "_rebuild_sparse_tensor"), {other})}) {
+    const std::string value =
+        dict({text("x"), beside, text("state_dict"), dict({text("t"), tensor(), text("u"), tensor()})});
+    write_file(folder / "a.pt",
+               torch_legacy(value, "](" + text("1") + text("0") + "e", number(2) + second + number(4) + first));
+    const WeightsFile file = load_weights(folder / "a.pt");
+    REQUIRE(file.tensors.size() == 2);
+    CHECK(bytes_of(file.tensors.at("t").tensor) == first);
+  }
+}
+
+TEST_CASE("tensors are taken however old code has made them", "[weights]") {
+  using namespace pickled;
+  const TempDir folder;
+  const std::string made = call(global("torch", "FloatTensor"), {}) +
+                           tuple({storage(), integer(0), integers({2, 2}), integers({2, 1})}) + "b";
+  const std::string parameter = global("torch.nn.parameter", "Parameter");
+  write_file(folder / "a.ckpt",
+             torch_zip(dict({text("made"), made, text("parameter"), call(parameter, {tensor(), "\x89"}), text("new"),
+                             parameter + tuple({made, "\x89"}) + "\x81"})));
+  const WeightsFile file = load_weights(folder / "a.ckpt");
+  REQUIRE(file.tensors.size() == 3);
+  for (const auto& [name, tensor] : file.tensors) CHECK(tensor.tensor.sizes() == at::IntArrayRef({2, 2}));
+}
+
+TEST_CASE("the modules of Latent Diffusion keep their names in a module saved whole", "[weights]") {
+  using namespace pickled;
+  const TempDir folder;
+  const auto module = [](const std::vector<std::string>& parts) {
+    return call(global("ldm", "Module"), {}) + dict({text("_modules"), dict(parts)}) + "b";
+  };
+  const std::string unet = module({text("diffusion_model"), module({text("out"), tensor()})});
+  const std::string whole = module({text("model"), unet, text("cond_stage_model"), module({text("w"), tensor()}),
+                                    text("first_stage_model"), module({text("w"), tensor()})});
+  for (const auto& [value, under] : {std::pair{whole, ""}, {dict({text("model"), whole}), "model"}}) {
+    write_file(folder / "a.ckpt", torch_zip(value));
+    const WeightsFile file = load_weights(folder / "a.ckpt");
+    CHECK(file.found_under == under);
+    CHECK(file.left_out == 0);
+    for (const char* name : {"model.diffusion_model.out", "cond_stage_model.w", "first_stage_model.w"}) {
+      INFO(name);
+      CHECK(file.tensors.contains(name));
+    }
   }
 }
