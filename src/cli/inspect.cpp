@@ -6,6 +6,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string_view>
+#include <system_error>
 
 #include "sdtorch/cli/inspect_model.hpp"
 #include "sdtorch/core/error.hpp"
@@ -52,8 +53,11 @@ std::string png_report(const InspectOptions& options) {
 
 std::string shown(const ModelReport& report, bool as_json) { return as_json ? line_of(report.object) : report.text; }
 
-/// By its first bytes, or its name where there are none to read.
+/// By its first bytes, or its name where there are none to read. A named pipe is not opened: that would wait for
+/// somebody to write into it.
 bool is_png(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) return path.extension() == ".png";
   constexpr std::string_view signature = "\x89PNG";
   std::array<char, signature.size()> start{};
   std::ifstream file(path, std::ios::binary);

@@ -20,6 +20,12 @@ struct Descriptor {
   }
 };
 
+/// The target is the next one of a chain of links.
+std::string link_to_nothing(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return "is a link to " + std::filesystem::read_symlink(path, ignored).string() + ", which is not there";
+}
+
 }  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path, ErrorKind kind) : path_(path) {
@@ -30,7 +36,13 @@ MappedFile::MappedFile(const std::filesystem::path& path, ErrorKind kind) : path
 
   // Not blocking, so that a named pipe is refused below instead of waited for.
   const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  if (file.number < 0) fail("cannot be opened: " + system_reason());
+  if (file.number < 0) {
+    const std::string reason = system_reason();
+    std::error_code ignored;
+    const bool leads_nowhere = errno == ENOENT && std::filesystem::is_symlink(path, ignored);
+    if (leads_nowhere) fail(link_to_nothing(path));
+    fail("cannot be opened: " + reason);
+  }
   struct stat status {};
   if (fstat(file.number, &status) != 0) fail("cannot be examined: " + system_reason());
   if (S_ISDIR(status.st_mode)) fail("is a folder, a file was expected");

@@ -6,6 +6,7 @@
 
 #include "sdtorch/core/error.hpp"
 #include "sdtorch/core/utf8.hpp"
+#include "sdtorch/io/stand_in.hpp"
 
 namespace sdtorch {
 namespace {
@@ -22,14 +23,9 @@ struct OtherFile {
 
 constexpr std::string_view other_model_hint = "use the model's .safetensors or .ckpt files";
 constexpr std::string_view unpack_hint = "unpack it, and name the model in it";
-constexpr std::string_view page_hint = "download the file itself, without the page around it";
 constexpr std::string_view picture_hint = "a model was expected";
 
 constexpr OtherFile other_files[] = {
-    {0, "version https://git-lfs"sv, "is a Git LFS pointer, not the weights themselves",
-     "fetch them with `git lfs pull`"},
-    {0, "<?xml"sv, "is XML, an error message perhaps, not weights", "download the file again"},
-    {0, "<"sv, "is a web page, not weights", page_hint},
     {0, "GGUF"sv, "is a GGUF model, which is not read", other_model_hint},
     {0, "lmgg"sv, "is a GGML model, which is not read", other_model_hint},
     {0, "\x89HDF\r\n\x1a\n"sv, "is an HDF5 file, such as Keras models, which is not read", other_model_hint},
@@ -99,20 +95,10 @@ bool is_text(std::string_view probe) {
   return well_formed && std::none_of(probe.begin(), probe.end(), [](char c) { return is_control(c) || c == '\x7f'; });
 }
 
-std::string_view without_space_in_front(std::string_view text) {
-  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
-  const size_t start = text.find_first_not_of(" \t\r\n");
-  return start == std::string_view::npos ? std::string_view() : text.substr(start);
-}
-
 /// The first line, as far as a message has room for it.
 std::string quoted_start(std::string_view text) {
   constexpr size_t room = 80;
-  std::string_view line = text.substr(0, text.find_first_of("\r\n"));
-  const bool whole = line.size() <= room;
-  if (!whole) line = line.substr(0, room);
-  while (invalid_utf8_offset(line)) line.remove_suffix(1);
-  return fmt::format("`{}{}`", line, whole ? "" : "…");
+  return fmt::format("`{}`", shortened(text.substr(0, text.find_first_of("\r\n")), room));
 }
 
 }  // namespace
@@ -141,6 +127,7 @@ WeightsFormat weights_format(std::span<const std::byte> file, const std::string&
 
   const std::string_view probe = text.substr(0, probe_bytes);
   const std::string_view start = without_space_in_front(probe);
+  if (const auto found = stand_in(probe)) fail(fmt::format("{}, not the weights themselves", found->what), found->hint);
   for (const OtherFile& other : other_files) {
     const std::string_view there = other.offset > 0 ? text.substr(std::min(other.offset, text.size())) : start;
     if (there.starts_with(other.bytes)) fail(std::string(other.what), other.hint);

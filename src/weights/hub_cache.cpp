@@ -42,6 +42,18 @@ bool is_name_part(const std::string& part) {
   return !part.empty() && part != "." && part != ".." && std::all_of(part.begin(), part.end(), allowed);
 }
 
+/// The commit that refs/main names: empty where there is no such file, what is no name where there is something else.
+std::string main_commit(const fs::path& folder) {
+  constexpr uintmax_t max_bytes = 1000;  // 40 digits and a line break
+  const fs::path file = folder / "refs" / "main";
+  std::error_code error;
+  if (!is_there(file)) return {};
+  if (!fs::is_regular_file(file, error) || fs::file_size(file, error) > max_bytes) return "..";
+  std::string commit;
+  std::ifstream(file) >> commit;
+  return commit;
+}
+
 }  // namespace
 
 fs::path hub_cache() {
@@ -69,8 +81,7 @@ bool is_hub_model_folder(const fs::path& path) {
 }
 
 std::optional<fs::path> snapshot_of(const fs::path& folder) {
-  std::string commit;
-  std::ifstream(folder / "refs" / "main") >> commit;
+  const std::string commit = main_commit(folder);
   if (is_name_part(commit) && is_folder(folder / snapshots / commit)) return folder / snapshots / commit;
   if (!commit.empty()) return std::nullopt;
 

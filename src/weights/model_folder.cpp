@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <span>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "sdtorch/core/error.hpp"
@@ -125,7 +126,9 @@ ModelFolder::ModelFolder(const fs::path& folder_or_name) : root_(find_model(fold
     fail(root, {}, fmt::format("is a file; a diffusers model folder with {} was expected", index_name));
   }
   const fs::path file = root / index_name;
-  if (!is_there(file)) fail(root, {}, fmt::format("is no diffusers model folder: it has no {}", index_name));
+  std::error_code ignored;
+  const bool named = is_there(file) || fs::is_symlink(file, ignored);  // of a link to nothing the reader tells
+  if (!named) fail(root, {}, fmt::format("is no diffusers model folder: it has no {}", index_name));
   index_ = load_config(file);
   check_components(root, file, index_, pipeline_kind(index_, file.string()));
   const bool encodes = names(index_, "text_encoder"), tokenizes = names(index_, "tokenizer");

@@ -1,5 +1,7 @@
 #include "sdtorch/cli/inspect.hpp"
 
+#include <sys/stat.h>
+
 #include <nlohmann/json.hpp>
 
 #include "sdtorch/io/image.hpp"
@@ -43,4 +45,14 @@ TEST_CASE("inspect names what it cannot read", "[cli]") {
   check_error(ErrorKind::model, "a.txt", [&] { inspect_text({.path = folder / "a.txt"}); });
   check_error(ErrorKind::input, "nothing.png", [&] { inspect_text({.path = folder / "nothing.png"}); });
   check_error(ErrorKind::model, "model_index.json", [&] { inspect_text({.path = folder.path()}); });
+}
+
+TEST_CASE("inspect does not wait for a named pipe", "[cli]") {
+  const TempDir folder;
+  for (const char* name : {"pipe", "pipe.ckpt"}) {
+    REQUIRE(mkfifo((folder / name).c_str(), 0600) == 0);
+    check_error(ErrorKind::model, "is no regular file", [&] { inspect_text({.path = folder / name}); });
+  }
+  REQUIRE(mkfifo((folder / "pipe.png").c_str(), 0600) == 0);
+  check_error(ErrorKind::input, "is no regular file", [&] { inspect_text({.path = folder / "pipe.png"}); });
 }

@@ -1,5 +1,7 @@
 #include "sdtorch/weights/hub_cache.hpp"
 
+#include <sys/stat.h>
+
 #include <cstdlib>
 
 #include "sdtorch/weights/model_folder.hpp"
@@ -98,4 +100,21 @@ TEST_CASE("paths that lead nowhere are told apart", "[weights]") {
   check_error(ErrorKind::model, "loop: cannot be looked at: Too many levels", [&] { find_model(temp / "loop"); });
   check_error(ErrorKind::model, "none: there is no such model", [&] { find_model(temp / "none"); });
   CHECK(find_model("") == sdtorch::built_in_model());
+}
+
+TEST_CASE("what is no branch's file in the cache is not read", "[weights]") {
+  const TempDir folder;
+  const fs::path commit = folder / "snapshots" / "abc";
+  fs::create_directories(commit);
+  fs::create_directories(folder / "refs");
+  CHECK(sdtorch::snapshot_of(folder.path()) == commit);
+  write_file(folder / "refs" / "main", "abc\n");
+  CHECK(sdtorch::snapshot_of(folder.path()) == commit);
+  std::string long_file(1 << 20, ' ');
+  long_file += "abc";
+  write_file(folder / "refs" / "main", long_file);
+  CHECK_FALSE(sdtorch::snapshot_of(folder.path()));
+  fs::remove(folder / "refs" / "main");
+  REQUIRE(mkfifo((folder / "refs" / "main").c_str(), 0600) == 0);
+  CHECK_FALSE(sdtorch::snapshot_of(folder.path()));
 }

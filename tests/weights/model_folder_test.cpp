@@ -175,6 +175,6 @@ TEST_CASE("folders without weights that can be read are refused, saying what was
   write_file(folder / "pytorch_model.bin", "x");
   check_error(ErrorKind::model, "pytorch_model.bin: is text, not weights", [&] { load_component(folder.path()); });
   fs::create_symlink("../../blobs/gone", folder / "model.safetensors");
-  check_error(ErrorKind::model, "model.safetensors: cannot be opened: No such file",
+  check_error(ErrorKind::model, "model.safetensors: is a link to ../../blobs/gone, which is not there",
               [&] { load_component(folder.path()); });
 }
