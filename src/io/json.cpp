@@ -8,6 +8,7 @@
 #include <limits>
 #include <vector>
 
+#include "sdtorch/core/utf8.hpp"
 #include "sdtorch/io/mapped_file.hpp"
 #include "sdtorch/io/stand_in.hpp"
 
@@ -15,6 +16,8 @@ namespace sdtorch {
 namespace {
 
 using nlohmann::json;
+
+constexpr size_t shown_bytes = 300;  // of a key, or of the parser's message
 
 /// JSON has no word for infinity, so Python's is parsed as this number, which nobody writes otherwise.
 constexpr std::string_view infinity_stand_in = "1.79E308";
@@ -76,7 +79,7 @@ class Builder : public nlohmann::json_sax<json> {
 
   bool key(string_t& name) override {
     json& object = *open_.back();
-    if (object.contains(name)) return fail(fmt::format("the key {:?} occurs twice", name));
+    if (object.contains(name)) return fail(fmt::format("the key {:?} occurs twice", shortened(name, shown_bytes)));
     place_ = &object[name];
     return true;
   }
@@ -86,7 +89,7 @@ class Builder : public nlohmann::json_sax<json> {
     std::string reason = error.what();
     if (const size_t colon = reason.find(": "); colon != std::string::npos) reason.erase(0, colon + 2);
     problem_offset = position;
-    return fail(std::move(reason));
+    return fail(shortened(reason, shown_bytes));  // it quotes the token, however long that is
   }
 
  private:

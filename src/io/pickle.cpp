@@ -93,7 +93,8 @@ class PickleMachine {
   Number parsed(std::string_view line) const {
     Number value{};
     const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), value);
-    if (error != std::errc() || end != line.data() + line.size()) fail(fmt::format("{:?} is no number", line));
+    if (error != std::errc() || end != line.data() + line.size())
+      fail(fmt::format("{:?} is no number", shortened(line, 100)));
     return value;
   }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sdtorch/core/error.hpp"
+#include "sdtorch/core/utf8.hpp"
 #include "sdtorch/io/json.hpp"
 #include "sdtorch/io/weights_format.hpp"
 
@@ -105,7 +106,7 @@ class EntryReader {
     for (const TypeRow& row : type_rows) {
       if (row.name == name) return row.type;
     }
-    fail(fmt::format("dtype {:?} is none that can be read", name));
+    fail(fmt::format("dtype {:?} is none that can be read", shortened(name, 100)));
   }
 
   void check_extents(const std::vector<int64_t>& shape) const {

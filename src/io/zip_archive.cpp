@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "sdtorch/core/error.hpp"
+#include "sdtorch/core/utf8.hpp"
 
 namespace sdtorch {
 namespace {
@@ -176,7 +177,7 @@ void ZipArchive::check_overlap() const {
   for (size_t i = 1; i < sorted.size(); ++i) {
     const ZipEntry& before = *sorted[i - 1].first;
     if (before.begin + before.packed > sorted[i].first->header) {
-      fail(*sorted[i].second, fmt::format("the entry overlaps {:?}", *sorted[i - 1].second));
+      fail(*sorted[i].second, fmt::format("the entry overlaps {:?}", shortened(*sorted[i - 1].second, 100)));
     }
   }
 }

@@ -11,6 +11,7 @@
 
 #include "sdtorch/core/error.hpp"
 #include "sdtorch/core/paths.hpp"
+#include "sdtorch/core/utf8.hpp"
 #include "sdtorch/io/json.hpp"
 #include "sdtorch/weights/key_names.hpp"
 #include "sdtorch/weights/weights_file.hpp"
@@ -76,7 +77,8 @@ StateDict load_sharded(const fs::path& index_file) {
     if (!shard.is_string()) fail(index_file, key, fmt::format("a file name was expected, found {}", shard.type_name()));
     const auto name = shard.get<std::string>();
     if (!is_plain_file_name(name)) {
-      fail(index_file, key, fmt::format("{:?} is no plain file name; shards lie beside their index", name));
+      fail(index_file, key,
+           fmt::format("{:?} is no plain file name; shards lie beside their index", shortened(name, 100)));
     }
     if (!shards.contains(name)) shards.emplace(name, load_file(index_file.parent_path() / name));
     if (!shards.at(name).contains(key)) {

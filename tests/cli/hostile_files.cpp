@@ -228,6 +228,7 @@ std::vector<HostileFile> hostile_pickles() {
       {"frame.ckpt", value("\x95" + little_endian(~uint64_t{0}, 8) + "}"), "a frame of 18446744073709551615 bytes"},
       {"length.ckpt", value("X" + little_endian(0xffffffff, 4)), "4294967295 bytes were expected"},
       {"negative-length.ckpt", value("\x8b" + little_endian(0x80000000, 4)), "a number of negative length"},
+      {"no-number.ckpt", value("I" + std::string(100000, 'x') + "\n"), std::string(100, 'x') + "…\" is no number"},
       {"line.ckpt", archive("\x80\2cos"), "ends in the middle of a line"},
       {"extension.ckpt", value("\x82\1"), "Python's registry of extensions"},
       {"buffer.ckpt", value("\x97"), "refers to buffers outside of it"},

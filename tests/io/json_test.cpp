@@ -36,6 +36,7 @@ TEST_CASE("JSON that is wrong is refused with its line and column", "[io]") {
       {"{\"a\": NaN}", "line 1, column 7"},
       {"{\"a\": 1e999}", "number overflow"},
       {"\"\xff\"", "line 1, column 2"},
+      {"[" + std::string(100000, '1') + "x]", "111…"},
       {"[1, 2", "line 1, column 5"},
       {std::string(100, '['), "line 1, column 65: nested more than 64 deep"},
       {std::string(1'000'000, '['), "nested more than 64 deep"},
