@@ -332,6 +332,7 @@ std::vector<int64_t> TorchBuilders::integers(PickleRef ref, const char* what) co
   const std::vector<PickleRef>& items = sequence(ref, what);
   if (items.size() > max_axes) fail(fmt::format("it has {} axes, more than {}", items.size(), max_axes));
   std::vector<int64_t> numbers;
+  numbers.reserve(items.size());
   for (const PickleRef item : items) numbers.push_back(integer(item, what));
   return numbers;
 }

@@ -25,7 +25,7 @@ std::vector<HostileFile> files_of_other_kinds() {
        "\xfd"
        "7zXZ\0\0\4"s,
        "is compressed with xz"},
-      {"model.zst", "\x28\xb5\x2f\xfd\x24\0", "is compressed with zstd"},
+      {"model.zst", "\x28\xb5\x2f\xfd\x24\0"s, "is compressed with zstd"},
       {"model.bz2", "BZh91AY&SY", "is compressed with bzip2"},
       {"model.tar", "x"s + std::string(256, '\0') + "ustar\0"s + std::string(250, '\0'), "is a tar archive"},
       {"array.npy", "\x93NUMPY\1\0v\0"s, "is a NumPy array"},

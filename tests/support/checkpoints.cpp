@@ -67,7 +67,7 @@ std::string storage(const Storage& storage) {
          "Q";
 }
 
-std::string tensor(const Tensor& tensor) {
+std::string tensor(const TensorParts& tensor) {
   return call(global("torch._utils", "_rebuild_tensor_v2"),
               {storage(tensor.storage), integer(tensor.offset), integers(tensor.shape), integers(tensor.strides),
                "\x89", dict({})});

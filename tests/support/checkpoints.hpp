@@ -44,12 +44,12 @@ struct Storage {
 };
 std::string storage(const Storage& storage = {});
 
-struct Tensor {
+struct TensorParts {
   Storage storage{};
   int64_t offset = 0;
   std::vector<int64_t> shape = {2, 2}, strides = {2, 1};
 };
-std::string tensor(const Tensor& tensor = {});
+std::string tensor(const TensorParts& tensor = {});
 
 }  // namespace pickled
 

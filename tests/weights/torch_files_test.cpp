@@ -138,12 +138,12 @@ TEST_CASE("a file of the old format loads whatever was saved beside the weights"
   const std::string other =
       tensor({.storage = {.key = "1", .kind = "DoubleStorage", .elements = 2}, .shape = {2}, .strides = {1}});
   const std::string first(16, '\1'), second(16, '\2');
+  const std::string keys = "](" + text("1") + text("0") + "e", data = number(2) + second + number(4) + first;
   for (const std::string& beside : {"\x8f(" + other + "\x90", call(global("functools", "partial"), {other}),
                                     call(global("torch._utils", "_rebuild_sparse_tensor"), {other})}) {
     const std::string value =
         dict({text("x"), beside, text("state_dict"), dict({text("t"), tensor(), text("u"), tensor()})});
-    write_file(folder / "a.pt",
-               torch_legacy(value, "](" + text("1") + text("0") + "e", number(2) + second + number(4) + first));
+    write_file(folder / "a.pt", torch_legacy(value, keys, data));
     const WeightsFile file = load_weights(folder / "a.pt");
     REQUIRE(file.tensors.size() == 2);
     CHECK(bytes_of(file.tensors.at("t").tensor) == first);
