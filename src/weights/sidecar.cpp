@@ -142,7 +142,8 @@ class YamlReader {
 
 void flatten(const nlohmann::json& value, const std::string& path, std::map<std::string, std::string>& scalars) {
   if (value.is_object()) {
-    for (const auto& [key, item] : value.items()) flatten(item, path.empty() ? key : path + "." + key, scalars);
+    const std::string start = path.empty() ? "" : path + ".";
+    for (const auto& [key, item] : value.items()) flatten(item, start + key, scalars);
   } else if (value.is_string()) {
     scalars.emplace(path, value.get<std::string>());
   } else if (!value.is_array() && !value.is_null()) {
