@@ -177,11 +177,7 @@ json parse_json(std::string_view text, const std::string& file, ErrorKind kind, 
   const bool parsed = json::sax_parse(CountingIterator(text.data(), &reached),
                                       CountingIterator(text.data() + text.size(), &reached), &builder);
   if (!parsed) {
-    if (const auto found = stand_in(text)) {
-      throw Error(kind, {.file = file,
-                         .reason = fmt::format("{}, not the contents themselves", found->what),
-                         .hint = std::string(found->hint)});
-    }
+    refuse_stand_in(text, file, kind);
     const size_t offset =
         builder.problem_offset > 0 ? builder.problem_offset : static_cast<size_t>(reached - text.data());
     throw Error(kind, {.file = file,

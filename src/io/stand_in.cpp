@@ -1,5 +1,7 @@
 #include "sdtorch/io/stand_in.hpp"
 
+#include <fmt/format.h>
+
 namespace sdtorch {
 namespace {
 
@@ -17,6 +19,14 @@ std::optional<StandIn> stand_in(std::string_view text) {
     if (start.starts_with(known.begin)) return known;
   }
   return std::nullopt;
+}
+
+void refuse_stand_in(std::string_view text, const std::string& file, ErrorKind kind) {
+  const auto found = stand_in(text);
+  if (!found) return;
+  throw Error(kind, {.file = file,
+                     .reason = fmt::format("{}, not the contents themselves", found->what),
+                     .hint = std::string(found->hint)});
 }
 
 std::string_view without_space_in_front(std::string_view text) {

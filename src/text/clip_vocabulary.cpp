@@ -8,6 +8,7 @@
 #include "clip_tokenizer_files.hpp"
 #include "sdtorch/core/error.hpp"
 #include "sdtorch/io/mapped_file.hpp"
+#include "sdtorch/io/stand_in.hpp"
 #include "tokenizer_json.hpp"
 
 namespace sdtorch {
@@ -171,15 +172,20 @@ ClipVocabulary read_clip_vocabulary(const JsonFile& all) {
 
 ClipVocabulary read_clip_vocabulary(const std::filesystem::path& vocab_file, const std::filesystem::path& merges_file) {
   for (const auto& file : {vocab_file, merges_file})
-    if (!std::filesystem::exists(file))
+    if (!std::filesystem::exists(file) && !std::filesystem::is_symlink(file))
       throw Error(ErrorKind::model, {.file = file,
                                      .reason = "no such file",
                                      .hint = "a CLIP tokenizer is vocab.json and merges.txt, or tokenizer.json"});
   ClipVocabulary vocabulary{
       .file = vocab_file, .pieces = pieces_by_id(read_tokenizer_json(vocab_file).root, vocab_file, ""), .merges = {}};
   const MappedFile merges(merges_file, ErrorKind::model);
-  vocabulary.merges = merges_of_text({reinterpret_cast<const char*>(merges.bytes().data()), merges.bytes().size()},
-                                     ids_of(vocabulary.pieces), merges_file);
+  const std::string_view text(reinterpret_cast<const char*>(merges.bytes().data()), merges.bytes().size());
+  try {
+    vocabulary.merges = merges_of_text(text, ids_of(vocabulary.pieces), merges_file);
+  } catch (const Error&) {
+    refuse_stand_in(text, merges_file, ErrorKind::model);
+    throw;
+  }
   return vocabulary;
 }
 

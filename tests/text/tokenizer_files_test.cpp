@@ -66,6 +66,7 @@ TEST_CASE("bad vocabularies and merges are refused by file and place", "[text]")
       {"vocab.json", set("sky</w>", "12"), R"(found "12")"},
       {"vocab.json", set("sky</w>", nullptr), "found null"},
       {"vocab.json", vocab([](json& all) { all.erase("sky</w>"); }), "expected an id of 0 to 826"},
+      {"merges.txt", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "merges.txt: is a Git LFS pointer"},
       {"merges.txt", merges("s\n"), "line 316: expected two pieces with one space between"},
       {"merges.txt", merges("a b c\n"), "line 316: expected two pieces"},
       {"merges.txt", merges("\na b\n"), "line 316: expected two pieces"},

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
+
+#include "sdtorch/core/error.hpp"
 
 namespace sdtorch {
 
@@ -14,6 +17,9 @@ struct StandIn {
 
 /// None for files that are what they should be, and for others that are not. Space in front does not count.
 std::optional<StandIn> stand_in(std::string_view text);
+
+/// Throws an error of this kind, naming the file, where its text is a stand-in.
+void refuse_stand_in(std::string_view text, const std::string& file, ErrorKind kind);
 
 /// The text behind a byte order mark, spaces and line breaks.
 std::string_view without_space_in_front(std::string_view text);
