@@ -40,6 +40,15 @@ class Optimiser:
         self.board = Board(board, sum(p.numel() for p in self.master)) if board else None
         self.helped = 0
 
+    def begin(self, path: pathlib.Path, *, helper: bool, log):
+        """The helper takes the owner's weights; the owner resumes from its checkpoint, if there is one."""
+        if helper:
+            return self.take_weights()
+        if path.exists():
+            self.load_state(torch.load(path, map_location=self.master[0].device, weights_only=True))
+            log(f"resumed at step {self.steps}")
+        self.publish()
+
     def help(self):
         """The helper's side: leaves the gradient that lies in the networks, and takes the newest weights."""
         while self.board.flag.item():

@@ -96,13 +96,7 @@ def train_unet(
     unet.set_attn_processor(AttnProcessor())
     optimiser = Optimiser([unet], weight_decay=0.01, ema_decay=0.9993, board=board)
     path = work / "unet.pt"
-    if helper:
-        optimiser.take_weights()
-    elif path.exists():
-        optimiser.load_state(torch.load(path, map_location=device, weights_only=True))
-        log(f"unet: resumed at step {optimiser.steps}")
-    if not helper:
-        optimiser.publish()
+    optimiser.begin(path, helper=helper, log=lambda line: log(f"unet: {line}"))
     forward = torch.compile(unet) if os.environ.get("SDTORCH_COMPILE", "1") == "1" else unet
 
     alphas = alpha_bar().to(device)

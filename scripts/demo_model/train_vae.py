@@ -74,13 +74,7 @@ def train_vae(work: pathlib.Path, *, samples: int, batch: int, device: torch.dev
     vae = make_vae().to(device).to(torch.bfloat16).train()
     optimiser = Optimiser([vae], weight_decay=1e-4, ema_decay=0.998, board=board)
     path = work / "vae.pt"
-    if helper:
-        optimiser.take_weights()
-    elif path.exists():
-        optimiser.load_state(torch.load(path, map_location=device, weights_only=True))
-        log(f"vae: resumed at step {optimiser.steps}")
-    if not helper:
-        optimiser.publish()
+    optimiser.begin(path, helper=helper, log=lambda line: log(f"vae: {line}"))
     steps = samples // batch
     began = saved = time.time()
     total = {"l1": 0.0, "kl": 0.0, "norm": 0.0}

@@ -174,7 +174,9 @@ ModelRecipe model_recipe(std::string_view family, std::string_view size, int64_t
     recipe.tokenizers[tokenizer] = published(tokenizer);
   }
   if (size == "tiny") make_tiny(recipe, vocabulary);
-  if (is_multilingual(family)) make_multilingual(recipe, multilingual_recipe(family, size == "tiny"));
+  if (is_multilingual(family)) {
+    make_multilingual(recipe, multilingual_recipe(family, size == "tiny", recipe.text_encoders.at("text_encoder")));
+  }
   if (row->consistency) recipe.unet["time_cond_proj_dim"] = guidance_width;
   return recipe;
 }

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "sdtorch/text/unicode.hpp"
-#include "sdtorch/weights/families.hpp"
 
 namespace sdtorch {
 namespace {
@@ -54,14 +53,6 @@ constexpr const char* japanese_changes = R"({
   "eos_token_id": 2,
   "pad_token_id": 3,
   "vocab_size": 32000
-})";
-
-constexpr const char* tiny_japanese_changes = R"({
-  "hidden_size": 64,
-  "intermediate_size": 128,
-  "num_attention_heads": 1,
-  "num_hidden_layers": 3,
-  "projection_dim": 64
 })";
 
 constexpr const char* alt_tokenizer_config = R"({
@@ -164,18 +155,18 @@ json character_vocabulary(const std::vector<std::string>& in_front, const std::v
 
 bool is_multilingual(std::string_view family) { return family == "alt" || family == "alt-m18" || family == "japanese"; }
 
-MultilingualRecipe multilingual_recipe(std::string_view family, bool tiny) {
+MultilingualRecipe multilingual_recipe(std::string_view family, bool tiny, const json& clip_text_encoder) {
   const bool japanese = family == "japanese";
   MultilingualRecipe recipe{
       .model_index_changes = json::parse(japanese ? japanese_index_changes : alt_index_changes),
-      .text_encoder = japanese ? published_config({}, "text_encoder") : json::parse(alt_text_encoder),
+      .text_encoder = japanese ? clip_text_encoder : json::parse(alt_text_encoder),
       .tokenizer_config = json::parse(japanese ? japanese_tokenizer_config : alt_tokenizer_config),
       .tokenizer = japanese ? character_vocabulary({"<unk>", "<s>", "</s>", "[PAD]"}, {}, 0)
                             : character_vocabulary({"<s>", "<pad>", "</s>", "<unk>"}, {"<mask>"}, 3)};
   if (japanese) recipe.text_encoder.merge_patch(json::parse(japanese_changes));
   if (family == "alt-m18") recipe.text_encoder["has_pre_transformation"] = true;
   if (tiny) {
-    recipe.text_encoder.merge_patch(json::parse(japanese ? tiny_japanese_changes : tiny_alt_changes));
+    if (!japanese) recipe.text_encoder.merge_patch(json::parse(tiny_alt_changes));
     recipe.text_encoder["vocab_size"] = recipe.tokenizer["model"]["vocab"].size();
   }
   return recipe;

@@ -12,17 +12,8 @@ ClipTextConfig ClipTextConfig::from_json(const nlohmann::json& json, const std::
 
   ConfigReader reader(json, file);
   ClipTextConfig config;
-  config.vocab_size = reader.integer("vocab_size", config.vocab_size, {.max = 1 << 24});
-  config.hidden_size = reader.integer("hidden_size", config.hidden_size);
-  config.intermediate_size = reader.integer("intermediate_size", config.intermediate_size);
-  config.num_hidden_layers = reader.integer("num_hidden_layers", config.num_hidden_layers, {.max = 1024});
-  config.num_attention_heads = reader.integer("num_attention_heads", config.num_attention_heads);
-  config.max_position_embeddings = reader.integer("max_position_embeddings", config.max_position_embeddings);
+  read_encoder_sizes(reader, config);
   config.hidden_act = reader.activation("hidden_act", "quick_gelu", transformers_activations);
-  config.layer_norm_eps = reader.positive_number("layer_norm_eps", config.layer_norm_eps);
-  if (config.hidden_size % config.num_attention_heads != 0) {
-    reader.fail("num_attention_heads", "a divisor of hidden_size, " + std::to_string(config.hidden_size));
-  }
 
   if (head.projection) {
     constexpr int64_t usual_projection = 512;

@@ -353,9 +353,9 @@ class Recognizer {
     if (found_.task != Task::text_to_image) {
       return predicts("epsilon", fmt::format("SD 2.x's {} models do", name_of(found_.task)));
     }
-    const auto step = file_.metadata.find("global_step");
+    const std::string step = metadata("global_step");
     for (const auto& [steps, prediction] : sd2_steps) {
-      if (step != file_.metadata.end() && step->second == steps) {
+      if (step == steps) {
         return predicts(prediction, fmt::format("global_step {} is that of a published model", steps));
       }
     }

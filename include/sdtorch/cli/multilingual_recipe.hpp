@@ -16,6 +16,7 @@ bool is_multilingual(std::string_view family);
 
 /// The vocabulary, `tokenizer`, is one of single characters of several scripts whether tiny or full: the published ones
 /// come with their models. A full text encoder has their many ids all the same.
-MultilingualRecipe multilingual_recipe(std::string_view family, bool tiny);
+/// clip_text_encoder: Stable Diffusion 1.5's, tiny or full, which Japanese Stable Diffusion changes in its ids alone.
+MultilingualRecipe multilingual_recipe(std::string_view family, bool tiny, const nlohmann::json& clip_text_encoder);
 
 }  // namespace sdtorch

@@ -1,5 +1,3 @@
-#include <vector>
-
 #include "samplers.hpp"
 #include "sdtorch/diffusion/prediction.hpp"
 #include "sdtorch/diffusion/sigma_schedule.hpp"
@@ -10,11 +8,7 @@ namespace sdtorch {
 void plan_dpm2(SamplingPlan& plan) {
   plan_sigmas(plan, {});
   round_karras_timesteps(plan);
-  std::vector<float> halfway;
-  for (size_t i = 0; i + 1 < plan.sigmas.size(); ++i) {
-    halfway.push_back(halfway_sigma(static_cast<float>(plan.sigmas[i]), static_cast<float>(plan.sigmas[i + 1])));
-  }
-  add_second_calls(plan, halfway);
+  add_second_calls(plan, halfways(plan));
 }
 
 /// DPM-Solver-2 (Lu et al. 2022a, Algorithm 1) as a midpoint rule on the probability-flow ODE of Karras et al. 2022:

@@ -8,11 +8,7 @@ namespace sdtorch {
 
 void plan_dpmpp_sde(SamplingPlan& plan) {
   plan_sigmas(plan, {.bounds = LevelBounds::timesteps, .exact_timesteps = true});
-  std::vector<float> halfway;
-  for (size_t i = 0; i + 1 < plan.sigmas.size(); ++i) {
-    halfway.push_back(halfway_sigma(static_cast<float>(plan.sigmas[i]), static_cast<float>(plan.sigmas[i + 1])));
-  }
-  add_second_calls(plan, halfway);
+  add_second_calls(plan, halfways(plan));
 }
 
 /// DPM-Solver++ for the reverse SDE in second-order single steps with r = 1/2 (Lu et al. 2022b, Algorithm 1 with the

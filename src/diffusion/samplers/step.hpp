@@ -37,6 +37,9 @@ inline at::Tensor adams_bashforth(const std::vector<at::Tensor>& e) {
   return (55 * last[0] - 59 * last[-1] + 37 * last[-2] - 9 * last[-3]) / 24;
 }
 
+/// Halfway in log sigma from each step's level to the next one; 0 where that is 0.
+std::vector<float> halfways(const SamplingPlan& plan);
+
 /// Halfway in log sigma from each step's level to that to which an ancestral step goes down; 0 where that is 0.
 std::vector<float> ancestral_halfways(const SamplingPlan& plan);
 

@@ -4,6 +4,14 @@
 
 namespace sdtorch {
 
+std::vector<float> halfways(const SamplingPlan& plan) {
+  std::vector<float> halfway;
+  for (size_t i = 0; i + 1 < plan.sigmas.size(); ++i) {
+    halfway.push_back(halfway_sigma(static_cast<float>(plan.sigmas[i]), static_cast<float>(plan.sigmas[i + 1])));
+  }
+  return halfway;
+}
+
 std::vector<float> ancestral_halfways(const SamplingPlan& plan) {
   std::vector<float> halfway;
   for (size_t i = 0; i + 1 < plan.sigmas.size(); ++i) {
