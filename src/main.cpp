@@ -6,9 +6,9 @@
 #include <new>
 #include <string>
 
-#include "sdtorch/cli/run.hpp"
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/log.hpp"
+#include "cli/run.hpp"
+#include "core/error.hpp"
+#include "core/log.hpp"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "sdtorch/cli/bench_report.hpp"
+#include "cli/bench_report.hpp"
 
 #include <fmt/format.h>
 

@@ -1,19 +1,15 @@
-#include "sdtorch/cli/flags.hpp"
+#include "cli/flags.hpp"
 
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/suggest.hpp"
+#include "core/error.hpp"
+#include "core/suggest.hpp"
 
 namespace sdtorch {
 namespace {
-
-[[noreturn]] void refuse(const std::string& flag, const std::string& reason, const std::string& hint = "") {
-  throw Error(ErrorKind::usage, {.file = flag, .reason = reason, .hint = hint});
-}
 
 std::vector<std::string> split_names(const Flag& flag) {
   std::vector<std::string> names;

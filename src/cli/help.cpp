@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "sdtorch/cli/flags.hpp"
+#include "cli/flags.hpp"
 
 namespace sdtorch {
 namespace {

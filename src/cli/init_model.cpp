@@ -1,4 +1,4 @@
-#include "sdtorch/cli/init_model.hpp"
+#include "cli/init_model.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -14,23 +14,23 @@
 #include <string_view>
 #include <vector>
 
-#include "sdtorch/cli/model_layout.hpp"
-#include "sdtorch/cli/model_recipe.hpp"
-#include "sdtorch/cli/report.hpp"
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/interrupt.hpp"
-#include "sdtorch/core/log.hpp"
-#include "sdtorch/core/paths.hpp"
-#include "sdtorch/io/atomic_file.hpp"
-#include "sdtorch/io/atomic_folder.hpp"
-#include "sdtorch/io/mapped_file.hpp"
-#include "sdtorch/networks/clip_text.hpp"
-#include "sdtorch/networks/config.hpp"
-#include "sdtorch/networks/unet.hpp"
-#include "sdtorch/networks/vae.hpp"
-#include "sdtorch/networks/xlm_roberta.hpp"
-#include "sdtorch/weights/pipeline_kind.hpp"
-#include "sdtorch/weights/state_dict.hpp"
+#include "cli/model_layout.hpp"
+#include "cli/model_recipe.hpp"
+#include "cli/report.hpp"
+#include "core/error.hpp"
+#include "core/interrupt.hpp"
+#include "core/log.hpp"
+#include "core/paths.hpp"
+#include "io/atomic_file.hpp"
+#include "io/atomic_folder.hpp"
+#include "io/mapped_file.hpp"
+#include "networks/clip_text.hpp"
+#include "networks/config.hpp"
+#include "networks/unet.hpp"
+#include "networks/vae.hpp"
+#include "networks/xlm_roberta.hpp"
+#include "weights/pipeline_kind.hpp"
+#include "weights/state_dict.hpp"
 
 namespace sdtorch {
 namespace {
@@ -210,10 +210,6 @@ void write_file(const InitModelOptions& options, const ModelRecipe& recipe, cons
     log_info(fmt::format("such a file does not tell what it predicts: draw with --prediction {}",
                          recipe.kind.prediction == "epsilon" ? "epsilon" : "v"));
   }
-}
-
-[[noreturn]] void refuse(const char* flag, std::string reason, std::string hint) {
-  throw Error(ErrorKind::usage, {.file = flag, .reason = std::move(reason), .hint = std::move(hint)});
 }
 
 void check_file_choices(const InitModelOptions& options) {

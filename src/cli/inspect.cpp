@@ -1,4 +1,4 @@
-#include "sdtorch/cli/inspect.hpp"
+#include "cli/inspect.hpp"
 
 #include <fmt/format.h>
 
@@ -8,13 +8,13 @@
 #include <string_view>
 #include <system_error>
 
-#include "sdtorch/cli/inspect_model.hpp"
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/paths.hpp"
-#include "sdtorch/core/utf8.hpp"
-#include "sdtorch/io/json.hpp"
-#include "sdtorch/io/png_text.hpp"
-#include "sdtorch/weights/model_path.hpp"
+#include "cli/inspect_model.hpp"
+#include "core/error.hpp"
+#include "core/paths.hpp"
+#include "core/utf8.hpp"
+#include "io/json.hpp"
+#include "io/png_text.hpp"
+#include "weights/model_path.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,4 +1,4 @@
-#include "sdtorch/cli/inspect_model.hpp"
+#include "cli/inspect_model.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -9,15 +9,15 @@
 #include <set>
 #include <utility>
 
-#include "sdtorch/core/paths.hpp"
-#include "sdtorch/core/utf8.hpp"
-#include "sdtorch/networks/config.hpp"
-#include "sdtorch/weights/component_files.hpp"
-#include "sdtorch/weights/key_names.hpp"
-#include "sdtorch/weights/ldm_keys.hpp"
-#include "sdtorch/weights/model_folder.hpp"
-#include "sdtorch/weights/pipeline_kind.hpp"
-#include "sdtorch/weights/recognition.hpp"
+#include "core/paths.hpp"
+#include "core/utf8.hpp"
+#include "networks/config.hpp"
+#include "weights/component_files.hpp"
+#include "weights/key_names.hpp"
+#include "weights/ldm_keys.hpp"
+#include "weights/model_folder.hpp"
+#include "weights/pipeline_kind.hpp"
+#include "weights/recognition.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,4 +1,4 @@
-#include "sdtorch/cli/model_layout.hpp"
+#include "cli/model_layout.hpp"
 
 #include <fmt/format.h>
 
@@ -6,10 +6,10 @@
 #include <system_error>
 #include <utility>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/io/atomic_file.hpp"
-#include "sdtorch/io/torch_zip_writer.hpp"
-#include "sdtorch/weights/ldm_keys.hpp"
+#include "core/error.hpp"
+#include "io/atomic_file.hpp"
+#include "io/torch_zip_writer.hpp"
+#include "weights/ldm_keys.hpp"
 
 namespace sdtorch {
 namespace {

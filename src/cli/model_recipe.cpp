@@ -1,4 +1,4 @@
-#include "sdtorch/cli/model_recipe.hpp"
+#include "cli/model_recipe.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <array>
 
-#include "sdtorch/cli/multilingual_recipe.hpp"
-#include "sdtorch/core/error.hpp"
+#include "cli/multilingual_recipe.hpp"
+#include "core/error.hpp"
 
 namespace sdtorch {
 namespace {
@@ -107,7 +107,7 @@ constexpr const char* tiny_vae = R"({
   "sample_size": 64
 })";
 
-[[noreturn]] void refuse(const char* flag, std::string_view value, const std::string& choices) {
+[[noreturn]] void refuse_choice(const char* flag, std::string_view value, const std::string& choices) {
   throw Error(ErrorKind::usage,
               {.file = flag, .reason = fmt::format("'{}' is not known", value), .hint = "there are " + choices});
 }
@@ -155,8 +155,9 @@ std::vector<std::string> recipe_families() {
 
 ModelRecipe model_recipe(std::string_view family, std::string_view size, int64_t vocabulary) {
   const auto* row = std::ranges::find(families, family, &FamilyRow::name);
-  if (row == std::end(families)) refuse("--family", family, fmt::format("{}", fmt::join(recipe_families(), ", ")));
-  if (size != "tiny" && size != "full") refuse("--size", size, "tiny and full");
+  if (row == std::end(families))
+    refuse_choice("--family", family, fmt::format("{}", fmt::join(recipe_families(), ", ")));
+  if (size != "tiny" && size != "full") refuse_choice("--size", size, "tiny and full");
 
   ModelRecipe recipe;
   recipe.kind = {

@@ -1,10 +1,10 @@
-#include "sdtorch/cli/multilingual_recipe.hpp"
+#include "cli/multilingual_recipe.hpp"
 
 #include <set>
 #include <string>
 #include <vector>
 
-#include "sdtorch/text/unicode.hpp"
+#include "text/unicode.hpp"
 
 namespace sdtorch {
 namespace {

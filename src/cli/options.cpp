@@ -1,4 +1,4 @@
-#include "sdtorch/cli/options.hpp"
+#include "cli/options.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -6,27 +6,23 @@
 #include <algorithm>
 #include <array>
 
-#include "sdtorch/cli/flags.hpp"
-#include "sdtorch/cli/model_layout.hpp"
-#include "sdtorch/cli/model_recipe.hpp"
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/number.hpp"
-#include "sdtorch/core/suggest.hpp"
-#include "sdtorch/core/version.hpp"
-#include "sdtorch/diffusion/sampler.hpp"
-#include "sdtorch/jobs/output_names.hpp"
-#include "sdtorch/pipeline/metadata.hpp"
-#include "sdtorch/pipeline/request_fields.hpp"
+#include "cli/flags.hpp"
+#include "cli/model_layout.hpp"
+#include "cli/model_recipe.hpp"
+#include "core/error.hpp"
+#include "core/number.hpp"
+#include "core/suggest.hpp"
+#include "core/version.hpp"
+#include "diffusion/sampler.hpp"
+#include "jobs/output_names.hpp"
+#include "pipeline/metadata.hpp"
+#include "pipeline/request_fields.hpp"
 
 namespace sdtorch {
 namespace {
 
 constexpr int most_threads = 1024;
 constexpr std::string_view bench_prompt = "a lake between mountains at sunset";
-
-[[noreturn]] void refuse(const std::string& flag, const std::string& reason, const std::string& hint = "") {
-  throw Error(ErrorKind::usage, {.file = flag, .reason = reason, .hint = hint});
-}
 
 std::string picked(const std::string& flag, const std::string& text, const std::vector<std::string>& choices) {
   std::string lower = ascii_lower(text);

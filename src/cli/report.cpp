@@ -1,4 +1,4 @@
-#include "sdtorch/cli/report.hpp"
+#include "cli/report.hpp"
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>
@@ -10,9 +10,9 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/interrupt.hpp"
-#include "sdtorch/core/log.hpp"
+#include "core/error.hpp"
+#include "core/interrupt.hpp"
+#include "core/log.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,19 +1,19 @@
-#include "sdtorch/cli/run.hpp"
+#include "cli/run.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <iostream>
 
-#include "sdtorch/cli/bench_report.hpp"
-#include "sdtorch/cli/options.hpp"
-#include "sdtorch/cli/report.hpp"
-#include "sdtorch/core/device.hpp"
-#include "sdtorch/core/interrupt.hpp"
-#include "sdtorch/core/log.hpp"
-#include "sdtorch/jobs/bench.hpp"
-#include "sdtorch/jobs/prompt_file.hpp"
-#include "sdtorch/jobs/run.hpp"
+#include "cli/bench_report.hpp"
+#include "cli/options.hpp"
+#include "cli/report.hpp"
+#include "core/device.hpp"
+#include "core/interrupt.hpp"
+#include "core/log.hpp"
+#include "jobs/bench.hpp"
+#include "jobs/prompt_file.hpp"
+#include "jobs/run.hpp"
 
 namespace sdtorch {
 namespace {

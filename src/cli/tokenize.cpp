@@ -1,4 +1,4 @@
-#include "sdtorch/cli/tokenize.hpp"
+#include "cli/tokenize.hpp"
 
 #include <fmt/format.h>
 
@@ -6,13 +6,13 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/paths.hpp"
-#include "sdtorch/text/load_tokenizer.hpp"
-#include "sdtorch/weights/model_folder.hpp"
-#include "sdtorch/weights/model_path.hpp"
-#include "sdtorch/weights/model_source.hpp"
-#include "sdtorch/weights/pipeline_kind.hpp"
+#include "core/error.hpp"
+#include "core/paths.hpp"
+#include "text/load_tokenizer.hpp"
+#include "weights/model_folder.hpp"
+#include "weights/model_path.hpp"
+#include "weights/model_source.hpp"
+#include "weights/pipeline_kind.hpp"
 
 namespace sdtorch {
 namespace {

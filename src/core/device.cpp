@@ -1,4 +1,4 @@
-#include "sdtorch/core/device.hpp"
+#include "core/device.hpp"
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -9,7 +9,7 @@
 #include <charconv>
 #include <string_view>
 
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 
 namespace sdtorch {
 namespace {

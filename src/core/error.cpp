@@ -1,6 +1,6 @@
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 
-#include "sdtorch/core/utf8.hpp"
+#include "core/utf8.hpp"
 
 namespace sdtorch {
 namespace {
@@ -20,5 +20,14 @@ std::string message(const ErrorParts& parts) {
 
 Error::Error(ErrorKind kind, ErrorParts parts)
     : std::runtime_error(message(parts)), kind_(kind), parts_(std::move(parts)) {}
+
+void refuse(std::string_view flag, std::string reason, std::string hint) {
+  throw Error(ErrorKind::usage, {.file = std::string(flag), .reason = std::move(reason), .hint = std::move(hint)});
+}
+
+void fail(ErrorKind kind, const std::filesystem::path& file, std::string place, std::string reason, std::string hint) {
+  throw Error(kind,
+              {.file = file.string(), .place = std::move(place), .reason = std::move(reason), .hint = std::move(hint)});
+}
 
 }  // namespace sdtorch

@@ -1,11 +1,11 @@
-#include "sdtorch/core/interrupt.hpp"
+#include "core/interrupt.hpp"
 
 #include <unistd.h>
 
 #include <csignal>
 #include <string_view>
 
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,9 +1,9 @@
-#include "sdtorch/core/log.hpp"
+#include "core/log.hpp"
 
 #include <cstdio>
 #include <string>
 
-#include "sdtorch/core/utf8.hpp"
+#include "core/utf8.hpp"
 
 namespace sdtorch {
 namespace {

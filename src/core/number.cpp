@@ -1,4 +1,4 @@
-#include "sdtorch/core/number.hpp"
+#include "core/number.hpp"
 
 #include <charconv>
 #include <cmath>

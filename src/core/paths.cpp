@@ -1,8 +1,8 @@
-#include "sdtorch/core/paths.hpp"
+#include "core/paths.hpp"
 
 #include <system_error>
 
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 
 namespace sdtorch {
 

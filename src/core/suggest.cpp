@@ -1,4 +1,4 @@
-#include "sdtorch/core/suggest.hpp"
+#include "core/suggest.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

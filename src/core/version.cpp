@@ -1,4 +1,4 @@
-#include "sdtorch/core/version.hpp"
+#include "core/version.hpp"
 
 #include <ATen/Context.h>
 #include <ATen/Version.h>

@@ -1,4 +1,4 @@
-#include "sdtorch/diffusion/brownian_tree.hpp"
+#include "diffusion/brownian_tree.hpp"
 
 #include <ATen/CPUGeneratorImpl.h>
 
@@ -7,7 +7,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "sdtorch/diffusion/seed_sequence.hpp"
+#include "diffusion/seed_sequence.hpp"
 
 namespace sdtorch {
 namespace {

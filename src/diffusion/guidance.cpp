@@ -1,4 +1,4 @@
-#include "sdtorch/diffusion/guidance.hpp"
+#include "diffusion/guidance.hpp"
 
 #include <numeric>
 #include <vector>

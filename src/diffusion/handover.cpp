@@ -1,4 +1,4 @@
-#include "sdtorch/diffusion/handover.hpp"
+#include "diffusion/handover.hpp"
 
 #include <fmt/format.h>
 

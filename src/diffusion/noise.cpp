@@ -1,4 +1,4 @@
-#include "sdtorch/diffusion/noise.hpp"
+#include "diffusion/noise.hpp"
 
 #include <ATen/CPUGeneratorImpl.h>
 

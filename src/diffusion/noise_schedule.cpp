@@ -1,4 +1,4 @@
-#include "sdtorch/diffusion/noise_schedule.hpp"
+#include "diffusion/noise_schedule.hpp"
 
 #include <fmt/format.h>
 

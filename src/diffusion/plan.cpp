@@ -4,8 +4,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "sdtorch/diffusion/noise_schedule.hpp"
-#include "sdtorch/diffusion/sampler.hpp"
+#include "diffusion/noise_schedule.hpp"
+#include "diffusion/sampler.hpp"
 
 namespace sdtorch {
 namespace {

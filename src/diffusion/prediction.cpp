@@ -1,6 +1,6 @@
-#include "sdtorch/diffusion/prediction.hpp"
+#include "diffusion/prediction.hpp"
 
-#include "sdtorch/diffusion/noise_schedule.hpp"
+#include "diffusion/noise_schedule.hpp"
 
 namespace sdtorch {
 

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <array>
 
-#include "samplers/samplers.hpp"
-#include "spelling.hpp"
+#include "diffusion/samplers/samplers.hpp"
+#include "diffusion/spelling.hpp"
 
 namespace sdtorch {
 namespace {
@@ -32,7 +32,7 @@ constexpr std::string_view restart_aliases[]{"krestart"};
 constexpr std::string_view lcm_aliases[]{"klcm"};
 constexpr std::string_view tcd_aliases[]{"ktcd"};
 
-constexpr auto registry = std::to_array<Sampler>({
+constexpr auto sampler_registry = std::to_array<Sampler>({
     {.name = "ddpm",
      .label = "DDPM",
      .aliases = ddpm_aliases,
@@ -232,11 +232,11 @@ constexpr auto registry = std::to_array<Sampler>({
 
 }  // namespace
 
-std::span<const Sampler> samplers() { return registry; }
+std::span<const Sampler> samplers() { return sampler_registry; }
 
 const Sampler* find_sampler(std::string_view name) {
   const std::string wanted = squeezed(name);
-  for (const Sampler& sampler : registry) {
+  for (const Sampler& sampler : sampler_registry) {
     if (!wanted.empty() && (wanted == squeezed(sampler.name) || wanted == squeezed(sampler.diffusers_class) ||
                             std::ranges::find(sampler.aliases, wanted) != sampler.aliases.end())) {
       return &sampler;

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <array>
 
-#include "schedules/schedules.hpp"
-#include "spelling.hpp"
+#include "diffusion/schedules/schedules.hpp"
+#include "diffusion/spelling.hpp"
 
 namespace sdtorch {
 namespace {
@@ -11,7 +11,7 @@ namespace {
 constexpr std::string_view model_aliases[]{"automatic", "default"};
 constexpr std::string_view align_your_steps_aliases[]{"ays"};
 
-constexpr auto registry = std::to_array<SigmaSchedule>({
+constexpr auto schedule_registry = std::to_array<SigmaSchedule>({
     {.name = "model", .label = "Automatic", .aliases = model_aliases, .levels = nullptr},
     {.name = "karras", .label = "Karras", .aliases = {}, .bounded = true, .levels = karras_levels},
     {.name = "exponential", .label = "Exponential", .aliases = {}, .bounded = true, .levels = exponential_levels},
@@ -25,18 +25,18 @@ constexpr auto registry = std::to_array<SigmaSchedule>({
 });
 
 constexpr auto names = [] {
-  std::array<std::string_view, registry.size()> all;
-  for (size_t i = 0; i < all.size(); ++i) all[i] = registry[i].name;
+  std::array<std::string_view, schedule_registry.size()> all;
+  for (size_t i = 0; i < all.size(); ++i) all[i] = schedule_registry[i].name;
   return all;
 }();
 
 }  // namespace
 
-std::span<const SigmaSchedule> sigma_schedules() { return registry; }
+std::span<const SigmaSchedule> sigma_schedules() { return schedule_registry; }
 
 const SigmaSchedule* find_schedule(std::string_view name) {
   const std::string wanted = squeezed(name);
-  for (const SigmaSchedule& schedule : registry) {
+  for (const SigmaSchedule& schedule : schedule_registry) {
     if (wanted == squeezed(schedule.name) || std::ranges::find(schedule.aliases, wanted) != schedule.aliases.end()) {
       return &schedule;
     }

@@ -1,4 +1,4 @@
-#include "sdtorch/diffusion/scheduler_config.hpp"
+#include "diffusion/scheduler_config.hpp"
 
 #include <fmt/format.h>
 
@@ -96,11 +96,12 @@ class Reader {
 
   /// One of an enumeration's names.
   template <class Enum>
-  void read(std::string_view key, Enum& to, std::optional<Enum> (*by_name)(std::string_view), std::string_view names) {
+  void read(std::string_view key, Enum& to, std::optional<Enum> (*by_name)(std::string_view),
+            std::string_view expected) {
     const json* value = find(key);
     if (!value) return;
     const std::optional<Enum> found = value->is_string() ? by_name(value->get_ref<const std::string&>()) : std::nullopt;
-    if (!found) fail(key, *value, names);
+    if (!found) fail(key, *value, expected);
     to = *found;
   }
 

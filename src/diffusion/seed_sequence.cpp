@@ -1,4 +1,4 @@
-#include "sdtorch/diffusion/seed_sequence.hpp"
+#include "diffusion/seed_sequence.hpp"
 
 #include <algorithm>
 

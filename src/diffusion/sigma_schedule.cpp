@@ -1,12 +1,12 @@
-#include "sdtorch/diffusion/sigma_schedule.hpp"
+#include "diffusion/sigma_schedule.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "sdtorch/diffusion/noise_schedule.hpp"
-#include "sdtorch/diffusion/timesteps.hpp"
+#include "diffusion/noise_schedule.hpp"
+#include "diffusion/timesteps.hpp"
 
 namespace sdtorch {
 

@@ -1,4 +1,4 @@
-#include "sdtorch/diffusion/timesteps.hpp"
+#include "diffusion/timesteps.hpp"
 
 #include <algorithm>
 #include <cmath>

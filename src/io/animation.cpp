@@ -1,24 +1,21 @@
-#include "sdtorch/io/animation.hpp"
+#include "io/animation.hpp"
 
 #include <fmt/format.h>
 #include <webp/encode.h>
 #include <webp/mux.h>
 
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 
 namespace sdtorch {
 namespace {
 
 constexpr float quality = 90;  // of WebP's lossy coder, 0…100
 
-[[noreturn]] void fail(const std::string& reason) {
-  throw Error(ErrorKind::output, {.place = "animation", .reason = reason});
-}
-
 /// A picture in the encoder's own form, freed with its scope.
 struct Frame {
   explicit Frame(const Image& image) {
-    if (!WebPPictureInit(&picture)) fail("libwebp is of another version than its headers");
+    if (!WebPPictureInit(&picture))
+      fail(ErrorKind::output, {}, "animation", "libwebp is of another version than its headers");
     picture.use_argb = 1;
     picture.width = static_cast<int>(image.width);
     picture.height = static_cast<int>(image.height);
@@ -41,18 +38,20 @@ struct Encoder {
   ~Encoder() { WebPAnimEncoderDelete(anim); }
 
   void check(bool done) const {
-    if (!done) fail(WebPAnimEncoderGetError(anim));
+    if (!done) fail(ErrorKind::output, {}, "animation", WebPAnimEncoderGetError(anim));
   }
 
   WebPAnimEncoder* anim;
 };
 
 void check_sizes(std::span<const Image> pictures) {
-  if (pictures.empty()) fail("no pictures");
+  if (pictures.empty()) fail(ErrorKind::output, {}, "animation", "no pictures");
   for (const Image& image : pictures) {
-    if (image.width != pictures[0].width || image.height != pictures[0].height) fail("pictures of different sizes");
+    if (image.width != pictures[0].width || image.height != pictures[0].height)
+      fail(ErrorKind::output, {}, "animation", "pictures of different sizes");
     if (image.width > WEBP_MAX_DIMENSION || image.height > WEBP_MAX_DIMENSION) {
-      fail(fmt::format("{}x{} pixels are more than WebP's {} a side", image.width, image.height, WEBP_MAX_DIMENSION));
+      fail(ErrorKind::output, {}, "animation",
+           fmt::format("{}x{} pixels are more than WebP's {} a side", image.width, image.height, WEBP_MAX_DIMENSION));
     }
   }
 }
@@ -62,7 +61,8 @@ void check_sizes(std::span<const Image> pictures) {
 Bytes encode_animation(std::span<const Image> pictures, int frame_ms, int last_ms) {
   check_sizes(pictures);
   WebPConfig config{};
-  if (!WebPConfigPreset(&config, WEBP_PRESET_PICTURE, quality)) fail("libwebp is of another version than its headers");
+  if (!WebPConfigPreset(&config, WEBP_PRESET_PICTURE, quality))
+    fail(ErrorKind::output, {}, "animation", "libwebp is of another version than its headers");
   const Encoder encoder(static_cast<int>(pictures[0].width), static_cast<int>(pictures[0].height));
   int start_ms = 0;
   for (const Image& image : pictures) {

@@ -1,4 +1,4 @@
-#include "sdtorch/io/atomic_folder.hpp"
+#include "io/atomic_folder.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -6,20 +6,16 @@
 #include <system_error>
 #include <vector>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/io/atomic_file.hpp"
+#include "core/error.hpp"
+#include "io/atomic_file.hpp"
 
 namespace sdtorch {
 namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void fail(const fs::path& path, const std::string& reason) {
-  throw Error(ErrorKind::output, {.file = path.string(), .reason = reason});
-}
-
 void check(const fs::path& path, const std::error_code& error, const char* what) {
-  if (error) fail(path, fmt::format("{}: {}", what, error.message()));
+  if (error) fail(ErrorKind::output, path, {}, fmt::format("{}: {}", what, error.message()));
 }
 
 /// Without the slash at its end, so that it has a name and a parent.
@@ -33,16 +29,17 @@ fs::path with_name(const fs::path& path) {
 }  // namespace
 
 AtomicFolder::AtomicFolder(const fs::path& path) {
-  if (path.empty()) fail(path, "a folder's name was expected, found an empty one");
+  if (path.empty()) fail(ErrorKind::output, path, {}, "a folder's name was expected, found an empty one");
   target_ = with_name(path);
   std::error_code error;
   const fs::file_status status = fs::status(target_, error);
   target_is_there_ = fs::exists(status);
-  if (target_is_there_ && !fs::is_directory(status)) fail(target_, "is there already and no folder");
+  if (target_is_there_ && !fs::is_directory(status))
+    fail(ErrorKind::output, target_, {}, "is there already and no folder");
   if (target_is_there_) {
     const bool empty = fs::is_empty(target_, error);
     check(target_, error, "cannot be read");
-    if (!empty) fail(target_, "is there already and not empty");
+    if (!empty) fail(ErrorKind::output, target_, {}, "is there already and not empty");
   } else {
     fs::create_directories(target_.parent_path(), error);
     check(target_, error, "cannot be made");

@@ -1,8 +1,8 @@
-#include "sdtorch/io/image.hpp"
+#include "io/image.hpp"
 
 #include <climits>
 
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STBI_WRITE_NO_STDIO

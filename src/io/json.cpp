@@ -1,4 +1,4 @@
-#include "sdtorch/io/json.hpp"
+#include "io/json.hpp"
 
 #include <fmt/format.h>
 
@@ -8,9 +8,9 @@
 #include <limits>
 #include <vector>
 
-#include "sdtorch/core/utf8.hpp"
-#include "sdtorch/io/mapped_file.hpp"
-#include "sdtorch/io/stand_in.hpp"
+#include "core/utf8.hpp"
+#include "io/mapped_file.hpp"
+#include "io/stand_in.hpp"
 
 namespace sdtorch {
 namespace {

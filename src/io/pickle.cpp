@@ -1,4 +1,4 @@
-#include "sdtorch/io/pickle.hpp"
+#include "io/pickle.hpp"
 
 #include <fmt/format.h>
 
@@ -7,9 +7,9 @@
 #include <unordered_map>
 #include <utility>
 
-#include "pickle_opcodes.hpp"
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/utf8.hpp"
+#include "core/error.hpp"
+#include "core/utf8.hpp"
+#include "io/pickle_opcodes.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,4 +1,4 @@
-#include "sdtorch/io/png_text.hpp"
+#include "io/png_text.hpp"
 
 #include <fmt/format.h>
 #include <utf8proc.h>
@@ -8,9 +8,9 @@
 #include <cstring>
 #include <optional>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/utf8.hpp"
-#include "sdtorch/io/mapped_file.hpp"
+#include "core/error.hpp"
+#include "core/utf8.hpp"
+#include "io/mapped_file.hpp"
 
 namespace sdtorch {
 namespace {

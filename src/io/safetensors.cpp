@@ -1,14 +1,14 @@
-#include "sdtorch/io/safetensors.hpp"
+#include "io/safetensors.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/utf8.hpp"
-#include "sdtorch/io/json.hpp"
-#include "sdtorch/io/weights_format.hpp"
+#include "core/error.hpp"
+#include "core/utf8.hpp"
+#include "io/json.hpp"
+#include "io/weights_format.hpp"
 
 namespace sdtorch {
 namespace {

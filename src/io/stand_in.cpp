@@ -1,4 +1,4 @@
-#include "sdtorch/io/stand_in.hpp"
+#include "io/stand_in.hpp"
 
 #include <fmt/format.h>
 

@@ -1,17 +1,17 @@
-#include "torch_builders.hpp"
+#include "io/torch_builders.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <utility>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/utf8.hpp"
+#include "core/error.hpp"
+#include "core/utf8.hpp"
 
 namespace sdtorch {
 namespace {
 
-constexpr size_t max_axes = 64;
+constexpr size_t most_pickled_axes = 64;
 constexpr size_t max_wrappers = 8;  // a parameter of a subclass of a tensor has two
 constexpr size_t max_metadata = 64;
 constexpr size_t max_key_bytes = 1000;                    // of a storage; torch.save numbers them
@@ -55,33 +55,33 @@ const TorchType* find_type(std::string_view name) {
   return found == std::end(types) ? nullptr : found;
 }
 
-enum class Builder { tensor, typed_tensor, wrapper, of_type, refused };
+enum class BuilderKind { tensor, typed_tensor, wrapper, of_type, refused };
 
 struct BuilderRule {
   std::string_view function;
-  Builder builder;
+  BuilderKind builder;
   std::string_view refusal{};
 };
 
 constexpr BuilderRule builder_rules[] = {
-    {"torch._utils._rebuild_tensor", Builder::tensor},
-    {"torch._utils._rebuild_tensor_v2", Builder::tensor},
-    {"torch._utils._rebuild_tensor_v3", Builder::typed_tensor},
-    {"torch.nn.parameter.Parameter", Builder::wrapper},
-    {"torch._utils._rebuild_parameter", Builder::wrapper},
-    {"torch._utils._rebuild_parameter_with_state", Builder::wrapper},
-    {"torch._utils._rebuild_device_tensor_from_cpu_tensor", Builder::wrapper},
-    {"torch._tensor._rebuild_from_type", Builder::of_type},
-    {"torch._tensor._rebuild_from_type_v2", Builder::of_type},
-    {"torch.tensor._rebuild_from_type", Builder::of_type},
-    {"torch._utils._rebuild_qtensor", Builder::refused, "a quantised tensor"},
-    {"torch._utils._rebuild_sparse_tensor", Builder::refused, "a sparse tensor"},
-    {"torch._utils._rebuild_sparse_csr_tensor", Builder::refused, "a sparse tensor"},
-    {"torch._utils._rebuild_nested_tensor", Builder::refused, "a nested tensor"},
-    {"torch._utils._rebuild_meta_tensor_no_storage", Builder::refused, "a meta tensor, which has no numbers"},
-    {"torch._utils._rebuild_wrapper_subclass", Builder::refused, "a tensor of a class of its own"},
-    {"torch._utils._rebuild_device_tensor_from_numpy", Builder::refused, "a device's tensor kept as a NumPy array"},
-    {"torch._utils._rebuild_xla_tensor", Builder::refused, "an XLA tensor kept as a NumPy array"},
+    {"torch._utils._rebuild_tensor", BuilderKind::tensor},
+    {"torch._utils._rebuild_tensor_v2", BuilderKind::tensor},
+    {"torch._utils._rebuild_tensor_v3", BuilderKind::typed_tensor},
+    {"torch.nn.parameter.Parameter", BuilderKind::wrapper},
+    {"torch._utils._rebuild_parameter", BuilderKind::wrapper},
+    {"torch._utils._rebuild_parameter_with_state", BuilderKind::wrapper},
+    {"torch._utils._rebuild_device_tensor_from_cpu_tensor", BuilderKind::wrapper},
+    {"torch._tensor._rebuild_from_type", BuilderKind::of_type},
+    {"torch._tensor._rebuild_from_type_v2", BuilderKind::of_type},
+    {"torch.tensor._rebuild_from_type", BuilderKind::of_type},
+    {"torch._utils._rebuild_qtensor", BuilderKind::refused, "a quantised tensor"},
+    {"torch._utils._rebuild_sparse_tensor", BuilderKind::refused, "a sparse tensor"},
+    {"torch._utils._rebuild_sparse_csr_tensor", BuilderKind::refused, "a sparse tensor"},
+    {"torch._utils._rebuild_nested_tensor", BuilderKind::refused, "a nested tensor"},
+    {"torch._utils._rebuild_meta_tensor_no_storage", BuilderKind::refused, "a meta tensor, which has no numbers"},
+    {"torch._utils._rebuild_wrapper_subclass", BuilderKind::refused, "a tensor of a class of its own"},
+    {"torch._utils._rebuild_device_tensor_from_numpy", BuilderKind::refused, "a device's tensor kept as a NumPy array"},
+    {"torch._utils._rebuild_xla_tensor", BuilderKind::refused, "an XLA tensor kept as a NumPy array"},
 };
 
 const BuilderRule* find_rule(std::string_view function) {
@@ -153,7 +153,7 @@ TorchTensor TorchBuilders::build(PickleRef object, size_t depth) {
 TorchTensor TorchBuilders::call(std::string_view function, PickleRef arguments_ref, size_t depth) {
   const BuilderRule* rule = find_rule(function);
   if (!rule) fail(fmt::format("{} builds it, which is not known", function.empty() ? "what is no function" : function));
-  if (rule->builder == Builder::refused) return {.refusal = std::string(rule->refusal)};
+  if (rule->builder == BuilderKind::refused) return {.refusal = std::string(rule->refusal)};
   if (depth > max_wrappers) fail("a tensor in a tensor in a tensor, and so on");
 
   const std::vector<PickleRef>& arguments = sequence(arguments_ref, "arguments");
@@ -163,16 +163,16 @@ TorchTensor TorchBuilders::call(std::string_view function, PickleRef arguments_r
       fail(fmt::format("{} has {} arguments, {} are needed", function, arguments.size(), count));
   };
   switch (rule->builder) {
-    case Builder::wrapper:
+    case BuilderKind::wrapper:
       need(1);
       if (callee(arguments[0]).empty()) fail(fmt::format("{} is not given a tensor", function));
       return build(arguments[0], depth + 1);
-    case Builder::of_type: {
+    case BuilderKind::of_type: {
       need(3);
       const PickleNode& inner = pickle_[arguments[0]];
       return call(inner.kind == PickleKind::global ? inner.text : std::string_view(), arguments[2], depth + 1);
     }
-    case Builder::typed_tensor:
+    case BuilderKind::typed_tensor:
       need(7);
       return strided(arguments, argument(6), argument(7));
     default:
@@ -330,7 +330,8 @@ int64_t TorchBuilders::integer(PickleRef ref, const char* what) const {
 
 std::vector<int64_t> TorchBuilders::integers(PickleRef ref, const char* what) const {
   const std::vector<PickleRef>& items = sequence(ref, what);
-  if (items.size() > max_axes) fail(fmt::format("it has {} axes, more than {}", items.size(), max_axes));
+  if (items.size() > most_pickled_axes)
+    fail(fmt::format("it has {} axes, more than {}", items.size(), most_pickled_axes));
   std::vector<int64_t> numbers;
   numbers.reserve(items.size());
   for (const PickleRef item : items) numbers.push_back(integer(item, what));

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "sdtorch/io/pickle.hpp"
-#include "sdtorch/io/torch_tensors.hpp"
+#include "io/pickle.hpp"
+#include "io/torch_tensors.hpp"
 
 namespace sdtorch {
 

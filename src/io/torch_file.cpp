@@ -1,4 +1,4 @@
-#include "sdtorch/io/torch_file.hpp"
+#include "io/torch_file.hpp"
 
 #include <fmt/format.h>
 
@@ -6,8 +6,8 @@
 #include <string_view>
 #include <utility>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/io/pickle.hpp"
+#include "core/error.hpp"
+#include "io/pickle.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,4 +1,4 @@
-#include "sdtorch/io/torch_tensors.hpp"
+#include "io/torch_tensors.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -7,9 +7,9 @@
 #include <unordered_set>
 #include <utility>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/utf8.hpp"
-#include "torch_builders.hpp"
+#include "core/error.hpp"
+#include "core/utf8.hpp"
+#include "io/torch_builders.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,4 +1,4 @@
-#include "sdtorch/io/torch_zip_writer.hpp"
+#include "io/torch_zip_writer.hpp"
 
 #include <fmt/format.h>
 #include <zlib.h>
@@ -7,7 +7,7 @@
 #include <limits>
 #include <utility>
 
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 
 namespace sdtorch {
 namespace {
@@ -27,7 +27,7 @@ std::string number(uint64_t value, int bytes) {
 }
 
 /// The opcodes that are needed, as CPython's pickletools documents them.
-class Pickle {
+class PickleWriter {
  public:
   void raw(std::string_view bytes) { text_ += bytes; }
   void string(const std::string& value) { text_ += "X" + number(value.size(), 4) + value; }  // BINUNICODE
@@ -67,7 +67,7 @@ std::vector<int64_t> strides_of(const std::vector<int64_t>& shape) {
 }
 
 /// torch._utils._rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks)
-void pickle_tensor(Pickle& pickle, const PickledTensor& tensor, size_t index) {
+void pickle_tensor(PickleWriter& pickle, const PickledTensor& tensor, size_t index) {
   const std::string_view storage = torch_storage(tensor.type);
   if (storage.empty()) {
     throw Error(ErrorKind::output,
@@ -116,7 +116,7 @@ std::string_view torch_storage(TensorType type) {
 }
 
 std::string pickle_state_dict(const std::vector<PickledTensor>& tensors, const std::string& root) {
-  Pickle pickle;
+  PickleWriter pickle;
   pickle.raw({"\x80\x02", 2});  // PROTO 2
   if (!root.empty()) {
     pickle.raw("}");  // EMPTY_DICT

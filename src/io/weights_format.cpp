@@ -1,12 +1,12 @@
-#include "sdtorch/io/weights_format.hpp"
+#include "io/weights_format.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/utf8.hpp"
-#include "sdtorch/io/stand_in.hpp"
+#include "core/error.hpp"
+#include "core/utf8.hpp"
+#include "io/stand_in.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,4 +1,4 @@
-#include "sdtorch/io/zip_archive.hpp"
+#include "io/zip_archive.hpp"
 
 #include <fmt/format.h>
 #include <zlib.h>
@@ -7,8 +7,8 @@
 #include <memory>
 #include <utility>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/utf8.hpp"
+#include "core/error.hpp"
+#include "core/utf8.hpp"
 
 namespace sdtorch {
 namespace {

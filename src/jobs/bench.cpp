@@ -1,4 +1,4 @@
-#include "sdtorch/jobs/bench.hpp"
+#include "jobs/bench.hpp"
 
 #include <torch/cuda.h>
 
@@ -7,10 +7,10 @@
 #include <optional>
 #include <vector>
 
-#include "sdtorch/core/device.hpp"
-#include "sdtorch/io/image.hpp"
-#include "sdtorch/pipeline/decode.hpp"
-#include "sdtorch/pipeline/generate.hpp"
+#include "core/device.hpp"
+#include "io/image.hpp"
+#include "pipeline/decode.hpp"
+#include "pipeline/generate.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,4 +1,4 @@
-#include "sdtorch/jobs/output_folder.hpp"
+#include "jobs/output_folder.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -7,22 +7,18 @@
 #include <string>
 #include <system_error>
 
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 
 namespace sdtorch {
 namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void fail(const fs::path& path, const std::string& reason, const std::string& hint = "") {
-  throw Error(ErrorKind::output, {.file = path.string(), .reason = reason, .hint = hint});
-}
-
 fs::path or_current(const fs::path& folder) { return folder.empty() ? fs::path(".") : folder; }
 
 void check_writable(const fs::path& folder) {
   if (access(folder.c_str(), W_OK | X_OK) == 0) return;
-  fail(folder, fmt::format("cannot be written to: {}", std::generic_category().message(errno)));
+  fail(ErrorKind::output, folder, {}, fmt::format("cannot be written to: {}", std::generic_category().message(errno)));
 }
 
 }  // namespace
@@ -31,25 +27,27 @@ void check_folder(const fs::path& folder) {
   std::error_code error;
   fs::path there = fs::absolute(or_current(folder), error);
   while (!error && !fs::exists(there, error) && !error && there != there.parent_path()) there = there.parent_path();
-  if (error) fail(folder, error.message());
-  if (!fs::is_directory(there, error)) fail(there, "is not a folder");
+  if (error) fail(ErrorKind::output, folder, {}, error.message());
+  if (!fs::is_directory(there, error)) fail(ErrorKind::output, there, {}, "is not a folder");
   check_writable(there);
 }
 
 void make_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(or_current(folder), error);
-  if (error && !fs::is_directory(or_current(folder))) fail(folder, fmt::format("cannot be made: {}", error.message()));
+  if (error && !fs::is_directory(or_current(folder)))
+    fail(ErrorKind::output, folder, {}, fmt::format("cannot be made: {}", error.message()));
   check_writable(or_current(folder));
 }
 
 void check_file(const fs::path& file) {
   std::error_code error;
   const fs::path folder = or_current(file.parent_path());
-  if (!fs::is_directory(folder, error)) fail(file, "its folder does not exist", "make it first, or give --outdir");
+  if (!fs::is_directory(folder, error))
+    fail(ErrorKind::output, file, {}, "its folder does not exist", "make it first, or give --outdir");
   const fs::file_status status = fs::status(file, error);
-  if (fs::is_directory(status)) fail(file, "is a folder");
-  if (fs::exists(status) && !fs::is_regular_file(status)) fail(file, "is not a regular file");
+  if (fs::is_directory(status)) fail(ErrorKind::output, file, {}, "is a folder");
+  if (fs::exists(status) && !fs::is_regular_file(status)) fail(ErrorKind::output, file, {}, "is not a regular file");
   check_writable(folder);
 }
 

@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <array>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/number.hpp"
-#include "sdtorch/core/suggest.hpp"
-#include "sdtorch/jobs/output_names.hpp"
-#include "sdtorch/pipeline/metadata.hpp"
+#include "core/error.hpp"
+#include "core/number.hpp"
+#include "core/suggest.hpp"
+#include "jobs/output_names.hpp"
+#include "pipeline/metadata.hpp"
 
 namespace sdtorch {
 namespace {
@@ -17,10 +17,6 @@ constexpr std::array<std::string_view, 9> field_names = {"index", "seed",  "slug
                                                          "cfg",   "width", "height", "model"};
 constexpr std::array<std::string_view, 5> whole_numbers = {"index", "seed", "steps", "width", "height"};
 constexpr int64_t most_digits = 18;  // an index of so many digits still fits 64 bits
-
-[[noreturn]] void refuse(const std::string& reason, const std::string& hint = "") {
-  throw Error(ErrorKind::usage, {.file = "--name", .reason = reason, .hint = hint});
-}
 
 bool is_one_of(std::string_view name, std::span<const std::string_view> names) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -36,9 +32,10 @@ bool belongs_to_word(utf8proc_int32_t c) {
 int64_t read_digits(const std::string& field, std::string_view text) {
   const auto digits = parse_int(text);
   if (!text.starts_with('0') || !digits || *digits < 1 || *digits > most_digits) {
-    refuse(fmt::format("'{{{}:{}}}' is not a count of digits", field, text), fmt::format("write {{{}:05}}", field));
+    refuse("--name", fmt::format("'{{{}:{}}}' is not a count of digits", field, text),
+           fmt::format("write {{{}:05}}", field));
   }
-  if (!is_one_of(field, whole_numbers)) refuse(fmt::format("'{{{}}}' takes no count of digits", field));
+  if (!is_one_of(field, whole_numbers)) refuse("--name", fmt::format("'{{{}}}' takes no count of digits", field));
   return *digits;
 }
 
@@ -80,7 +77,7 @@ NameTemplate::NameTemplate(std::string_view text) {
   };
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
-    if (c == '/') refuse("a name cannot hold a folder", "give the folder by --outdir");
+    if (c == '/') refuse("--name", "a name cannot hold a folder", "give the folder by --outdir");
     const bool doubled = (c == '{' || c == '}') && i + 1 < text.size() && text[i + 1] == c;
     if (doubled || (c != '{' && c != '}')) {
       literal.literal += c;
@@ -89,11 +86,11 @@ NameTemplate::NameTemplate(std::string_view text) {
     }
     const size_t end = text.find('}', i);
     if (c == '}' || end == std::string_view::npos)
-      refuse("a brace without its other half", "write {{ or }} for a brace");
+      refuse("--name", "a brace without its other half", "write {{ or }} for a brace");
     const std::string_view inside = text.substr(i + 1, end - i - 1);
     Part part{.field = std::string(inside.substr(0, inside.find(':')))};
     if (!is_one_of(part.field, field_names)) {
-      refuse(fmt::format("unknown field '{{{}}}'", part.field),
+      refuse("--name", fmt::format("unknown field '{{{}}}'", part.field),
              did_you_mean(part.field, {field_names.begin(), field_names.end()}));
     }
     if (part.field.size() < inside.size()) {
@@ -105,7 +102,7 @@ NameTemplate::NameTemplate(std::string_view text) {
   }
   flush();
   if (parts_.empty() || !ascii_lower(parts_.back().literal).ends_with(".png")) {
-    refuse(fmt::format("'{}' does not end in .png", text), "pictures are PNG files");
+    refuse("--name", fmt::format("'{}' does not end in .png", text), "pictures are PNG files");
   }
 }
 

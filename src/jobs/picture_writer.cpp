@@ -1,11 +1,11 @@
-#include "sdtorch/jobs/picture_writer.hpp"
+#include "jobs/picture_writer.hpp"
 
 #include <fmt/format.h>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/io/atomic_file.hpp"
-#include "sdtorch/jobs/output_folder.hpp"
-#include "sdtorch/pipeline/metadata.hpp"
+#include "core/error.hpp"
+#include "io/atomic_file.hpp"
+#include "jobs/output_folder.hpp"
+#include "pipeline/metadata.hpp"
 
 namespace sdtorch {
 namespace {

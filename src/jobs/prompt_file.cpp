@@ -1,4 +1,4 @@
-#include "sdtorch/jobs/prompt_file.hpp"
+#include "jobs/prompt_file.hpp"
 
 #include <fmt/format.h>
 
@@ -9,12 +9,12 @@
 #include <iterator>
 #include <set>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/log.hpp"
-#include "sdtorch/core/suggest.hpp"
-#include "sdtorch/core/utf8.hpp"
-#include "sdtorch/io/json.hpp"
-#include "sdtorch/pipeline/request_json.hpp"
+#include "core/error.hpp"
+#include "core/log.hpp"
+#include "core/suggest.hpp"
+#include "core/utf8.hpp"
+#include "io/json.hpp"
+#include "pipeline/request_json.hpp"
 
 namespace sdtorch {
 namespace {
@@ -27,11 +27,6 @@ constexpr size_t most_reported = 20;              // lines at fault that a messa
 constexpr std::array<std::string_view, 7> run_keys = {"model",  "refiner", "vae",          "prediction",
                                                       "device", "dtype",   "deterministic"};
 
-[[noreturn]] void fail(const std::string& file, const std::string& place, const std::string& reason,
-                       const std::string& hint = "") {
-  throw Error(ErrorKind::input, {.file = file, .place = place, .reason = reason, .hint = hint});
-}
-
 std::string_view trimmed(std::string_view line) {
   const size_t first = line.find_first_not_of(blank);
   return first == std::string_view::npos ? "" : line.substr(first, line.find_last_not_of(blank) - first + 1);
@@ -42,18 +37,18 @@ std::string read_all(std::istream& in, const std::string& file) {
   std::array<char, 1 << 16> buffer{};
   while (in.read(buffer.data(), buffer.size()) || in.gcount() > 0) {
     text.append(buffer.data(), static_cast<size_t>(in.gcount()));
-    if (text.size() > most_bytes) fail(file, "", fmt::format("is longer than {} bytes", most_bytes));
+    if (text.size() > most_bytes) fail(ErrorKind::input, file, "", fmt::format("is longer than {} bytes", most_bytes));
   }
-  if (in.bad()) fail(file, "", "cannot be read");
+  if (in.bad()) fail(ErrorKind::input, file, "", "cannot be read");
   return text;
 }
 
 std::string read_whole(const std::string& file) {
   std::error_code error;
-  if (!std::filesystem::exists(file, error)) fail(file, "", "no such file");
-  if (std::filesystem::is_directory(file, error)) fail(file, "", "is a folder");
+  if (!std::filesystem::exists(file, error)) fail(ErrorKind::input, file, "", "no such file");
+  if (std::filesystem::is_directory(file, error)) fail(ErrorKind::input, file, "", "is a folder");
   std::ifstream in(file, std::ios::binary);
-  if (!in) fail(file, "", "cannot be read");
+  if (!in) fail(ErrorKind::input, file, "", "cannot be read");
   return read_all(in, file);
 }
 
@@ -67,7 +62,7 @@ Format format_of(const std::string& file, const std::string& text) {
   const std::string ending = ascii_lower(std::filesystem::path(file).extension().string());
   if (ending == ".txt") return Format::txt;
   if (ending == ".jsonl") return Format::jsonl;
-  fail(file, "", "a prompt file ends in .txt or .jsonl");
+  fail(ErrorKind::input, file, "", "a prompt file ends in .txt or .jsonl");
 }
 
 Request read_json_line(std::string_view line, const Request& base, const std::string& name, size_t number) {
@@ -75,11 +70,11 @@ Request read_json_line(std::string_view line, const Request& base, const std::st
   const nlohmann::json object = parse_json(line, name, ErrorKind::input, {.first_line = number});
   for (const std::string_view key : run_keys) {
     if (!object.is_object() || !object.contains(key)) continue;
-    fail(name, fmt::format("{}: {}", place, key), "holds for the whole run, not for a line",
+    fail(ErrorKind::input, name, fmt::format("{}: {}", place, key), "holds for the whole run, not for a line",
          fmt::format("give --{} on the command line", key));
   }
   Request request = request_from_json(object, base, {.file = name, .place = place});
-  if (!object.contains("prompt")) fail(name, place, "the key prompt is missing");
+  if (!object.contains("prompt")) fail(ErrorKind::input, name, place, "the key prompt is missing");
   return request;
 }
 
@@ -89,7 +84,7 @@ Request read_txt_line(std::string_view line, const Request& base, const std::str
   try {
     request.validate();
   } catch (const Error& error) {
-    fail(name, fmt::format("line {}", number), error.parts().reason, error.parts().hint);
+    fail(ErrorKind::input, name, fmt::format("line {}", number), error.parts().reason, error.parts().hint);
   }
   return request;
 }
@@ -111,7 +106,7 @@ Reading read_lines(const std::string& text, Format format, const Request& base, 
     rest.remove_prefix(std::min(end + 1, rest.size()));
     try {
       if (const auto offset = invalid_utf8_offset(whole)) {
-        fail(name, fmt::format("line {}: offset {}", number, *offset), "the text is not UTF-8");
+        fail(ErrorKind::input, name, fmt::format("line {}: offset {}", number, *offset), "the text is not UTF-8");
       }
       const std::string_view line = trimmed(whole);
       if (line.empty() || (format == Format::txt && line.starts_with('#'))) continue;
@@ -148,7 +143,7 @@ std::vector<Job> read_prompt_file(const std::string& file, const Request& base, 
   const std::string text = file == "-" ? read_all(in, name) : read_whole(file);
   Reading reading = read_lines(text, format_of(file, text), base, name);
   if (!reading.faults.empty()) throw_faults(reading.faults);
-  if (reading.jobs.empty()) fail(name, "", "holds no prompt");
+  if (reading.jobs.empty()) fail(ErrorKind::input, name, "", "holds no prompt");
   warn(reading.jobs);
   return std::move(reading.jobs);
 }

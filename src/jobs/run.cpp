@@ -1,4 +1,4 @@
-#include "sdtorch/jobs/run.hpp"
+#include "jobs/run.hpp"
 
 #include <fmt/format.h>
 
@@ -7,17 +7,17 @@
 #include <optional>
 #include <set>
 
-#include "sdtorch/core/device.hpp"
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/interrupt.hpp"
-#include "sdtorch/core/log.hpp"
-#include "sdtorch/jobs/output_folder.hpp"
-#include "sdtorch/jobs/picture_writer.hpp"
-#include "sdtorch/jobs/prompt_file.hpp"
-#include "sdtorch/jobs/step_pictures.hpp"
-#include "sdtorch/jobs/tensor_dump.hpp"
-#include "sdtorch/pipeline/decode.hpp"
-#include "sdtorch/pipeline/generate.hpp"
+#include "core/device.hpp"
+#include "core/error.hpp"
+#include "core/interrupt.hpp"
+#include "core/log.hpp"
+#include "jobs/output_folder.hpp"
+#include "jobs/picture_writer.hpp"
+#include "jobs/prompt_file.hpp"
+#include "jobs/step_pictures.hpp"
+#include "jobs/tensor_dump.hpp"
+#include "pipeline/decode.hpp"
+#include "pipeline/generate.hpp"
 
 namespace sdtorch {
 namespace {

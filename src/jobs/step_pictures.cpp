@@ -1,11 +1,11 @@
-#include "sdtorch/jobs/step_pictures.hpp"
+#include "jobs/step_pictures.hpp"
 
 #include <fmt/format.h>
 
-#include "sdtorch/io/animation.hpp"
-#include "sdtorch/io/atomic_file.hpp"
-#include "sdtorch/jobs/output_folder.hpp"
-#include "sdtorch/pipeline/decode.hpp"
+#include "io/animation.hpp"
+#include "io/atomic_file.hpp"
+#include "jobs/output_folder.hpp"
+#include "pipeline/decode.hpp"
 
 namespace sdtorch {
 namespace {

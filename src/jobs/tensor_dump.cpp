@@ -1,6 +1,6 @@
-#include "sdtorch/jobs/tensor_dump.hpp"
+#include "jobs/tensor_dump.hpp"
 
-#include "sdtorch/weights/state_dict.hpp"
+#include "weights/state_dict.hpp"
 
 namespace sdtorch {
 namespace {

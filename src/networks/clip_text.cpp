@@ -1,13 +1,13 @@
-#include "sdtorch/networks/clip_text.hpp"
+#include "networks/clip_text.hpp"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/nn/attach.hpp"
-#include "sdtorch/nn/attention.hpp"
+#include "core/error.hpp"
+#include "nn/attach.hpp"
+#include "nn/attention.hpp"
 
 namespace sdtorch {
 namespace {

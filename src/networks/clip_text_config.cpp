@@ -1,6 +1,6 @@
-#include "sdtorch/networks/config.hpp"
-#include "sdtorch/networks/config_reader.hpp"
-#include "transformers_config.hpp"
+#include "networks/config.hpp"
+#include "networks/config_reader.hpp"
+#include "networks/transformers_config.hpp"
 
 namespace sdtorch {
 

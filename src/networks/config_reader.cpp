@@ -1,10 +1,10 @@
-#include "sdtorch/networks/config_reader.hpp"
+#include "networks/config_reader.hpp"
 
 #include <fmt/format.h>
 
 #include <cmath>
 
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,8 +1,8 @@
-#include "sdtorch/networks/resample.hpp"
+#include "networks/resample.hpp"
 
 #include <ATen/ATen.h>
 
-#include "sdtorch/nn/attach.hpp"
+#include "nn/attach.hpp"
 
 namespace sdtorch {
 

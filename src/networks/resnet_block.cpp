@@ -1,8 +1,8 @@
-#include "sdtorch/networks/resnet_block.hpp"
+#include "networks/resnet_block.hpp"
 
 #include <ATen/ATen.h>
 
-#include "sdtorch/nn/attach.hpp"
+#include "nn/attach.hpp"
 
 namespace sdtorch {
 

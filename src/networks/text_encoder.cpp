@@ -1,4 +1,4 @@
-#include "sdtorch/networks/text_encoder.hpp"
+#include "networks/text_encoder.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,4 +1,4 @@
-#include "transformers_config.hpp"
+#include "networks/transformers_config.hpp"
 
 namespace sdtorch {
 

@@ -4,7 +4,7 @@
 #include <array>
 #include <string>
 
-#include "sdtorch/networks/config_reader.hpp"
+#include "networks/config_reader.hpp"
 
 namespace sdtorch {
 

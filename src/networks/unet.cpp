@@ -1,10 +1,10 @@
-#include "sdtorch/networks/unet.hpp"
+#include "networks/unet.hpp"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include "sdtorch/nn/attach.hpp"
-#include "sdtorch/nn/timestep_embedding.hpp"
+#include "nn/attach.hpp"
+#include "nn/timestep_embedding.hpp"
 
 namespace sdtorch {
 namespace {

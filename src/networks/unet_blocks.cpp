@@ -1,11 +1,11 @@
-#include "sdtorch/networks/unet_blocks.hpp"
+#include "networks/unet_blocks.hpp"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 
-#include "sdtorch/nn/attach.hpp"
+#include "nn/attach.hpp"
 
 namespace sdtorch {
 namespace {

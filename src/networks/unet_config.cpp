@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "sdtorch/networks/config.hpp"
-#include "sdtorch/networks/diffusers_names.hpp"
+#include "networks/config.hpp"
+#include "networks/diffusers_names.hpp"
 
 namespace sdtorch {
 namespace {
@@ -184,7 +184,7 @@ void refuse_what_is_not_implemented(ConfigReader& reader) {
   reader.only("class_embeddings_concat", false);
 }
 
-void ignore_what_changes_nothing(ConfigReader& reader) {
+void ignore_unet_keys_without_effect(ConfigReader& reader) {
   // Read only by embeddings and block types that are refused above.
   reader.ignore({"addition_embed_type_num_heads", "cross_attention_norm", "mid_block_only_cross_attention",
                  "resnet_skip_time_act", "resnet_out_scale_factor"});
@@ -217,7 +217,7 @@ UNetConfig UNetConfig::from_json(const nlohmann::json& json, const std::string& 
   read_timestep(reader, config);
   read_added_embeddings(reader, config);
   refuse_what_is_not_implemented(reader);
-  ignore_what_changes_nothing(reader);
+  ignore_unet_keys_without_effect(reader);
   reader.finish();
   return config;
 }

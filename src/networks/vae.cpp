@@ -1,9 +1,9 @@
-#include "sdtorch/networks/vae.hpp"
+#include "networks/vae.hpp"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include "sdtorch/nn/attach.hpp"
+#include "nn/attach.hpp"
 
 namespace sdtorch {
 namespace {

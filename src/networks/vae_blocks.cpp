@@ -1,4 +1,4 @@
-#include "sdtorch/networks/vae_blocks.hpp"
+#include "networks/vae_blocks.hpp"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <array>
 
-#include "sdtorch/nn/attach.hpp"
-#include "sdtorch/nn/attention.hpp"
+#include "nn/attach.hpp"
+#include "nn/attention.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
-#include "sdtorch/networks/config.hpp"
-#include "sdtorch/networks/diffusers_names.hpp"
+#include "networks/config.hpp"
+#include "networks/diffusers_names.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,11 +1,11 @@
-#include "sdtorch/networks/xlm_roberta.hpp"
+#include "networks/xlm_roberta.hpp"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/nn/attach.hpp"
-#include "sdtorch/nn/attention.hpp"
+#include "core/error.hpp"
+#include "nn/attach.hpp"
+#include "nn/attention.hpp"
 
 namespace sdtorch {
 

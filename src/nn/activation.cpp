@@ -1,4 +1,4 @@
-#include "sdtorch/nn/activation.hpp"
+#include "nn/activation.hpp"
 
 #include <ATen/core/grad_mode.h>
 

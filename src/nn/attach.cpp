@@ -1,4 +1,4 @@
-#include "sdtorch/nn/attach.hpp"
+#include "nn/attach.hpp"
 
 #include <memory>
 

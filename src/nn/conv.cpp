@@ -1,4 +1,4 @@
-#include "sdtorch/nn/conv.hpp"
+#include "nn/conv.hpp"
 
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>

@@ -1,4 +1,4 @@
-#include "sdtorch/nn/embedding.hpp"
+#include "nn/embedding.hpp"
 
 #include <ATen/ATen.h>
 

@@ -1,4 +1,4 @@
-#include "sdtorch/nn/linear.hpp"
+#include "nn/linear.hpp"
 
 #include <ATen/ATen.h>
 

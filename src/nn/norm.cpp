@@ -1,4 +1,4 @@
-#include "sdtorch/nn/norm.hpp"
+#include "nn/norm.hpp"
 
 #include <ATen/ATen.h>
 

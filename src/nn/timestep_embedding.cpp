@@ -1,4 +1,4 @@
-#include "sdtorch/nn/timestep_embedding.hpp"
+#include "nn/timestep_embedding.hpp"
 
 #include <cmath>
 

@@ -1,12 +1,12 @@
-#include "sdtorch/pipeline/components.hpp"
+#include "pipeline/components.hpp"
 
 #include <c10/core/InferenceMode.h>
 
 #include <filesystem>
 #include <string>
 
-#include "sdtorch/weights/component_files.hpp"
-#include "sdtorch/weights/single_file.hpp"
+#include "weights/component_files.hpp"
+#include "weights/single_file.hpp"
 
 namespace sdtorch {
 namespace {

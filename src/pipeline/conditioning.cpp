@@ -1,10 +1,10 @@
-#include "sdtorch/pipeline/conditioning.hpp"
+#include "pipeline/conditioning.hpp"
 
 #include <algorithm>
 #include <optional>
 #include <vector>
 
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 
 namespace sdtorch {
 namespace {

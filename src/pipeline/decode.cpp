@@ -1,9 +1,9 @@
-#include "sdtorch/pipeline/decode.hpp"
+#include "pipeline/decode.hpp"
 
 #include <cstring>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/log.hpp"
+#include "core/error.hpp"
+#include "core/log.hpp"
 
 namespace sdtorch {
 namespace {

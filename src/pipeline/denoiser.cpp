@@ -1,8 +1,8 @@
-#include "sdtorch/pipeline/denoiser.hpp"
+#include "pipeline/denoiser.hpp"
 
 #include <cmath>
 
-#include "sdtorch/diffusion/guidance.hpp"
+#include "diffusion/guidance.hpp"
 
 namespace sdtorch {
 namespace {

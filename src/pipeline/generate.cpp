@@ -1,11 +1,11 @@
-#include "sdtorch/pipeline/generate.hpp"
+#include "pipeline/generate.hpp"
 
 #include <fmt/format.h>
 
-#include "sdtorch/diffusion/handover.hpp"
-#include "sdtorch/pipeline/conditioning.hpp"
-#include "sdtorch/pipeline/decode.hpp"
-#include "sdtorch/pipeline/denoiser.hpp"
+#include "diffusion/handover.hpp"
+#include "pipeline/conditioning.hpp"
+#include "pipeline/decode.hpp"
+#include "pipeline/denoiser.hpp"
 
 namespace sdtorch {
 namespace {

@@ -4,12 +4,12 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/log.hpp"
-#include "sdtorch/core/suggest.hpp"
-#include "sdtorch/diffusion/schedules.hpp"
-#include "sdtorch/pipeline/metadata.hpp"
-#include "sdtorch/pipeline/request_fields.hpp"
+#include "core/error.hpp"
+#include "core/log.hpp"
+#include "core/suggest.hpp"
+#include "diffusion/schedules.hpp"
+#include "pipeline/metadata.hpp"
+#include "pipeline/request_fields.hpp"
 
 namespace sdtorch {
 namespace {
@@ -81,8 +81,8 @@ Entries read_entries(std::string_view line) {
   return entries;
 }
 
-[[noreturn]] void fail(const std::string& file, const std::string& entry, const std::string& reason,
-                       const std::string& hint = "") {
+[[noreturn]] void fail_entry(const std::string& file, const std::string& entry, const std::string& reason,
+                             const std::string& hint = "") {
   const std::string place = entry.empty() ? "parameters" : "parameters: " + entry;
   throw Error(ErrorKind::input, {.file = file, .place = place, .reason = reason, .hint = hint});
 }
@@ -92,13 +92,13 @@ void set(Request& request, std::string_view field, const std::string& entry, con
   try {
     set_from_text(request, *find_request_field(field), entry, value);
   } catch (const Error& error) {
-    fail(file, entry, error.parts().reason, error.parts().hint);
+    fail_entry(file, entry, error.parts().reason, error.parts().hint);
   }
 }
 
 void set_size(Request& request, const std::string& value, const std::string& file) {
   const size_t times = value.find('x');
-  if (times == std::string::npos) fail(file, "Size", fmt::format("'{}' is not WIDTHxHEIGHT", value));
+  if (times == std::string::npos) fail_entry(file, "Size", fmt::format("'{}' is not WIDTHxHEIGHT", value));
   set(request, "width", "Size", value.substr(0, times), file);
   set(request, "height", "Size", value.substr(times + 1), file);
 }
@@ -106,8 +106,8 @@ void set_size(Request& request, const std::string& value, const std::string& fil
 void set_schedule(Request& request, const std::string& value, const std::string& file) {
   const SigmaSchedule* schedule = find_schedule(value);
   if (!schedule) {
-    fail(file, "Schedule type", fmt::format("'{}' is a schedule that is not supported", value),
-         "give the flags yourself");
+    fail_entry(file, "Schedule type", fmt::format("'{}' is a schedule that is not supported", value),
+               "give the flags yourself");
   }
   if (schedule->levels) request.scheduler = std::string(schedule->name);
 }
@@ -130,7 +130,8 @@ Request parse_parameters(const std::string& text, const std::string& file) {
   const size_t last_break = whole.rfind('\n');
   const std::string_view last = last_break == std::string_view::npos ? whole : whole.substr(last_break + 1);
   const Entries entries = read_entries(last);
-  if (entries.empty() || entries.front().first != "Steps") fail(file, "", "the last line does not start with Steps:");
+  if (entries.empty() || entries.front().first != "Steps")
+    fail_entry(file, "", "the last line does not start with Steps:");
   const std::string before(last_break == std::string_view::npos ? "" : text.substr(0, text.rfind(last) - 1));
   Request request;
   const size_t negative = before.starts_with(negative_mark) ? 0 : before.find("\n" + std::string(negative_mark));
@@ -143,7 +144,7 @@ Request parse_parameters(const std::string& text, const std::string& file) {
   try {
     request.validate();
   } catch (const Error& error) {
-    fail(file, error.parts().file, error.parts().reason, error.parts().hint);
+    fail_entry(file, error.parts().file, error.parts().reason, error.parts().hint);
   }
   return request;
 }

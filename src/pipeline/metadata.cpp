@@ -1,4 +1,4 @@
-#include "sdtorch/pipeline/metadata.hpp"
+#include "pipeline/metadata.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/diffusion/sampler.hpp"
-#include "sdtorch/io/json.hpp"
-#include "sdtorch/pipeline/request_fields.hpp"
-#include "sdtorch/pipeline/request_json.hpp"
+#include "core/error.hpp"
+#include "diffusion/sampler.hpp"
+#include "io/json.hpp"
+#include "pipeline/request_fields.hpp"
+#include "pipeline/request_json.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,15 +1,15 @@
-#include "sdtorch/pipeline/model_description.hpp"
+#include "pipeline/model_description.hpp"
 
 #include <fmt/format.h>
 
 #include <cstdio>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/diffusion/scheduler_config.hpp"
-#include "sdtorch/text/load_tokenizer.hpp"
-#include "sdtorch/weights/model_folder.hpp"
-#include "sdtorch/weights/pipeline_kind.hpp"
-#include "sdtorch/weights/single_file.hpp"
+#include "core/error.hpp"
+#include "diffusion/scheduler_config.hpp"
+#include "text/load_tokenizer.hpp"
+#include "weights/model_folder.hpp"
+#include "weights/pipeline_kind.hpp"
+#include "weights/single_file.hpp"
 
 namespace sdtorch {
 namespace {
@@ -34,11 +34,6 @@ VaeSource find_vae(const fs::path& path) {
   return {.config = folder / "config.json", .weights = folder};
 }
 
-[[noreturn]] void refuse(const std::string& file, const std::string& key, const std::string& reason,
-                         const std::string& hint = {}) {
-  throw Error(ErrorKind::model, {.file = file, .place = key, .reason = reason, .hint = hint});
-}
-
 /// The first SD1 folders, written by diffusers before 0.9, say 32 (256 pixels) for models made for 64. diffusers'
 /// StableDiffusionPipeline puts that right by the version that wrote the file.
 bool has_wrong_sample_size(const nlohmann::json& unet) {
@@ -54,16 +49,16 @@ void check_text_parts_fit(const ModelDescription& model, const TextEncoderDescri
   const std::string file = model.source->config_place(text.name);
   const Tokenizer& tokenizer = text.tokenizer;
   if (tokenizer.vocab_size() > vocab_size(text.config)) {
-    refuse(file, "vocab_size",
-           fmt::format("{}, but the tokenizer has {} tokens", vocab_size(text.config), tokenizer.vocab_size()));
+    fail(ErrorKind::model, file, "vocab_size",
+         fmt::format("{}, but the tokenizer has {} tokens", vocab_size(text.config), tokenizer.vocab_size()));
   }
   if (tokenizer.model_max_length() > longest_text(text.config)) {
-    refuse(file, "max_position_embeddings",
-           fmt::format("enough for {} tokens, but the tokenizer makes chunks of {}", longest_text(text.config),
-                       tokenizer.model_max_length()));
+    fail(ErrorKind::model, file, "max_position_embeddings",
+         fmt::format("enough for {} tokens, but the tokenizer makes chunks of {}", longest_text(text.config),
+                     tokenizer.model_max_length()));
   }
   if (tokenizer.model_max_length() != model.text_encoders.front().tokenizer.model_max_length()) {
-    refuse(file, {}, "its tokenizer makes chunks of another length than the first text encoder's");
+    fail(ErrorKind::model, file, {}, "its tokenizer makes chunks of another length than the first text encoder's");
   }
 }
 
@@ -71,18 +66,18 @@ void check_text_parts_fit(const ModelDescription& model, const TextEncoderDescri
 void check_added_embedding_fits(const ModelDescription& model, const std::string& unet_file) {
   constexpr auto type_key = "addition_embed_type", width_key = "projection_class_embeddings_input_dim";
   if (model.unet.added && !model.xl) {
-    refuse(unet_file, type_key, "text_time, which no pipeline but SDXL's has the texts for");
+    fail(ErrorKind::model, unet_file, type_key, "text_time, which no pipeline but SDXL's has the texts for");
   }
   if (!model.xl) return;
-  if (!model.unet.added) refuse(unet_file, type_key, "text_time was expected of an SDXL model");
+  if (!model.unet.added) fail(ErrorKind::model, unet_file, type_key, "text_time was expected of an SDXL model");
   const int64_t pooled = std::get<ClipTextConfig>(model.text_encoders.back().config).projection_dim;
   const int64_t numbers = model.xl->numbers();
   const int64_t width = pooled + numbers * model.unet.added->time_width;
   if (model.unet.added->input_width != width) {
-    refuse(unet_file, width_key,
-           fmt::format("{}, but the pooled text of {} and {} numbers of {} make {}", model.unet.added->input_width,
-                       pooled, numbers, model.unet.added->time_width, width),
-           "requires_aesthetics_score in model_index.json decides whether they are 5 or 6");
+    fail(ErrorKind::model, unet_file, width_key,
+         fmt::format("{}, but the pooled text of {} and {} numbers of {} make {}", model.unet.added->input_width,
+                     pooled, numbers, model.unet.added->time_width, width),
+         "requires_aesthetics_score in model_index.json decides whether they are 5 or 6");
   }
 }
 
@@ -92,8 +87,8 @@ Task task_of(const ModelDescription& model) {
   for (const Task task : {Task::text_to_image, Task::inpainting, Task::depth, Task::instruct_pix2pix}) {
     if (model.unet.in_channels == latent + extra_channels(task, latent)) return task;
   }
-  refuse(model.source->config_place(unet_name), "in_channels",
-         fmt::format("{}, but the VAE's latents have {} channels", model.unet.in_channels, latent));
+  fail(ErrorKind::model, model.source->config_place(unet_name), "in_channels",
+       fmt::format("{}, but the VAE's latents have {} channels", model.unet.in_channels, latent));
 }
 
 /// What no config can see alone: whether the parts fit one another.
@@ -102,15 +97,14 @@ void check_parts_fit(const ModelDescription& model) {
   int64_t width = 0;
   for (const TextEncoderDescription& text : model.text_encoders) width += context_width(text.config);
   if (model.unet.cross_attention_dim != width) {
-    refuse(unet_file, "cross_attention_dim",
-           fmt::format("{}, but the {} of the text encoder{} is {}", model.unet.cross_attention_dim,
-                       context_width_key(model.text_encoders.front().config),
-                       model.text_encoders.size() > 1 ? "s together" : "", width));
+    fail(ErrorKind::model, unet_file, "cross_attention_dim",
+         fmt::format("{}, but the {} of the text encoder{} is {}", model.unet.cross_attention_dim,
+                     context_width_key(model.text_encoders.front().config),
+                     model.text_encoders.size() > 1 ? "s together" : "", width));
   }
   if (model.unet.out_channels != model.vae.latent_channels) {
-    refuse(
-        unet_file, "out_channels",
-        fmt::format("{}, but the VAE's latents have {} channels", model.unet.out_channels, model.vae.latent_channels));
+    fail(ErrorKind::model, unet_file, "out_channels",
+         fmt::format("{}, but the VAE's latents have {} channels", model.unet.out_channels, model.vae.latent_channels));
   }
   for (const TextEncoderDescription& text : model.text_encoders) check_text_parts_fit(model, text);
   check_added_embedding_fits(model, unet_file);

@@ -1,4 +1,4 @@
-#include "sdtorch/pipeline/request.hpp"
+#include "pipeline/request.hpp"
 
 #include <fmt/format.h>
 
@@ -6,13 +6,13 @@
 #include <cmath>
 #include <span>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/number.hpp"
-#include "sdtorch/core/suggest.hpp"
-#include "sdtorch/core/utf8.hpp"
-#include "sdtorch/diffusion/sampler.hpp"
-#include "sdtorch/diffusion/scheduler_config.hpp"
-#include "sdtorch/pipeline/request_fields.hpp"
+#include "core/error.hpp"
+#include "core/number.hpp"
+#include "core/suggest.hpp"
+#include "core/utf8.hpp"
+#include "diffusion/sampler.hpp"
+#include "diffusion/scheduler_config.hpp"
+#include "pipeline/request_fields.hpp"
 
 namespace sdtorch {
 namespace {
@@ -22,10 +22,6 @@ constexpr int64_t largest_side = 16'384;          // pixels: three bytes each of
 constexpr int64_t largest_condition = 1'000'000;  // of what a model is told of sizes: fp32 holds it exactly
 constexpr int64_t most_images = 1'000'000;
 constexpr int64_t largest_batch = 4'096;
-
-[[noreturn]] void refuse(const std::string& flag, const std::string& reason, const std::string& hint = "") {
-  throw Error(ErrorKind::usage, {.file = flag, .reason = reason, .hint = hint});
-}
 
 void check_range(const std::string& flag, int64_t value, int64_t least, int64_t most) {
   if (value < least || value > most) refuse(flag, fmt::format("must be {}…{}, is {}", least, most, value));

@@ -1,14 +1,14 @@
-#include "sdtorch/pipeline/request_fields.hpp"
+#include "pipeline/request_fields.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <random>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/number.hpp"
-#include "sdtorch/core/suggest.hpp"
-#include "sdtorch/diffusion/sampler.hpp"
+#include "core/error.hpp"
+#include "core/number.hpp"
+#include "core/suggest.hpp"
+#include "diffusion/sampler.hpp"
 
 namespace sdtorch {
 namespace {
@@ -41,10 +41,6 @@ constexpr RequestField fields[] = {
     {"dtype", &Request::dtype},
     {"deterministic", &Request::deterministic},
 };
-
-[[noreturn]] void refuse(const std::string& flag, const std::string& reason, const std::string& hint = "") {
-  throw Error(ErrorKind::usage, {.file = flag, .reason = reason, .hint = hint});
-}
 
 int64_t whole_number(const std::string& flag, const std::string& text) {
   const auto number = parse_int(text);

@@ -1,12 +1,12 @@
-#include "sdtorch/pipeline/request_json.hpp"
+#include "pipeline/request_json.hpp"
 
 #include <fmt/format.h>
 
 #include <limits>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/suggest.hpp"
-#include "sdtorch/pipeline/request_fields.hpp"
+#include "core/error.hpp"
+#include "core/suggest.hpp"
+#include "pipeline/request_fields.hpp"
 
 namespace sdtorch {
 namespace {
@@ -14,10 +14,6 @@ namespace {
 using nlohmann::json;
 
 /// Thrown where only the key and the reason are known; request_from_json adds the file.
-[[noreturn]] void refuse(std::string_view key, const std::string& reason, const std::string& hint = "") {
-  throw Error(ErrorKind::usage, {.file = std::string(key), .reason = reason, .hint = hint});
-}
-
 std::string expect_string(std::string_view key, const json& value) {
   if (!value.is_string()) refuse(key, fmt::format("must be a string, is {}", value.type_name()));
   return value.get<std::string>();

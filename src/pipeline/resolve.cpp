@@ -1,9 +1,9 @@
-#include "sdtorch/pipeline/resolve.hpp"
+#include "pipeline/resolve.hpp"
 
 #include <fmt/format.h>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/diffusion/handover.hpp"
+#include "core/error.hpp"
+#include "diffusion/handover.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,9 +1,9 @@
-#include "sdtorch/text/added_tokens.hpp"
+#include "text/added_tokens.hpp"
 
 #include <algorithm>
 #include <utility>
 
-#include "sdtorch/text/unicode.hpp"
+#include "text/unicode.hpp"
 
 namespace sdtorch {
 namespace {

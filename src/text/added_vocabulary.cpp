@@ -1,11 +1,11 @@
-#include "added_vocabulary.hpp"
+#include "text/added_vocabulary.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <utility>
 
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 
 namespace sdtorch {
 namespace {

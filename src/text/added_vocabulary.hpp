@@ -9,8 +9,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "sdtorch/text/added_tokens.hpp"
-#include "token_names.hpp"
+#include "text/added_tokens.hpp"
+#include "text/token_names.hpp"
 
 namespace sdtorch {
 

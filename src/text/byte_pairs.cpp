@@ -1,10 +1,10 @@
-#include "sdtorch/text/byte_pairs.hpp"
+#include "text/byte_pairs.hpp"
 
 #include <fmt/format.h>
 
 #include <queue>
 
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,7 +1,7 @@
-#include "charsmap.hpp"
+#include "text/charsmap.hpp"
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/text/unicode.hpp"
+#include "core/error.hpp"
+#include "text/unicode.hpp"
 
 namespace sdtorch {
 namespace {
@@ -19,25 +19,22 @@ uint32_t little_endian(std::string_view bytes) {
   return value;
 }
 
-[[noreturn]] void fail(const std::string& file, std::string reason) {
-  throw Error(ErrorKind::model, {.file = file, .place = "precompiled_charsmap", .reason = std::move(reason)});
-}
-
 }  // namespace
 
 Charsmap::Charsmap(std::string_view blob, const std::string& file) {
   if (blob.empty()) return;
   constexpr size_t unit_size = sizeof(uint32_t);
-  if (blob.size() < unit_size) fail(file, "too short");
+  if (blob.size() < unit_size) fail(ErrorKind::model, file, "precompiled_charsmap", "too short");
   const size_t trie_size = little_endian(blob);
   blob.remove_prefix(unit_size);
   if (trie_size > blob.size() || trie_size == 0 || trie_size % unit_size != 0) {
-    fail(file, "the size of its trie does not fit");
+    fail(ErrorKind::model, file, "precompiled_charsmap", "the size of its trie does not fit");
   }
   units_.reserve(trie_size / unit_size);
   for (size_t at = 0; at < trie_size; at += unit_size) units_.push_back(little_endian(blob.substr(at)));
   replacements_ = blob.substr(trie_size);
-  if (find_invalid_utf8(replacements_) != std::string_view::npos) fail(file, "a replacement is not valid UTF-8");
+  if (find_invalid_utf8(replacements_) != std::string_view::npos)
+    fail(ErrorKind::model, file, "precompiled_charsmap", "a replacement is not valid UTF-8");
 }
 
 std::optional<std::string_view> Charsmap::find(std::string_view chunk) const {

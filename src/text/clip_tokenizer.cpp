@@ -1,14 +1,14 @@
-#include "sdtorch/text/clip_tokenizer.hpp"
+#include "text/clip_tokenizer.hpp"
 
 #include <memory>
 #include <optional>
 #include <utility>
 
-#include "added_vocabulary.hpp"
-#include "clip_tokenizer_files.hpp"
-#include "clip_words.hpp"
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/text/byte_pairs.hpp"
+#include "core/error.hpp"
+#include "text/added_vocabulary.hpp"
+#include "text/byte_pairs.hpp"
+#include "text/clip_tokenizer_files.hpp"
+#include "text/clip_words.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,8 +1,8 @@
-#include "clip_tokenizer_files.hpp"
+#include "text/clip_tokenizer_files.hpp"
 
 #include <optional>
 
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 
 namespace sdtorch {
 namespace {

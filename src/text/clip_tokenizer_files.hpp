@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "sdtorch/text/byte_pairs.hpp"
-#include "token_names.hpp"
-#include "tokenizer_json.hpp"
+#include "text/byte_pairs.hpp"
+#include "text/token_names.hpp"
+#include "text/tokenizer_json.hpp"
 
 namespace sdtorch {
 

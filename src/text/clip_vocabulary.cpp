@@ -5,11 +5,11 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "clip_tokenizer_files.hpp"
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/io/mapped_file.hpp"
-#include "sdtorch/io/stand_in.hpp"
-#include "tokenizer_json.hpp"
+#include "core/error.hpp"
+#include "io/mapped_file.hpp"
+#include "io/stand_in.hpp"
+#include "text/clip_tokenizer_files.hpp"
+#include "text/tokenizer_json.hpp"
 
 namespace sdtorch {
 namespace {

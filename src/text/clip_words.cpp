@@ -1,6 +1,6 @@
-#include "clip_words.hpp"
+#include "text/clip_words.hpp"
 
-#include "sdtorch/text/unicode.hpp"
+#include "text/unicode.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,11 +1,11 @@
-#include "sdtorch/text/load_tokenizer.hpp"
+#include "text/load_tokenizer.hpp"
 
 #include <algorithm>
 #include <string_view>
 
-#include "sdtorch/text/clip_tokenizer.hpp"
-#include "sdtorch/text/sentencepiece_tokenizer.hpp"
-#include "tokenizer_json.hpp"
+#include "text/clip_tokenizer.hpp"
+#include "text/sentencepiece_tokenizer.hpp"
+#include "text/tokenizer_json.hpp"
 
 namespace sdtorch {
 namespace {

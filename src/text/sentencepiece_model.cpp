@@ -1,4 +1,4 @@
-#include "sentencepiece_model.hpp"
+#include "text/sentencepiece_model.hpp"
 
 #include <fmt/format.h>
 
@@ -7,10 +7,10 @@
 #include <string_view>
 #include <utility>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/io/mapped_file.hpp"
-#include "sdtorch/text/unicode.hpp"
-#include "wire_format.hpp"
+#include "core/error.hpp"
+#include "io/mapped_file.hpp"
+#include "text/unicode.hpp"
+#include "text/wire_format.hpp"
 
 namespace sdtorch {
 namespace {

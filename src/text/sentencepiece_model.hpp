@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tokenizer_json.hpp"
+#include "text/tokenizer_json.hpp"
 
 namespace sdtorch {
 

@@ -1,4 +1,4 @@
-#include "sentencepiece_segmenter.hpp"
+#include "text/sentencepiece_segmenter.hpp"
 
 #include <fmt/format.h>
 #include <sentencepiece_processor.h>
@@ -6,15 +6,11 @@
 #include <exception>
 #include <unordered_set>
 
-#include "sdtorch/core/error.hpp"
-#include "wire_format.hpp"
+#include "core/error.hpp"
+#include "text/wire_format.hpp"
 
 namespace sdtorch {
 namespace {
-
-[[noreturn]] void fail(const std::string& file, std::string reason) {
-  throw Error(ErrorKind::model, {.file = file, .reason = std::move(reason)});
-}
 
 /// The kind that the library sees. A unigram model of transformers finds every piece in a text, whatever the model file
 /// calls it: special tokens have been taken out of the text before.
@@ -56,7 +52,8 @@ std::string serialize(const SentencepieceModel& model) {
       proto.bytes(1, piece_message(piece.text, piece.score, kind));
     }
   }
-  if (unknowns != 1) fail(model.file, fmt::format("{} pieces for unknown text, where one was expected", unknowns));
+  if (unknowns != 1)
+    fail(ErrorKind::model, model.file, {}, fmt::format("{} pieces for unknown text, where one was expected", unknowns));
 
   WireWriter trainer;
   trainer.number(3, static_cast<uint64_t>(model.segmentation));
@@ -83,7 +80,7 @@ SentencepieceSegmenter::SentencepieceSegmenter(const SentencepieceModel& model)
   } catch (const std::exception& error) {  // the library's trie throws its own
     trouble = error.what();
   }
-  if (!trouble.empty()) fail(model.file, "its pieces make no model: " + trouble);
+  if (!trouble.empty()) fail(ErrorKind::model, model.file, {}, "its pieces make no model: " + trouble);
 }
 
 SentencepieceSegmenter::SentencepieceSegmenter(SentencepieceSegmenter&&) noexcept = default;

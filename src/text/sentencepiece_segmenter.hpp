@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "sentencepiece_model.hpp"
+#include "text/sentencepiece_model.hpp"
 
 namespace sentencepiece {
 class SentencePieceProcessor;

@@ -1,4 +1,4 @@
-#include "sdtorch/text/sentencepiece_tokenizer.hpp"
+#include "text/sentencepiece_tokenizer.hpp"
 
 #include <fmt/format.h>
 
@@ -7,13 +7,13 @@
 #include <string_view>
 #include <vector>
 
-#include "added_vocabulary.hpp"
-#include "charsmap.hpp"
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/text/unicode.hpp"
-#include "sentencepiece_model.hpp"
-#include "sentencepiece_segmenter.hpp"
-#include "token_names.hpp"
+#include "core/error.hpp"
+#include "text/added_vocabulary.hpp"
+#include "text/charsmap.hpp"
+#include "text/sentencepiece_model.hpp"
+#include "text/sentencepiece_segmenter.hpp"
+#include "text/token_names.hpp"
+#include "text/unicode.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,6 +1,6 @@
 // The config's added_tokens_decoder rules out the two older files; without it special_tokens_map.json overrides the
 // config (Stable Diffusion 2 names its pad `!` only there).
-#include "token_names.hpp"
+#include "text/token_names.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -11,7 +11,7 @@
 #include <iterator>
 #include <utility>
 
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 
 namespace sdtorch {
 namespace {

@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
-#include "sdtorch/text/added_tokens.hpp"
-#include "tokenizer_json.hpp"
+#include "text/added_tokens.hpp"
+#include "text/tokenizer_json.hpp"
 
 namespace sdtorch {
 

@@ -1,12 +1,12 @@
-#include "sdtorch/text/tokenizer.hpp"
+#include "text/tokenizer.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <utility>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/text/unicode.hpp"
+#include "core/error.hpp"
+#include "text/unicode.hpp"
 
 namespace sdtorch {
 

@@ -1,12 +1,12 @@
-#include "tokenizer_json.hpp"
+#include "text/tokenizer_json.hpp"
 
 #include <fmt/format.h>
 
 #include <set>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/io/json.hpp"
-#include "sdtorch/io/mapped_file.hpp"
+#include "core/error.hpp"
+#include "io/json.hpp"
+#include "io/mapped_file.hpp"
 
 namespace sdtorch {
 

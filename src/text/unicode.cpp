@@ -1,12 +1,12 @@
-#include "sdtorch/text/unicode.hpp"
+#include "text/unicode.hpp"
 
 #include <utf8proc.h>
 
 #include <cstdlib>
 #include <memory>
 
-#include "sdtorch/core/error.hpp"
-#include "unicode_pins.hpp"
+#include "core/error.hpp"
+#include "text/unicode_pins.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,10 +1,10 @@
-#include "wire_format.hpp"
+#include "text/wire_format.hpp"
 
 #include <fmt/format.h>
 
 #include <bit>
 
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 
 namespace sdtorch {
 namespace {

@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/weights/key_names.hpp"
-#include "sdtorch/weights/state_dict.hpp"
+#include "core/error.hpp"
+#include "weights/key_names.hpp"
+#include "weights/state_dict.hpp"
 
 namespace sdtorch {
 namespace {

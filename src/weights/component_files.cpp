@@ -1,4 +1,4 @@
-#include "sdtorch/weights/component_files.hpp"
+#include "weights/component_files.hpp"
 
 #include <fmt/format.h>
 
@@ -9,12 +9,12 @@
 #include <system_error>
 #include <utility>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/paths.hpp"
-#include "sdtorch/core/utf8.hpp"
-#include "sdtorch/io/json.hpp"
-#include "sdtorch/weights/key_names.hpp"
-#include "sdtorch/weights/weights_file.hpp"
+#include "core/error.hpp"
+#include "core/paths.hpp"
+#include "core/utf8.hpp"
+#include "io/json.hpp"
+#include "weights/key_names.hpp"
+#include "weights/weights_file.hpp"
 
 namespace sdtorch {
 namespace {
@@ -47,10 +47,6 @@ constexpr std::string_view weight_files[] = {
     "pytorch_model.bin.fp16.index.json",
 };
 
-[[noreturn]] void fail(const fs::path& file, std::string place, std::string reason) {
-  throw Error(ErrorKind::model, {.file = file.string(), .place = std::move(place), .reason = std::move(reason)});
-}
-
 /// Links to nothing are there, too: the cache is full of links, and whoever opens one is told that it leads nowhere.
 bool is_named(const fs::path& path) {
   std::error_code ignored;
@@ -70,19 +66,21 @@ StateDict load_sharded(const fs::path& index_file) {
   const json index = read_json_file(index_file, ErrorKind::model);
   const auto map = index.is_object() ? index.find("weight_map") : index.end();
   if (map == index.end() || !map->is_object() || map->empty()) {
-    fail(index_file, "weight_map", "an object of tensor names and the files that hold them was expected");
+    fail(ErrorKind::model, index_file, "weight_map",
+         "an object of tensor names and the files that hold them was expected");
   }
   std::map<std::string, StateDict> shards;
   for (const auto& [key, shard] : map->items()) {
-    if (!shard.is_string()) fail(index_file, key, fmt::format("a file name was expected, found {}", shard.type_name()));
+    if (!shard.is_string())
+      fail(ErrorKind::model, index_file, key, fmt::format("a file name was expected, found {}", shard.type_name()));
     const auto name = shard.get<std::string>();
     if (!is_plain_file_name(name)) {
-      fail(index_file, key,
+      fail(ErrorKind::model, index_file, key,
            fmt::format("{:?} is no plain file name; shards lie beside their index", shortened(name, 100)));
     }
     if (!shards.contains(name)) shards.emplace(name, load_file(index_file.parent_path() / name));
     if (!shards.at(name).contains(key)) {
-      fail(index_file.parent_path() / name, key,
+      fail(ErrorKind::model, index_file.parent_path() / name, key,
            fmt::format("missing, and {} places it here", index_file.filename().string()));
     }
   }
@@ -90,20 +88,20 @@ StateDict load_sharded(const fs::path& index_file) {
   for (auto& [name, shard] : shards) {
     for (auto& [key, value] : shard) {
       const bool added = weights.emplace(key, std::move(value)).second;
-      if (!added) fail(index_file.parent_path() / name, key, "another shard has the same tensor");
+      if (!added) fail(ErrorKind::model, index_file.parent_path() / name, key, "another shard has the same tensor");
     }
   }
   return weights;
 }
 
 StateDict load_folder(const fs::path& folder) {
-  if (!is_folder(folder)) fail(folder, {}, "there is no such folder with a component's weights");
+  if (!is_folder(folder)) fail(ErrorKind::model, folder, {}, "there is no such folder with a component's weights");
   for (const std::string_view name : weight_files) {
     const fs::path file = folder / name;
     if (!is_named(file)) continue;
     return name.ends_with(".json") ? load_sharded(file) : load_file(file);
   }
-  fail(folder, {},
+  fail(ErrorKind::model, folder, {},
        "no weights here; looked for diffusion_pytorch_model, model and pytorch_model as .safetensors and .bin, whole "
        "or in shards with an index, and for their fp16 variants");
 }
@@ -113,7 +111,7 @@ StateDict load_folder(const fs::path& folder) {
 StateDict load_component(const fs::path& folder_or_file) {
   const bool file = is_there(folder_or_file) && !is_folder(folder_or_file);
   StateDict weights = file ? load_file(folder_or_file) : load_folder(folder_or_file);
-  if (weights.empty()) fail(folder_or_file, {}, "holds no tensors");
+  if (weights.empty()) fail(ErrorKind::model, folder_or_file, {}, "holds no tensors");
   return with_canonical_keys(std::move(weights));
 }
 

@@ -1,4 +1,4 @@
-#include "sdtorch/weights/families.hpp"
+#include "weights/families.hpp"
 
 #include <fmt/format.h>
 

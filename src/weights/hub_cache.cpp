@@ -1,11 +1,11 @@
-#include "sdtorch/weights/hub_cache.hpp"
+#include "weights/hub_cache.hpp"
 
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <system_error>
 
-#include "sdtorch/core/paths.hpp"
+#include "core/paths.hpp"
 
 namespace sdtorch {
 namespace {

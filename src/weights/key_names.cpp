@@ -1,10 +1,10 @@
-#include "sdtorch/weights/key_names.hpp"
+#include "weights/key_names.hpp"
 
 #include <fmt/format.h>
 
 #include <utility>
 
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,4 +1,4 @@
-#include "sdtorch/weights/key_table.hpp"
+#include "weights/key_table.hpp"
 
 namespace sdtorch {
 

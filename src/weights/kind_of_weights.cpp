@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include "sdtorch/weights/recognition.hpp"
+#include "weights/recognition.hpp"
 
 namespace sdtorch {
 namespace {

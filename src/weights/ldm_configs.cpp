@@ -1,19 +1,19 @@
-#include "sdtorch/weights/ldm_configs.hpp"
+#include "weights/ldm_configs.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <vector>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/weights/ldm_keys.hpp"
+#include "core/error.hpp"
+#include "weights/ldm_keys.hpp"
 
 namespace sdtorch {
 namespace {
 
 using nlohmann::json;
 
-[[noreturn]] void fail(const StateDict& weights, const std::string& key, const std::string& reason) {
+[[noreturn]] void fail_tensor(const StateDict& weights, const std::string& key, const std::string& reason) {
   throw Error(ErrorKind::model,
               {.file = weights.empty() ? std::string() : weights.begin()->second.file, .place = key, .reason = reason});
 }
@@ -28,9 +28,9 @@ const std::string* find_ending(const StateDict& weights, std::string_view end) {
 int64_t heads_of(const StateDict& weights, const std::string& key, int64_t channels, const HeadRule& rule) {
   if (rule.heads > 0) return rule.heads;
   if (channels % rule.channels != 0) {
-    fail(weights, key,
-         fmt::format("{} channels are no multiple of {}, the family's channels an attention head", channels,
-                     rule.channels));
+    fail_tensor(weights, key,
+                fmt::format("{} channels are no multiple of {}, the family's channels an attention head", channels,
+                            rule.channels));
   }
   return channels / rule.channels;
 }
@@ -91,10 +91,10 @@ void set_text_sizes(const StateDict& weights, const std::string& token_key, cons
 
 int64_t extent_of(const StateDict& weights, const std::string& key, int64_t axis) {
   const auto found = weights.find(key);
-  if (found == weights.end()) fail(weights, key, "missing");
+  if (found == weights.end()) fail_tensor(weights, key, "missing");
   const at::Tensor& tensor = found->second.tensor;
-  if (axis >= tensor.dim()) fail(weights, key, fmt::format("has {} axes, more were expected", tensor.dim()));
-  if (tensor.size(axis) < 1) fail(weights, key, "is empty");
+  if (axis >= tensor.dim()) fail_tensor(weights, key, fmt::format("has {} axes, more were expected", tensor.dim()));
+  if (tensor.size(axis) < 1) fail_tensor(weights, key, "is empty");
   return tensor.size(axis);
 }
 
@@ -104,8 +104,9 @@ json ldm_unet_config(const StateDict& weights, json config, const HeadRule& rule
   const bool regular = layout.up.size() == count && std::ranges::none_of(layout.down, &UNetLayout::Level::empty) &&
                        std::ranges::none_of(layout.up, &UNetLayout::Level::empty);
   if (!regular) {
-    fail(weights, "input_blocks",
-         fmt::format("{} levels down and {} up, each with residual blocks, make no U-Net", count, layout.up.size()));
+    fail_tensor(
+        weights, "input_blocks",
+        fmt::format("{} levels down and {} up, each with residual blocks, make no U-Net", count, layout.up.size()));
   }
   std::vector<int64_t> channels, layers, heads;
   for (size_t level = 0, block = 1; level < count; ++level) {
@@ -144,7 +145,7 @@ json ldm_unet_config(const StateDict& weights, json config, const HeadRule& rule
 
 json ldm_vae_config(const StateDict& weights, json config) {
   const VaeLayout layout = ldm_vae_layout(keys_of(weights));
-  if (layout.levels == 0) fail(weights, "decoder.up.0.block.0.conv1.weight", "missing");
+  if (layout.levels == 0) fail_tensor(weights, "decoder.up.0.block.0.conv1.weight", "missing");
   std::vector<int64_t> channels;
   for (int64_t level = 0; level < layout.levels; ++level) {
     channels.push_back(extent_of(weights, fmt::format("decoder.up.{}.block.0.conv1.weight", level), 0));

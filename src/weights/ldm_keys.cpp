@@ -1,11 +1,11 @@
-#include "sdtorch/weights/ldm_keys.hpp"
+#include "weights/ldm_keys.hpp"
 
 #include <fmt/format.h>
 
 #include <array>
 #include <utility>
 
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 
 namespace sdtorch {
 namespace {

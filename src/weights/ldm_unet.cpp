@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "sdtorch/weights/ldm_keys.hpp"
+#include "weights/ldm_keys.hpp"
 
 namespace sdtorch {
 namespace {
@@ -14,7 +14,7 @@ constexpr std::pair<const char*, const char*> residual_parts[] = {
 };
 
 /// What there is one of. Guidance embeddings came after the original code; converters leave their name as it is.
-constexpr std::pair<const char*, const char*> single_parts[] = {
+constexpr std::pair<const char*, const char*> unet_parts[] = {
     {"time_embed.0", "time_embedding.linear_1"},
     {"time_embed.2", "time_embedding.linear_2"},
     {"time_embedding.cond_proj", "time_embedding.cond_proj"},
@@ -110,7 +110,7 @@ UNetLayout diffusers_unet_layout(const KeySet& keys) {
 
 KeyTable unet_key_table(const UNetLayout& layout) {
   TableMaker table;
-  for (const auto& [theirs, ours] : single_parts) table.pair(theirs, ours);
+  for (const auto& [theirs, ours] : unet_parts) table.pair(theirs, ours);
   size_t block = 1;
   for (size_t level = 0; level < layout.down.size(); ++level) {
     table.level("down_blocks", level, block, layout.down[level]);

@@ -2,13 +2,13 @@
 
 #include <utility>
 
-#include "sdtorch/weights/ldm_keys.hpp"
+#include "weights/ldm_keys.hpp"
 
 namespace sdtorch {
 namespace {
 
 /// What there is one of; `conv_in`, `conv_out` and the two 1×1 convolutions go by the same name.
-constexpr std::pair<const char*, const char*> single_parts[] = {
+constexpr std::pair<const char*, const char*> vae_parts[] = {
     {"encoder.conv_in", "encoder.conv_in"},
     {"encoder.conv_out", "encoder.conv_out"},
     {"encoder.norm_out", "encoder.conv_norm_out"},
@@ -49,7 +49,7 @@ VaeLayout diffusers_vae_layout(const KeySet& keys) {
 
 KeyTable vae_key_table(const VaeLayout& layout) {
   std::vector<KeyPair> pairs;
-  for (const auto& [theirs, ours] : single_parts) pairs.push_back({theirs, ours});
+  for (const auto& [theirs, ours] : vae_parts) pairs.push_back({theirs, ours});
   for (const char* half : {"encoder", "decoder"}) {
     for (const auto& [theirs, ours] : middle_parts) {
       pairs.push_back({fmt::format("{}.{}", half, theirs), fmt::format("{}.{}", half, ours)});

@@ -1,4 +1,4 @@
-#include "sdtorch/weights/model_folder.hpp"
+#include "weights/model_folder.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -9,12 +9,12 @@
 #include <system_error>
 #include <utility>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/paths.hpp"
-#include "sdtorch/io/json.hpp"
-#include "sdtorch/weights/component_files.hpp"
-#include "sdtorch/weights/model_path.hpp"
-#include "sdtorch/weights/pipeline_kind.hpp"
+#include "core/error.hpp"
+#include "core/paths.hpp"
+#include "io/json.hpp"
+#include "weights/component_files.hpp"
+#include "weights/model_path.hpp"
+#include "weights/pipeline_kind.hpp"
 
 namespace sdtorch {
 namespace {
@@ -67,18 +67,13 @@ bool contains(const Range& range, std::string_view value) {
   return std::find(std::begin(range), std::end(range), value) != std::end(range);
 }
 
-[[noreturn]] void fail(const fs::path& file, std::string place, std::string reason, std::string hint = {}) {
-  throw Error(ErrorKind::model,
-              {.file = file.string(), .place = std::move(place), .reason = std::move(reason), .hint = std::move(hint)});
-}
-
 /// [library, class], [null, null] for a component that is left out. Anything else is a setting of the pipeline.
 bool is_component(const json& entry) { return entry.is_array(); }
 
 std::string class_of(const fs::path& file, const std::string& name, const json& entry) {
   const bool shaped = entry.is_array() && entry.size() == 2;
   if (!shaped || !(entry[1].is_string() || entry[1].is_null())) {
-    fail(file, name, "[library, class] was expected");
+    fail(ErrorKind::model, file, name, "[library, class] was expected");
   }
   return entry[1].is_null() ? std::string() : entry[1].get<std::string>();
 }
@@ -96,13 +91,13 @@ void check_components(const fs::path& root, const fs::path& file, const json& in
     const auto entry = index.find(rule.name);
     const std::string type = entry == index.end() ? std::string() : class_of(file, rule.name, *entry);
     if (type.empty() && !rule.needed) continue;
-    if (type.empty()) fail(file, rule.name, "this component is missing, and text-to-image needs it");
+    if (type.empty()) fail(ErrorKind::model, file, rule.name, "this component is missing, and text-to-image needs it");
     if (!rule.classes.empty() && !contains(rule.classes, type)) {
-      fail(file, rule.name, fmt::format("{} is not supported", type),
+      fail(ErrorKind::model, file, rule.name, fmt::format("{} is not supported", type),
            fmt::format("{} is", fmt::join(rule.classes, " or ")));
     }
     if (!is_folder(root / rule.name)) {
-      fail(root / rule.name, {}, fmt::format("the folder is missing, and {} names it", index_name));
+      fail(ErrorKind::model, root / rule.name, {}, fmt::format("the folder is missing, and {} names it", index_name));
     }
   }
   for (const auto& [name, entry] : index.items()) {
@@ -110,7 +105,7 @@ void check_components(const fs::path& root, const fs::path& file, const json& in
                                    [&, &key = name](const ComponentRule& rule) { return key == rule.name; });
     if (known || !is_component(entry) || contains(unused_components, name)) continue;
     if (const std::string type = class_of(file, name, entry); !type.empty()) {
-      fail(file, name, fmt::format("a component that is not supported ({})", type));
+      fail(ErrorKind::model, file, name, fmt::format("a component that is not supported ({})", type));
     }
   }
 }
@@ -123,17 +118,19 @@ constexpr const char* scheduler_name = "scheduler";
 ModelFolder::ModelFolder(const fs::path& folder_or_name) : root_(find_model(folder_or_name)) {
   const fs::path& root = root_;
   if (!is_folder(root)) {
-    fail(root, {}, fmt::format("is a file; a diffusers model folder with {} was expected", index_name));
+    fail(ErrorKind::model, root, {},
+         fmt::format("is a file; a diffusers model folder with {} was expected", index_name));
   }
   const fs::path file = root / index_name;
   std::error_code ignored;
   const bool named = is_there(file) || fs::is_symlink(file, ignored);  // of a link to nothing the reader tells
-  if (!named) fail(root, {}, fmt::format("is no diffusers model folder: it has no {}", index_name));
+  if (!named) fail(ErrorKind::model, root, {}, fmt::format("is no diffusers model folder: it has no {}", index_name));
   index_ = load_config(file);
   check_components(root, file, index_, pipeline_kind(index_, file.string()));
   const bool encodes = names(index_, "text_encoder"), tokenizes = names(index_, "tokenizer");
   if (encodes != tokenizes) {
-    fail(file, encodes ? "tokenizer" : "text_encoder", "this component is missing, and the other is there");
+    fail(ErrorKind::model, file, encodes ? "tokenizer" : "text_encoder",
+         "this component is missing, and the other is there");
   }
 }
 
@@ -161,7 +158,8 @@ TokenizerPlace ModelFolder::tokenizer(const std::string& component) const {
 
 json load_config(const fs::path& file) {
   json config = read_json_file(file, ErrorKind::model);
-  if (!config.is_object()) fail(file, {}, fmt::format("a JSON object was expected, found {}", config.type_name()));
+  if (!config.is_object())
+    fail(ErrorKind::model, file, {}, fmt::format("a JSON object was expected, found {}", config.type_name()));
   return config;
 }
 

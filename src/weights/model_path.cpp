@@ -1,4 +1,4 @@
-#include "sdtorch/weights/model_path.hpp"
+#include "weights/model_path.hpp"
 
 #include <fmt/format.h>
 
@@ -7,18 +7,14 @@
 #include <system_error>
 #include <utility>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/paths.hpp"
-#include "sdtorch/weights/hub_cache.hpp"
+#include "core/error.hpp"
+#include "core/paths.hpp"
+#include "weights/hub_cache.hpp"
 
 namespace sdtorch {
 namespace {
 
 namespace fs = std::filesystem;
-
-[[noreturn]] void fail(const fs::path& path, std::string reason, std::string hint = {}) {
-  throw Error(ErrorKind::model, {.file = path.string(), .reason = std::move(reason), .hint = std::move(hint)});
-}
 
 /// A path as `org/name` and what is below it, which is empty for the model itself; none where it cannot be that.
 struct HubPath {
@@ -46,7 +42,8 @@ std::optional<HubPath> hub_path(const fs::path& path) {
 fs::path through_snapshot(const fs::path& path) {
   if (!is_hub_model_folder(path)) return path;
   if (const auto snapshot = snapshot_of(path)) return *snapshot;
-  fail(path, "is a model's folder in the Hugging Face cache, without a snapshot of its main branch",
+  fail(ErrorKind::model, path, {},
+       "is a model's folder in the Hugging Face cache, without a snapshot of its main branch",
        "download the model again, or name one of its snapshots");
 }
 
@@ -60,23 +57,23 @@ fs::path find_model(const fs::path& path_or_name) {
   const fs::file_status status = fs::status(path_or_name, error);
   if (fs::exists(status)) return through_snapshot(path_or_name);
   if (status.type() != fs::file_type::not_found) {
-    fail(path_or_name, fmt::format("cannot be looked at: {}", error.message()));
+    fail(ErrorKind::model, path_or_name, {}, fmt::format("cannot be looked at: {}", error.message()));
   }
   if (fs::is_symlink(fs::symlink_status(path_or_name, error))) {
-    fail(path_or_name,
+    fail(ErrorKind::model, path_or_name, {},
          fmt::format("is a link to {}, which is not there", fs::read_symlink(path_or_name, error).string()));
   }
   const std::optional<HubPath> hub = hub_path(path_or_name);
-  if (!hub) fail(path_or_name, "there is no such model folder or file");
+  if (!hub) fail(ErrorKind::model, path_or_name, {}, "there is no such model folder or file");
   const fs::path folder = hub_folder(hub->name);
   if (!is_folder(folder)) {
-    fail(path_or_name,
+    fail(ErrorKind::model, path_or_name, {},
          fmt::format("there is no such model folder or file, nor a model of this name in {}", hub_cache().string()));
   }
   const fs::path snapshot = through_snapshot(folder);
   if (hub->below.empty()) return snapshot;
   if (!is_there(snapshot / hub->below))
-    fail(path_or_name, fmt::format("there is no such file in {}", snapshot.string()));
+    fail(ErrorKind::model, path_or_name, {}, fmt::format("there is no such file in {}", snapshot.string()));
   return snapshot / hub->below;
 }
 

@@ -1,9 +1,9 @@
-#include "sdtorch/weights/model_source.hpp"
+#include "weights/model_source.hpp"
 
-#include "sdtorch/core/paths.hpp"
-#include "sdtorch/weights/model_folder.hpp"
-#include "sdtorch/weights/model_path.hpp"
-#include "sdtorch/weights/single_file.hpp"
+#include "core/paths.hpp"
+#include "weights/model_folder.hpp"
+#include "weights/model_path.hpp"
+#include "weights/single_file.hpp"
 
 namespace sdtorch {
 

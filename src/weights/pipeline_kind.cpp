@@ -1,4 +1,4 @@
-#include "sdtorch/weights/pipeline_kind.hpp"
+#include "weights/pipeline_kind.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 
 namespace sdtorch {
 namespace {
@@ -36,10 +36,6 @@ constexpr PipelineKind pipelines[] = {
     {.class_name = "JapaneseStableDiffusionInpaintPipeline", .corrects_configs = true, .japanese = true},
 };
 
-[[noreturn]] void fail(const std::string& file, const std::string& key, std::string reason, std::string hint = {}) {
-  throw Error(ErrorKind::model, {.file = file, .place = key, .reason = std::move(reason), .hint = std::move(hint)});
-}
-
 }  // namespace
 
 const PipelineKind* find_pipeline_kind(const nlohmann::json& index) {
@@ -52,10 +48,11 @@ const PipelineKind* find_pipeline_kind(const nlohmann::json& index) {
 const PipelineKind& pipeline_kind(const nlohmann::json& index, const std::string& file) {
   if (const PipelineKind* kind = find_pipeline_kind(index)) return *kind;
   const auto name = index.find(class_key);
-  if (name == index.end() || !name->is_string()) fail(file, class_key, "a pipeline's class was expected");
+  if (name == index.end() || !name->is_string())
+    fail(ErrorKind::model, file, class_key, "a pipeline's class was expected");
   std::vector<std::string_view> known;
   for (const PipelineKind& kind : pipelines) known.push_back(kind.class_name);
-  fail(file, class_key, fmt::format("{} is not supported", name->get_ref<const std::string&>()),
+  fail(ErrorKind::model, file, class_key, fmt::format("{} is not supported", name->get_ref<const std::string&>()),
        fmt::format("models of {} are", fmt::join(known, ", ")));
 }
 
@@ -72,7 +69,7 @@ TokenizerPlace tokenizer_place(const PipelineKind& pipeline, const std::filesyst
 bool setting(const ModelSource& model, const std::string& name, bool fallback) {
   const auto entry = model.index().find(name);
   if (entry == model.index().end()) return fallback;
-  if (!entry->is_boolean()) fail(model.path().string(), name, "true or false was expected");
+  if (!entry->is_boolean()) fail(ErrorKind::model, model.path().string(), name, "true or false was expected");
   return entry->get<bool>();
 }
 

@@ -1,4 +1,4 @@
-#include "sdtorch/weights/recognition.hpp"
+#include "weights/recognition.hpp"
 
 #include <fmt/format.h>
 
@@ -8,9 +8,9 @@
 #include <string_view>
 #include <utility>
 
-#include "sdtorch/core/number.hpp"
-#include "sdtorch/weights/ldm_keys.hpp"
-#include "sdtorch/weights/sidecar.hpp"
+#include "core/number.hpp"
+#include "weights/ldm_keys.hpp"
+#include "weights/sidecar.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,4 +1,4 @@
-#include "sdtorch/weights/sidecar.hpp"
+#include "weights/sidecar.hpp"
 
 #include <fmt/format.h>
 
@@ -6,9 +6,9 @@
 #include <system_error>
 #include <vector>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/io/json.hpp"
-#include "sdtorch/io/mapped_file.hpp"
+#include "core/error.hpp"
+#include "io/json.hpp"
+#include "io/mapped_file.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,4 +1,4 @@
-#include "sdtorch/weights/single_file.hpp"
+#include "weights/single_file.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <system_error>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/core/log.hpp"
-#include "sdtorch/core/paths.hpp"
-#include "sdtorch/weights/key_names.hpp"
-#include "sdtorch/weights/ldm_keys.hpp"
+#include "core/error.hpp"
+#include "core/log.hpp"
+#include "core/paths.hpp"
+#include "weights/key_names.hpp"
+#include "weights/ldm_keys.hpp"
 
 namespace sdtorch {
 namespace {
@@ -19,11 +19,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr int64_t clip_tokens = 49408;
-
-[[noreturn]] void fail(const fs::path& file, std::string place, std::string reason, std::string hint = {}) {
-  throw Error(ErrorKind::model,
-              {.file = file.string(), .place = std::move(place), .reason = std::move(reason), .hint = std::move(hint)});
-}
 
 Recognition read(const fs::path& path, KeySet& keys) {
   WeightsFile file = load_weights(path);
@@ -34,8 +29,8 @@ Recognition read(const fs::path& path, KeySet& keys) {
 /// A file that is not taken apart, or is no whole model, called what it is.
 [[noreturn]] void refuse_kind(const fs::path& path, const KeySet& keys) {
   const std::string kind = kind_of_weights(keys);
-  if (kind.empty()) fail(path, {}, "its tensors are of no model known here", "see sdtorch inspect");
-  fail(path, {}, fmt::format("is {}, not a whole model", kind), "see sdtorch inspect");
+  if (kind.empty()) fail(ErrorKind::model, path, {}, "its tensors are of no model known here", "see sdtorch inspect");
+  fail(ErrorKind::model, path, {}, fmt::format("is {}, not a whole model", kind), "see sdtorch inspect");
 }
 
 std::string described(const std::string& component) {
@@ -57,11 +52,11 @@ void check_whole(const fs::path& path, const Recognition& found) {
   if (!missing.empty()) {
     std::vector<std::string> present;
     for (const auto& [name, part] : found.parts) present.push_back(described(name));
-    fail(path, {},
+    fail(ErrorKind::model, path, {},
          fmt::format("holds {} and no {}: not a whole model", fmt::join(present, ", "), fmt::join(missing, ", ")),
          "see sdtorch inspect");
   }
-  if (!found.obstacle.empty()) fail(path, {}, "cannot be drawn with: " + found.obstacle);
+  if (!found.obstacle.empty()) fail(ErrorKind::model, path, {}, "cannot be drawn with: " + found.obstacle);
 }
 
 void report(const fs::path& path, const Recognition& found) {
@@ -97,7 +92,8 @@ SingleFile::SingleFile(const fs::path& path, const std::string& prediction) : pa
 const FilePart& SingleFile::part(const std::string& component) const {
   const auto found = recognition_.parts.find(component);
   if (found != recognition_.parts.end()) return found->second;
-  fail(path_, {}, fmt::format("holds no {}", described(component)), component == "vae" ? "give one with --vae" : "");
+  fail(ErrorKind::model, path_, {}, fmt::format("holds no {}", described(component)),
+       component == "vae" ? "give one with --vae" : "");
 }
 
 bool SingleFile::has(const std::string& component) const { return recognition_.parts.contains(component); }
@@ -130,13 +126,13 @@ json SingleFile::config(const std::string& component) const {
     case PartStyle::other:
       break;
   }
-  fail(path_, component, "has no config");
+  fail(ErrorKind::model, path_, component, "has no config");
 }
 
 json SingleFile::scheduler() const {
   const Recognition& found = recognition_;
   if (!prediction_known_) {
-    fail(path_, {}, found.doubt,
+    fail(ErrorKind::model, path_, {}, found.doubt,
          found.family == Family::sd2
              ? "give --prediction epsilon (most models of 512 pixels) or --prediction v (most of 768)"
              : "give --prediction epsilon or --prediction v");
@@ -187,15 +183,15 @@ TokenizerPlace SingleFile::tokenizer(const std::string& component) const {
       if (has_vocabulary(folder)) return {.folder = folder, .pad_token = pad};
     }
     if (tokens < clip_tokens) {
-      fail(path_, file_part.prefix,
+      fail(ErrorKind::model, path_, file_part.prefix,
            fmt::format("the {} embeds {} tokens, CLIP's vocabulary has {}", described(encoder), tokens, clip_tokens),
            fmt::format("put the model's own vocab.json and merges.txt into {}", (beside / component).string()));
     }
   }
   const fs::path installed = share_folder() / "clip";
   if (!has_vocabulary(installed)) {
-    fail(installed / "vocab.json", {}, "the CLIP vocabulary, which models in one file need, is missing",
-         "set-up installs it: run scripts/bootstrap");
+    fail(ErrorKind::model, installed / "vocab.json", {},
+         "the CLIP vocabulary, which models in one file need, is missing", "set-up installs it: run scripts/bootstrap");
   }
   return {.folder = installed, .pad_token = pad};
 }
@@ -218,7 +214,7 @@ StateDict load_vae_file(const fs::path& file) {
   Recognition found = recognize(whole, file);
   const auto vae = found.parts.find("vae");
   if (vae != found.parts.end()) return vae_from_ldm(std::move(vae->second.weights), vae->second.prefix);
-  if (whole.tensors.empty()) fail(file, {}, "holds no tensors");
+  if (whole.tensors.empty()) fail(ErrorKind::model, file, {}, "holds no tensors");
   return with_canonical_keys(std::move(whole.tensors));
 }
 

@@ -1,4 +1,4 @@
-#include "sdtorch/weights/state_dict.hpp"
+#include "weights/state_dict.hpp"
 
 #include <fmt/format.h>
 
@@ -8,10 +8,10 @@
 #include <utility>
 #include <vector>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/io/atomic_file.hpp"
-#include "sdtorch/io/mapped_file.hpp"
-#include "sdtorch/io/safetensors.hpp"
+#include "core/error.hpp"
+#include "io/atomic_file.hpp"
+#include "io/mapped_file.hpp"
+#include "io/safetensors.hpp"
 
 namespace sdtorch {
 namespace {

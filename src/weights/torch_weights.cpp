@@ -1,4 +1,4 @@
-#include "torch_weights.hpp"
+#include "weights/torch_weights.hpp"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -16,8 +16,8 @@
 #include <utility>
 #include <vector>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/io/torch_file.hpp"
+#include "core/error.hpp"
+#include "io/torch_file.hpp"
 
 namespace sdtorch {
 namespace {

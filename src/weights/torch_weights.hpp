@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include "sdtorch/io/mapped_file.hpp"
-#include "sdtorch/weights/weights_file.hpp"
+#include "io/mapped_file.hpp"
+#include "weights/weights_file.hpp"
 
 namespace sdtorch {
 

@@ -1,11 +1,11 @@
-#include "sdtorch/weights/weights_file.hpp"
+#include "weights/weights_file.hpp"
 
 #include <memory>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/io/mapped_file.hpp"
-#include "sdtorch/io/safetensors.hpp"
-#include "torch_weights.hpp"
+#include "core/error.hpp"
+#include "io/mapped_file.hpp"
+#include "io/safetensors.hpp"
+#include "weights/torch_weights.hpp"
 
 namespace sdtorch {
 namespace {

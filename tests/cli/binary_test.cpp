@@ -7,11 +7,11 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "sdtorch/weights/state_dict.hpp"
 #include "support/catch.hpp"
 #include "support/golden.hpp"
 #include "support/process.hpp"
 #include "support/temp_dir.hpp"
+#include "weights/state_dict.hpp"
 
 namespace fs = std::filesystem;
 

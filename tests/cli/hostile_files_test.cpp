@@ -1,10 +1,10 @@
 #include "cli/hostile_files.hpp"
 
-#include "sdtorch/weights/weights_file.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/process.hpp"
 #include "support/temp_dir.hpp"
+#include "weights/weights_file.hpp"
 
 namespace fs = std::filesystem;
 

@@ -5,13 +5,13 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
-#include "sdtorch/weights/state_dict.hpp"
 #include "support/catch.hpp"
 #include "support/checkpoints.hpp"
 #include "support/files.hpp"
 #include "support/golden.hpp"
 #include "support/process.hpp"
 #include "support/temp_dir.hpp"
+#include "weights/state_dict.hpp"
 
 namespace fs = std::filesystem;
 using nlohmann::json;

@@ -1,17 +1,17 @@
-#include "sdtorch/cli/init_model.hpp"
+#include "cli/init_model.hpp"
 
 #include <ATen/ATen.h>
 
-#include "sdtorch/cli/inspect.hpp"
-#include "sdtorch/cli/model_recipe.hpp"
-#include "sdtorch/networks/clip_text.hpp"
-#include "sdtorch/networks/unet.hpp"
-#include "sdtorch/networks/vae.hpp"
-#include "sdtorch/pipeline/generate.hpp"
-#include "sdtorch/weights/model_folder.hpp"
+#include "cli/inspect.hpp"
+#include "cli/model_recipe.hpp"
+#include "networks/clip_text.hpp"
+#include "networks/unet.hpp"
+#include "networks/vae.hpp"
+#include "pipeline/generate.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/temp_dir.hpp"
+#include "weights/model_folder.hpp"
 
 using sdtorch::ErrorKind;
 using sdtorch::init_model;
@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* unet_weights = "unet/diffusion_pytorch_model.safetensors";
+constexpr const char* unet_file = "unet/diffusion_pytorch_model.safetensors";
 
 template <class Network, class Config>
 Network load(const fs::path& folder) {
@@ -154,8 +154,8 @@ TEST_CASE("the seed decides the weights", "[cli]") {
   init_model({.seed = 7, .target = temp / "a"});
   init_model({.seed = 7, .target = temp / "b"});
   init_model({.seed = 8, .target = temp / "c"});
-  CHECK(file_contents(temp / "a" / unet_weights) == file_contents(temp / "b" / unet_weights));
-  CHECK(file_contents(temp / "a" / unet_weights) != file_contents(temp / "c" / unet_weights));
+  CHECK(file_contents(temp / "a" / unet_file) == file_contents(temp / "b" / unet_file));
+  CHECK(file_contents(temp / "a" / unet_file) != file_contents(temp / "c" / unet_file));
 }
 
 TEST_CASE("weights are stored in the type asked for", "[cli]") {

@@ -1,11 +1,11 @@
-#include "sdtorch/cli/inspect.hpp"
+#include "cli/inspect.hpp"
 
 #include <sys/stat.h>
 
 #include <nlohmann/json.hpp>
 
-#include "sdtorch/io/image.hpp"
-#include "sdtorch/pipeline/metadata.hpp"
+#include "io/image.hpp"
+#include "pipeline/metadata.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"

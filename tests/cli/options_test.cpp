@@ -1,10 +1,10 @@
-#include "sdtorch/cli/options.hpp"
+#include "cli/options.hpp"
 
 #include <algorithm>
 #include <sstream>
 #include <utility>
 
-#include "sdtorch/diffusion/sampler.hpp"
+#include "diffusion/sampler.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"

@@ -1,8 +1,8 @@
-#include "sdtorch/cli/report.hpp"
+#include "cli/report.hpp"
 
 #include <nlohmann/json.hpp>
 
-#include "sdtorch/cli/bench_report.hpp"
+#include "cli/bench_report.hpp"
 #include "support/catch.hpp"
 
 using namespace sdtorch;

@@ -1,4 +1,4 @@
-#include "sdtorch/cli/tokenize.hpp"
+#include "cli/tokenize.hpp"
 
 #include <filesystem>
 #include <nlohmann/json.hpp>

@@ -1,4 +1,4 @@
-#include "sdtorch/core/interrupt.hpp"
+#include "core/interrupt.hpp"
 
 #include <csignal>
 

@@ -1,4 +1,4 @@
-#include "sdtorch/core/paths.hpp"
+#include "core/paths.hpp"
 
 #include <filesystem>
 

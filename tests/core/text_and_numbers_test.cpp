@@ -1,6 +1,6 @@
-#include "sdtorch/core/number.hpp"
-#include "sdtorch/core/suggest.hpp"
-#include "sdtorch/core/utf8.hpp"
+#include "core/number.hpp"
+#include "core/suggest.hpp"
+#include "core/utf8.hpp"
 #include "support/catch.hpp"
 
 using namespace sdtorch;

@@ -1,4 +1,4 @@
-#include "sdtorch/core/version.hpp"
+#include "core/version.hpp"
 
 #include <torch/version.h>
 

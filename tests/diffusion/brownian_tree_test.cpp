@@ -1,8 +1,8 @@
-#include "sdtorch/diffusion/brownian_tree.hpp"
+#include "diffusion/brownian_tree.hpp"
 
 #include <sstream>
 
-#include "sdtorch/diffusion/seed_sequence.hpp"
+#include "diffusion/seed_sequence.hpp"
 #include "support/catch.hpp"
 #include "support/golden.hpp"
 

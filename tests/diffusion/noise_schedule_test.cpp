@@ -1,10 +1,10 @@
-#include "sdtorch/diffusion/noise_schedule.hpp"
+#include "diffusion/noise_schedule.hpp"
 
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
 
-#include "sdtorch/diffusion/sampler.hpp"
+#include "diffusion/sampler.hpp"
 #include "support/catch.hpp"
 #include "support/golden.hpp"
 #include "support/tolerance.hpp"

@@ -1,4 +1,4 @@
-#include "sdtorch/io/atomic_folder.hpp"
+#include "io/atomic_folder.hpp"
 
 #include "support/errors.hpp"
 #include "support/files.hpp"

@@ -1,6 +1,6 @@
-#include "sdtorch/io/image.hpp"
+#include "io/image.hpp"
 
-#include "sdtorch/io/animation.hpp"
+#include "io/animation.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 

@@ -1,4 +1,4 @@
-#include "sdtorch/io/json.hpp"
+#include "io/json.hpp"
 
 #include <limits>
 

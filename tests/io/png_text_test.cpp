@@ -1,10 +1,10 @@
-#include "sdtorch/io/png_text.hpp"
+#include "io/png_text.hpp"
 
 #include <zlib.h>
 
 #include <string>
 
-#include "sdtorch/io/image.hpp"
+#include "io/image.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"

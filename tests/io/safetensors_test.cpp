@@ -1,4 +1,4 @@
-#include "sdtorch/io/safetensors.hpp"
+#include "io/safetensors.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -20,7 +20,7 @@ std::string file_of(const std::string& header, size_t data) {
   return length_prefix(header.size()) + header + std::string(data, '\0');
 }
 
-sdtorch::SafetensorsHeader read(const std::string& file) {
+sdtorch::SafetensorsHeader read_header(const std::string& file) {
   return sdtorch::read_safetensors_header(std::as_bytes(std::span(file)), "x.safetensors");
 }
 
@@ -33,14 +33,14 @@ std::string entry(const std::string& dtype, const std::string& shape, const std:
 TEST_CASE("a header's tensors, in any order, with metadata and padding", "[io]") {
   const std::string header = R"({"b":)" + entry("F16", "[2]", "[8,12]") + R"(,"__metadata__":{"k":"v"},"a":)" +
                              entry("F32", "[1,2]", "[0,8]") + R"(,"none":)" + entry("I8", "[0,3]", "[12,12]") + "}   ";
-  const sdtorch::SafetensorsHeader read_back = read(file_of(header, 12));
+  const sdtorch::SafetensorsHeader read_back = read_header(file_of(header, 12));
   CHECK(read_back.metadata == std::map<std::string, std::string>{{"k", "v"}});
   REQUIRE(read_back.tensors.size() == 3);
   CHECK(read_back.tensors.at("a").shape == std::vector<int64_t>{1, 2});
   CHECK(read_back.tensors.at("b").type == TensorType::f16);
   CHECK(read_back.tensors.at("b").begin == 8 + header.size() + 8);
   CHECK(read_back.tensors.at("b").end == 8 + header.size() + 12);
-  CHECK(read(file_of("{}", 0)).tensors.empty());
+  CHECK(read_header(file_of("{}", 0)).tensors.empty());
 }
 
 TEST_CASE("a written header says what was put into it", "[io]") {
@@ -48,7 +48,7 @@ TEST_CASE("a written header says what was put into it", "[io]") {
                                                                        {"a", {.type = TensorType::i64, .shape = {}}}};
   const std::string head = sdtorch::make_safetensors_header(entries, {{"format", "pt"}});
   CHECK(head.size() % 8 == 0);
-  const sdtorch::SafetensorsHeader back = read(head + std::string(14, '\0'));
+  const sdtorch::SafetensorsHeader back = read_header(head + std::string(14, '\0'));
   CHECK(back.metadata.at("format") == "pt");
   CHECK(back.tensors.at("z").begin == head.size());
   CHECK(back.tensors.at("a").begin == head.size() + 6);
@@ -110,15 +110,15 @@ TEST_CASE("headers that break the format's rules are refused, saying which", "[i
   };
   for (const Case& c : cases) {
     INFO(c.file.substr(0, 200));
-    check_error(ErrorKind::model, c.message, [&] { read(c.file); });
+    check_error(ErrorKind::model, c.message, [&] { read_header(c.file); });
   }
   std::string many = "[1";
   for (int i = 0; i < 64; ++i) many += ",1";
-  check_error(ErrorKind::model, "the shape has 65 axes", [&] { read(one("U8", many + "]", "[0,1]", 1)); });
+  check_error(ErrorKind::model, "the shape has 65 axes", [&] { read_header(one("U8", many + "]", "[0,1]", 1)); });
 }
 
 TEST_CASE("a header whose length looks like another file's beginning is still read", "[io]") {
   std::string header = "{}";
   header.resize('<', ' ');
-  CHECK(read(file_of(header, 0)).tensors.empty());
+  CHECK(read_header(file_of(header, 0)).tensors.empty());
 }

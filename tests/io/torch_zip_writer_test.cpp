@@ -1,13 +1,13 @@
-#include "sdtorch/io/torch_zip_writer.hpp"
+#include "io/torch_zip_writer.hpp"
 
 #include <ATen/ATen.h>
 
 #include <array>
 
-#include "sdtorch/weights/weights_file.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/temp_dir.hpp"
+#include "weights/weights_file.hpp"
 
 using namespace sdtorch;
 

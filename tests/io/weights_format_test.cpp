@@ -1,4 +1,4 @@
-#include "sdtorch/io/weights_format.hpp"
+#include "io/weights_format.hpp"
 
 #include "support/errors.hpp"
 

@@ -2,11 +2,11 @@
 
 #include <thread>
 
-#include "sdtorch/io/atomic_file.hpp"
-#include "sdtorch/jobs/output_folder.hpp"
-#include "sdtorch/jobs/output_names.hpp"
-#include "sdtorch/jobs/picture_writer.hpp"
-#include "sdtorch/pipeline/metadata.hpp"
+#include "io/atomic_file.hpp"
+#include "jobs/output_folder.hpp"
+#include "jobs/output_names.hpp"
+#include "jobs/picture_writer.hpp"
+#include "pipeline/metadata.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"

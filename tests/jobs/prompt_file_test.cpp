@@ -1,4 +1,4 @@
-#include "sdtorch/jobs/prompt_file.hpp"
+#include "jobs/prompt_file.hpp"
 
 #include <sstream>
 

@@ -1,9 +1,9 @@
-#include "sdtorch/networks/clip_text.hpp"
+#include "networks/clip_text.hpp"
 
 #include <ATen/ATen.h>
 
+#include "core/error.hpp"
 #include "networks/golden_network.hpp"
-#include "sdtorch/core/error.hpp"
 #include "support/catch.hpp"
 #include "support/golden.hpp"
 #include "support/tolerance.hpp"

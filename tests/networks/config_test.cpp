@@ -1,10 +1,10 @@
-#include "sdtorch/networks/config.hpp"
+#include "networks/config.hpp"
 
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "core/error.hpp"
 #include "networks/golden_network.hpp"
-#include "sdtorch/core/error.hpp"
 #include "support/catch.hpp"
 
 using namespace sdtorch;

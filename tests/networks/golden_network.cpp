@@ -5,13 +5,13 @@
 #include <fstream>
 #include <string_view>
 
-#include "sdtorch/networks/clip_text.hpp"
-#include "sdtorch/networks/unet.hpp"
-#include "sdtorch/networks/vae.hpp"
-#include "sdtorch/weights/key_names.hpp"
+#include "networks/clip_text.hpp"
+#include "networks/unet.hpp"
+#include "networks/vae.hpp"
 #include "support/catch.hpp"
 #include "support/golden.hpp"
 #include "support/tolerance.hpp"
+#include "weights/key_names.hpp"
 
 using namespace sdtorch;
 

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "sdtorch/weights/state_dict.hpp"
+#include "weights/state_dict.hpp"
 
 struct GoldenNetwork {
   std::string config_file;

@@ -1,4 +1,4 @@
-#include "sdtorch/networks/unet.hpp"
+#include "networks/unet.hpp"
 
 #include "networks/golden_network.hpp"
 #include "support/catch.hpp"

@@ -1,4 +1,4 @@
-#include "sdtorch/networks/vae.hpp"
+#include "networks/vae.hpp"
 
 #include "networks/golden_network.hpp"
 #include "support/catch.hpp"

@@ -1,13 +1,13 @@
-#include "sdtorch/networks/xlm_roberta.hpp"
+#include "networks/xlm_roberta.hpp"
 
 #include <ATen/ATen.h>
 
 #include "networks/golden_network.hpp"
-#include "sdtorch/weights/state_dict.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/golden.hpp"
 #include "support/tolerance.hpp"
+#include "weights/state_dict.hpp"
 
 using namespace sdtorch;
 

@@ -1,4 +1,4 @@
-#include "sdtorch/nn/attention.hpp"
+#include "nn/attention.hpp"
 
 #include "support/catch.hpp"
 #include "support/golden.hpp"

@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "sdtorch/nn/attach.hpp"
-#include "sdtorch/nn/conv.hpp"
-#include "sdtorch/nn/linear.hpp"
-#include "sdtorch/nn/norm.hpp"
+#include "nn/attach.hpp"
+#include "nn/conv.hpp"
+#include "nn/linear.hpp"
+#include "nn/norm.hpp"
 #include "support/catch.hpp"
 #include "support/golden.hpp"
 #include "support/tolerance.hpp"

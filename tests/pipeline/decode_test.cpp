@@ -1,15 +1,15 @@
-#include "sdtorch/pipeline/decode.hpp"
+#include "pipeline/decode.hpp"
 
 #include <filesystem>
 
-#include "sdtorch/io/json.hpp"
-#include "sdtorch/pipeline/generate.hpp"
-#include "sdtorch/weights/model_folder.hpp"
+#include "io/json.hpp"
+#include "pipeline/generate.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/golden.hpp"
 #include "support/temp_dir.hpp"
+#include "weights/model_folder.hpp"
 
 using namespace sdtorch;
 namespace fs = std::filesystem;

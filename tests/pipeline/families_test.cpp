@@ -4,9 +4,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "sdtorch/io/json.hpp"
-#include "sdtorch/pipeline/generate.hpp"
-#include "sdtorch/pipeline/request_json.hpp"
+#include "io/json.hpp"
+#include "pipeline/generate.hpp"
+#include "pipeline/request_json.hpp"
 #include "support/catch.hpp"
 #include "support/golden.hpp"
 #include "support/tolerance.hpp"
@@ -16,7 +16,7 @@ using namespace sdtorch;
 namespace {
 
 /// xl, refiner, lcm; and with another scheduler turbo, which is xl, and distilled, which is lcm in SD1's pipeline.
-ModelDescription describe(const std::string& name) {
+ModelDescription describe_family(const std::string& name) {
   const std::string folder = name == "turbo" ? "xl" : name == "distilled" ? "lcm" : name;
   ModelDescription model = describe_model(golden_path("families/models/" + folder).string(), "");
   if (folder != name) {
@@ -32,7 +32,7 @@ class Models {
   Components& operator[](const std::string& name) {
     const auto found = models_.find(name);
     if (found != models_.end()) return found->second;
-    return models_.emplace(name, load_components(describe(name), at::kCPU, at::kFloat)).first->second;
+    return models_.emplace(name, load_components(describe_family(name), at::kCPU, at::kFloat)).first->second;
   }
 
  private:
@@ -91,7 +91,7 @@ TEST_CASE("no negative prompt, an empty one and SDXL's sizes each draw another p
 }
 
 TEST_CASE("what a model cannot do is refused by the flag's name", "[pipeline]") {
-  const ModelDescription xl = describe("xl"), refiner = describe("refiner"), lcm = describe("lcm");
+  const ModelDescription xl = describe_family("xl"), refiner = describe_family("refiner"), lcm = describe_family("lcm");
   CHECK_THROWS_WITH(resolve(refiner, {.prompt = "a"}),
                     Catch::Contains("--model: refiner is an SDXL refiner") && Catch::Contains("--refiner"));
   CHECK_THROWS_WITH(resolve(lcm, {.prompt = "a", .crop = PixelPair{}}), Catch::Contains("--crop: lcm has no use"));

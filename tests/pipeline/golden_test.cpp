@@ -5,10 +5,10 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "sdtorch/core/device.hpp"
-#include "sdtorch/io/json.hpp"
-#include "sdtorch/pipeline/generate.hpp"
-#include "sdtorch/pipeline/request_json.hpp"
+#include "core/device.hpp"
+#include "io/json.hpp"
+#include "pipeline/generate.hpp"
+#include "pipeline/request_json.hpp"
 #include "support/catch.hpp"
 #include "support/cuda.hpp"
 #include "support/golden.hpp"
@@ -30,7 +30,7 @@ std::string model_of(const std::string& name) {
 }
 
 /// zero_snr is sd2's folder with another scheduler.
-ModelDescription describe(const std::string& name) {
+ModelDescription describe_golden(const std::string& name) {
   ModelDescription model = describe_model(model_of(name), "");
   if (name == "zero_snr") {
     model.scheduler_file = golden_path("pipeline/zero_snr_scheduler_config.json").string();
@@ -59,7 +59,7 @@ void check_goldens(const std::string& golden, at::Device device = at::kCPU) {
   for (size_t i = 0; i < cases.size(); ++i) {
     INFO(cases[i].dump());
     const std::string name = cases[i].value("model", "");
-    if (!models.count(name)) models.emplace(name, load_components(describe(name), device, at::kFloat));
+    if (!models.count(name)) models.emplace(name, load_components(describe_golden(name), device, at::kFloat));
     Components& model = models.at(name);
     const ResolvedRequest resolved = resolve(model.description, to_request(cases[i]));
 
@@ -93,7 +93,7 @@ TEST_CASE("on CUDA the built-in model draws what diffusers draws with it", "[pip
 }
 
 TEST_CASE("image k of a batch is the same image alone", "[pipeline]") {
-  Components model = load_components(describe("sd1"), at::kCPU, at::kFloat);
+  Components model = load_components(describe_golden("sd1"), at::kCPU, at::kFloat);
   const Request request{
       .prompt = "a house", .steps = 4, .seed = 0xFFFFFFFFFFFFFFFFu, .batch_count = 3, .sampler = "euler_a"};
   const Generated batch = generate(model, resolve(model.description, request), 0, 3);
@@ -105,7 +105,7 @@ TEST_CASE("image k of a batch is the same image alone", "[pipeline]") {
 }
 
 TEST_CASE("guidance scale 1 is the conditional model alone, 0 the unconditional", "[pipeline]") {
-  Components model = load_components(describe("sd1"), at::kCPU, at::kFloat);
+  Components model = load_components(describe_golden("sd1"), at::kCPU, at::kFloat);
   const auto draw = [&](const std::string& prompt, const std::string& negative, double scale) {
     const Request request{.prompt = prompt, .negative_prompt = negative, .steps = 3, .cfg_scale = scale};
     return generate(model, resolve(model.description, request), 0, 1).pictures;
@@ -121,7 +121,7 @@ TEST_CASE("guidance scale 1 is the conditional model alone, 0 the unconditional"
 TEST_CASE("the compute type that auto picks draws nearly the picture of fp32", "[pipeline]") {
   const Request request{.prompt = "a red house on green hills at sunset"};
   const auto draw = [&](at::ScalarType dtype) {
-    Components model = load_components(describe(""), at::kCPU, dtype);
+    Components model = load_components(describe_golden(""), at::kCPU, dtype);
     return generate(model, resolve(model.description, request), 0, 1).pictures;
   };
   const at::Tensor exact = draw(at::kFloat);

@@ -1,10 +1,10 @@
-#include "sdtorch/pipeline/metadata.hpp"
+#include "pipeline/metadata.hpp"
 
 #include <nlohmann/json.hpp>
 
-#include "sdtorch/core/error.hpp"
-#include "sdtorch/pipeline/request_fields.hpp"
-#include "sdtorch/pipeline/request_json.hpp"
+#include "core/error.hpp"
+#include "pipeline/request_fields.hpp"
+#include "pipeline/request_json.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/golden.hpp"

@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "sdtorch/pipeline/generate.hpp"
-#include "sdtorch/pipeline/request_json.hpp"
+#include "pipeline/generate.hpp"
+#include "pipeline/request_json.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"

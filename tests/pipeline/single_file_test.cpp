@@ -1,12 +1,12 @@
 // Models in one file: recognised, and drawn with as the folders that they could be.
-#include "sdtorch/weights/single_file.hpp"
+#include "weights/single_file.hpp"
 
 #include <nlohmann/json.hpp>
 
-#include "sdtorch/cli/init_model.hpp"
-#include "sdtorch/cli/inspect.hpp"
-#include "sdtorch/io/atomic_file.hpp"
-#include "sdtorch/pipeline/generate.hpp"
+#include "cli/init_model.hpp"
+#include "cli/inspect.hpp"
+#include "io/atomic_file.hpp"
+#include "pipeline/generate.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"

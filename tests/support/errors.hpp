@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "sdtorch/core/error.hpp"
+#include "core/error.hpp"
 #include "support/catch.hpp"
 
 /// The message of the Error of this kind that `call` throws; fails the test where it throws none.

@@ -2,9 +2,9 @@
 
 #include <limits>
 
-#include "sdtorch/io/mapped_file.hpp"
-#include "sdtorch/io/safetensors.hpp"
-#include "sdtorch/weights/state_dict.hpp"
+#include "io/mapped_file.hpp"
+#include "io/safetensors.hpp"
+#include "weights/state_dict.hpp"
 
 namespace {
 

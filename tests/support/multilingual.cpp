@@ -1,9 +1,9 @@
 #include "support/multilingual.hpp"
 
-#include "sdtorch/io/json.hpp"
-#include "sdtorch/text/load_tokenizer.hpp"
+#include "io/json.hpp"
 #include "support/files.hpp"
 #include "support/golden.hpp"
+#include "text/load_tokenizer.hpp"
 
 using nlohmann::json;
 

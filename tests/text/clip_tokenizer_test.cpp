@@ -1,4 +1,4 @@
-#include "sdtorch/text/clip_tokenizer.hpp"
+#include "text/clip_tokenizer.hpp"
 
 #include <chrono>
 #include <filesystem>
@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "sdtorch/io/json.hpp"
+#include "io/json.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"

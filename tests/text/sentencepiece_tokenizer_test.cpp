@@ -1,4 +1,4 @@
-#include "sdtorch/text/sentencepiece_tokenizer.hpp"
+#include "text/sentencepiece_tokenizer.hpp"
 
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -7,14 +7,14 @@
 #include <string>
 #include <vector>
 
-#include "sdtorch/io/json.hpp"
-#include "sdtorch/text/load_tokenizer.hpp"
+#include "io/json.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/golden.hpp"
 #include "support/multilingual.hpp"
 #include "support/temp_dir.hpp"
+#include "text/load_tokenizer.hpp"
 
 using namespace sdtorch;
 
@@ -22,16 +22,16 @@ namespace {
 
 using Ids = std::vector<int64_t>;
 
-std::vector<std::string> lines_of(const std::string& golden) {
+std::vector<std::string> multilingual_lines(const std::string& golden) {
   std::vector<std::string> lines;
   std::ifstream stream(golden_path("multilingual/" + golden));
   for (std::string line; std::getline(stream, line);) lines.push_back(line);
   return lines;
 }
 
-std::vector<std::string> texts() {
+std::vector<std::string> multilingual_texts() {
   std::vector<std::string> all;
-  for (const std::string& line : lines_of("texts.jsonl"))
+  for (const std::string& line : multilingual_lines("texts.jsonl"))
     all.push_back(parse_json(line, "texts.jsonl", ErrorKind::bug).get<std::string>());
   return all;
 }
@@ -44,11 +44,11 @@ Ids numbers(const std::string& line) {
 }
 
 /// The ids of a golden case, those of its base filled in.
-std::vector<Ids> golden_ids(const std::string& name) {
+std::vector<Ids> multilingual_ids(const std::string& name) {
   const nlohmann::json& base = multilingual_cases()[name]["base"];
-  const std::vector<Ids> base_ids = base.is_null() ? std::vector<Ids>{} : golden_ids(base.get<std::string>());
+  const std::vector<Ids> base_ids = base.is_null() ? std::vector<Ids>{} : multilingual_ids(base.get<std::string>());
   std::vector<Ids> result;
-  for (const std::string& line : lines_of(name + ".ids"))
+  for (const std::string& line : multilingual_lines(name + ".ids"))
     result.push_back(line == "=" ? base_ids.at(result.size()) : numbers(line));
   return result;
 }
@@ -63,8 +63,8 @@ void check_case(const std::string& name, const Tokenizer& tokenizer) {
   CHECK(tokenizer.vocab_size() == description["vocab_size"]);
   for (const auto& [id, piece] : description["pieces"].items()) CHECK(tokenizer.piece(std::stoll(id)) == piece);
 
-  const std::vector<std::string> all = texts();
-  const std::vector<Ids> expected = golden_ids(name);
+  const std::vector<std::string> all = multilingual_texts();
+  const std::vector<Ids> expected = multilingual_ids(name);
   REQUIRE(all.size() >= 1000);
   REQUIRE(expected.size() == all.size());
   std::vector<std::string> wrong;

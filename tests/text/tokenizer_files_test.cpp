@@ -5,13 +5,13 @@
 #include <string>
 #include <vector>
 
-#include "sdtorch/io/json.hpp"
-#include "sdtorch/text/clip_tokenizer.hpp"
+#include "io/json.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/golden.hpp"
 #include "support/temp_dir.hpp"
+#include "text/clip_tokenizer.hpp"
 
 using namespace sdtorch;
 using nlohmann::json;

@@ -1,4 +1,4 @@
-#include "sdtorch/text/unicode.hpp"
+#include "text/unicode.hpp"
 
 #include <cstdint>
 #include <map>
@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "sdtorch/io/json.hpp"
+#include "io/json.hpp"
 #include "support/catch.hpp"
 #include "support/golden.hpp"
 

@@ -1,9 +1,9 @@
 #include <torch/nn/module.h>
 
-#include "sdtorch/weights/state_dict.hpp"
 #include "support/cuda.hpp"
 #include "support/errors.hpp"
 #include "support/temp_dir.hpp"
+#include "weights/state_dict.hpp"
 
 using sdtorch::ErrorKind;
 using sdtorch::StateDict;

@@ -1,14 +1,14 @@
-#include "sdtorch/weights/hub_cache.hpp"
+#include "weights/hub_cache.hpp"
 
 #include <sys/stat.h>
 
 #include <cstdlib>
 
-#include "sdtorch/weights/model_folder.hpp"
-#include "sdtorch/weights/model_path.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/temp_dir.hpp"
+#include "weights/model_folder.hpp"
+#include "weights/model_path.hpp"
 
 using sdtorch::ErrorKind;
 using sdtorch::find_model;

@@ -1,4 +1,4 @@
-#include "sdtorch/weights/key_names.hpp"
+#include "weights/key_names.hpp"
 
 #include "support/errors.hpp"
 

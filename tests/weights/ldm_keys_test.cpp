@@ -1,10 +1,10 @@
-#include "sdtorch/weights/ldm_keys.hpp"
+#include "weights/ldm_keys.hpp"
 
 #include <ATen/ATen.h>
 
 #include <nlohmann/json.hpp>
 
-#include "sdtorch/io/json.hpp"
+#include "io/json.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/golden.hpp"

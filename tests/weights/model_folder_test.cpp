@@ -1,4 +1,4 @@
-#include "sdtorch/weights/model_folder.hpp"
+#include "weights/model_folder.hpp"
 
 #include "support/errors.hpp"
 #include "support/files.hpp"

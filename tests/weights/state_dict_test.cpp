@@ -1,4 +1,4 @@
-#include "sdtorch/weights/state_dict.hpp"
+#include "weights/state_dict.hpp"
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"

@@ -5,12 +5,12 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "sdtorch/weights/weights_file.hpp"
 #include "support/catch.hpp"
 #include "support/checkpoints.hpp"
 #include "support/files.hpp"
 #include "support/golden.hpp"
 #include "support/temp_dir.hpp"
+#include "weights/weights_file.hpp"
 
 using sdtorch::load_weights;
 using sdtorch::WeightsFile;

@@ -1,8 +1,8 @@
-#include "alpha_bar_plan.hpp"
+#include "diffusion/samplers/alpha_bar_plan.hpp"
 
 #include <fmt/format.h>
 
-#include "sdtorch/diffusion/noise_schedule.hpp"
+#include "diffusion/noise_schedule.hpp"
 
 namespace sdtorch {
 

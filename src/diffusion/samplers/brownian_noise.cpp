@@ -1,4 +1,4 @@
-#include "brownian_noise.hpp"
+#include "diffusion/samplers/brownian_noise.hpp"
 
 namespace sdtorch {
 

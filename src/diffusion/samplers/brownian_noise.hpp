@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "sdtorch/diffusion/brownian_tree.hpp"
-#include "sdtorch/diffusion/sampler.hpp"
+#include "diffusion/brownian_tree.hpp"
+#include "diffusion/sampler.hpp"
 
 namespace sdtorch {
 

@@ -1,8 +1,8 @@
-#include "consistency_plan.hpp"
+#include "diffusion/samplers/consistency_plan.hpp"
 
 #include <fmt/format.h>
 
-#include "alpha_bar_plan.hpp"
+#include "diffusion/samplers/alpha_bar_plan.hpp"
 
 namespace sdtorch {
 

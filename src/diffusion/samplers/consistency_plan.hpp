@@ -1,7 +1,7 @@
 // Where LCM and TCD evaluate the network: among the timesteps that the model was distilled on.
 #pragma once
 
-#include "sdtorch/diffusion/sampler.hpp"
+#include "diffusion/sampler.hpp"
 
 namespace sdtorch {
 

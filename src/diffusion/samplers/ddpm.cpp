@@ -2,12 +2,12 @@
 #include <cmath>
 #include <vector>
 
-#include "alpha_bar_plan.hpp"
-#include "samplers.hpp"
-#include "sdtorch/diffusion/noise_schedule.hpp"
-#include "sdtorch/diffusion/prediction.hpp"
-#include "sdtorch/diffusion/timesteps.hpp"
-#include "step.hpp"
+#include "diffusion/noise_schedule.hpp"
+#include "diffusion/prediction.hpp"
+#include "diffusion/samplers/alpha_bar_plan.hpp"
+#include "diffusion/samplers/samplers.hpp"
+#include "diffusion/samplers/step.hpp"
+#include "diffusion/timesteps.hpp"
 
 namespace sdtorch {
 

@@ -1,13 +1,13 @@
 #include <cmath>
 #include <vector>
 
-#include "deis_weights.hpp"
-#include "dpm_solver_plan.hpp"
-#include "dpm_solver_step.hpp"
-#include "samplers.hpp"
-#include "sdtorch/diffusion/noise_schedule.hpp"
-#include "sdtorch/diffusion/prediction.hpp"
-#include "step.hpp"
+#include "diffusion/noise_schedule.hpp"
+#include "diffusion/prediction.hpp"
+#include "diffusion/samplers/deis_weights.hpp"
+#include "diffusion/samplers/dpm_solver_plan.hpp"
+#include "diffusion/samplers/dpm_solver_step.hpp"
+#include "diffusion/samplers/samplers.hpp"
+#include "diffusion/samplers/step.hpp"
 
 namespace sdtorch {
 

@@ -1,8 +1,8 @@
-#include "deis_weights.hpp"
+#include "diffusion/samplers/deis_weights.hpp"
 
 #include <cmath>
 
-#include "sdtorch/diffusion/prediction.hpp"
+#include "diffusion/prediction.hpp"
 
 namespace sdtorch {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "sdtorch/diffusion/sampler.hpp"
+#include "diffusion/sampler.hpp"
 
 namespace sdtorch {
 

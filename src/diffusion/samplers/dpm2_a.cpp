@@ -1,9 +1,9 @@
 #include <vector>
 
-#include "samplers.hpp"
-#include "sdtorch/diffusion/prediction.hpp"
-#include "sdtorch/diffusion/sigma_schedule.hpp"
-#include "step.hpp"
+#include "diffusion/prediction.hpp"
+#include "diffusion/samplers/samplers.hpp"
+#include "diffusion/samplers/step.hpp"
+#include "diffusion/sigma_schedule.hpp"
 
 namespace sdtorch {
 

@@ -1,13 +1,13 @@
-#include "dpm_solver_plan.hpp"
+#include "diffusion/samplers/dpm_solver_plan.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "sdtorch/diffusion/noise_schedule.hpp"
-#include "sdtorch/diffusion/sigma_schedule.hpp"
-#include "sdtorch/diffusion/timesteps.hpp"
+#include "diffusion/noise_schedule.hpp"
+#include "diffusion/sigma_schedule.hpp"
+#include "diffusion/timesteps.hpp"
 
 namespace sdtorch {
 namespace {

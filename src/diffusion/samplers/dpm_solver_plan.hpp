@@ -1,7 +1,7 @@
 // Where DPM-Solver and its relatives evaluate the network, and which of its variants the config asks for.
 #pragma once
 
-#include "sdtorch/diffusion/sampler.hpp"
+#include "diffusion/sampler.hpp"
 
 namespace sdtorch {
 

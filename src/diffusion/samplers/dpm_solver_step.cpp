@@ -1,10 +1,10 @@
-#include "dpm_solver_step.hpp"
+#include "diffusion/samplers/dpm_solver_step.hpp"
 
 #include <algorithm>
 #include <cmath>
 
-#include "sdtorch/diffusion/prediction.hpp"
-#include "step.hpp"
+#include "diffusion/prediction.hpp"
+#include "diffusion/samplers/step.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,7 +1,7 @@
-#include "dpm_solver_plan.hpp"
-#include "dpm_solver_step.hpp"
-#include "samplers.hpp"
-#include "sdtorch/diffusion/sigma_schedule.hpp"
+#include "diffusion/samplers/dpm_solver_plan.hpp"
+#include "diffusion/samplers/dpm_solver_step.hpp"
+#include "diffusion/samplers/samplers.hpp"
+#include "diffusion/sigma_schedule.hpp"
 
 namespace sdtorch {
 

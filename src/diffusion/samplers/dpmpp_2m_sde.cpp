@@ -1,6 +1,6 @@
-#include "dpm_solver_plan.hpp"
-#include "dpm_solver_step.hpp"
-#include "samplers.hpp"
+#include "diffusion/samplers/dpm_solver_plan.hpp"
+#include "diffusion/samplers/dpm_solver_step.hpp"
+#include "diffusion/samplers/samplers.hpp"
 
 namespace sdtorch {
 

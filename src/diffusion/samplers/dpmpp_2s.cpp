@@ -1,12 +1,12 @@
 #include <algorithm>
 #include <vector>
 
-#include "dpm_solver_plan.hpp"
-#include "dpm_solver_step.hpp"
-#include "dpmpp_2s_orders.hpp"
-#include "samplers.hpp"
-#include "sdtorch/diffusion/sigma_schedule.hpp"
-#include "step.hpp"
+#include "diffusion/samplers/dpm_solver_plan.hpp"
+#include "diffusion/samplers/dpm_solver_step.hpp"
+#include "diffusion/samplers/dpmpp_2s_orders.hpp"
+#include "diffusion/samplers/samplers.hpp"
+#include "diffusion/samplers/step.hpp"
+#include "diffusion/sigma_schedule.hpp"
 
 namespace sdtorch {
 

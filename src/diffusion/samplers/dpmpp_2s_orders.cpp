@@ -1,4 +1,4 @@
-#include "dpmpp_2s_orders.hpp"
+#include "diffusion/samplers/dpmpp_2s_orders.hpp"
 
 namespace sdtorch {
 

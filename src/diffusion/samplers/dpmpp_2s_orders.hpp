@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "sdtorch/diffusion/sampler.hpp"
+#include "diffusion/sampler.hpp"
 
 namespace sdtorch {
 

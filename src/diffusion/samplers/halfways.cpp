@@ -1,6 +1,6 @@
-#include "samplers.hpp"
-#include "sdtorch/diffusion/sigma_schedule.hpp"
-#include "step.hpp"
+#include "diffusion/samplers/samplers.hpp"
+#include "diffusion/samplers/step.hpp"
+#include "diffusion/sigma_schedule.hpp"
 
 namespace sdtorch {
 

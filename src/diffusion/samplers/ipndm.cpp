@@ -2,8 +2,8 @@
 #include <numbers>
 #include <vector>
 
-#include "samplers.hpp"
-#include "step.hpp"
+#include "diffusion/samplers/samplers.hpp"
+#include "diffusion/samplers/step.hpp"
 
 namespace sdtorch {
 namespace {

@@ -3,10 +3,10 @@
 #include <deque>
 #include <vector>
 
-#include "samplers.hpp"
-#include "sdtorch/diffusion/prediction.hpp"
-#include "sdtorch/diffusion/sigma_schedule.hpp"
-#include "step.hpp"
+#include "diffusion/prediction.hpp"
+#include "diffusion/samplers/samplers.hpp"
+#include "diffusion/samplers/step.hpp"
+#include "diffusion/sigma_schedule.hpp"
 
 namespace sdtorch {
 

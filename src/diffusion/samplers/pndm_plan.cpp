@@ -1,10 +1,10 @@
-#include "pndm_plan.hpp"
+#include "diffusion/samplers/pndm_plan.hpp"
 
 #include <vector>
 
-#include "alpha_bar_plan.hpp"
-#include "samplers.hpp"
-#include "sdtorch/diffusion/timesteps.hpp"
+#include "diffusion/samplers/alpha_bar_plan.hpp"
+#include "diffusion/samplers/samplers.hpp"
+#include "diffusion/timesteps.hpp"
 
 namespace sdtorch {
 

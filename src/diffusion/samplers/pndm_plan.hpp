@@ -1,7 +1,7 @@
 // Where PNDM evaluates the network.
 #pragma once
 
-#include "sdtorch/diffusion/sampler.hpp"
+#include "diffusion/sampler.hpp"
 
 namespace sdtorch {
 

@@ -1,7 +1,7 @@
-#include "samplers.hpp"
-#include "sdtorch/diffusion/noise_schedule.hpp"
-#include "sdtorch/diffusion/prediction.hpp"
-#include "step.hpp"
+#include "diffusion/noise_schedule.hpp"
+#include "diffusion/prediction.hpp"
+#include "diffusion/samplers/samplers.hpp"
+#include "diffusion/samplers/step.hpp"
 
 namespace sdtorch {
 

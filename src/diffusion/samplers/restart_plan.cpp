@@ -1,7 +1,7 @@
 #include <cmath>
 
-#include "samplers.hpp"
-#include "sdtorch/diffusion/sigma_schedule.hpp"
+#include "diffusion/samplers/samplers.hpp"
+#include "diffusion/sigma_schedule.hpp"
 
 namespace sdtorch {
 namespace {

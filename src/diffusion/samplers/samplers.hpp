@@ -1,7 +1,7 @@
 // The samplers' entry points, which the registry lists; each stands with its paper in the file of its name.
 #pragma once
 
-#include "sdtorch/diffusion/sampler.hpp"
+#include "diffusion/sampler.hpp"
 
 namespace sdtorch {
 

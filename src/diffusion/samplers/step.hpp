@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "sdtorch/diffusion/noise_schedule.hpp"
-#include "sdtorch/diffusion/sampler.hpp"
+#include "diffusion/noise_schedule.hpp"
+#include "diffusion/sampler.hpp"
 
 namespace sdtorch {
 

@@ -1,9 +1,9 @@
-#include "unipc_step.hpp"
+#include "diffusion/samplers/unipc_step.hpp"
 
 #include <cmath>
 
-#include "dpm_solver_step.hpp"
-#include "sdtorch/diffusion/prediction.hpp"
+#include "diffusion/prediction.hpp"
+#include "diffusion/samplers/dpm_solver_step.hpp"
 
 namespace sdtorch {
 namespace {

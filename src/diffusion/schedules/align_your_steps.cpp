@@ -1,8 +1,8 @@
 #include <array>
 #include <cmath>
 
-#include "schedules.hpp"
-#include "sdtorch/diffusion/timesteps.hpp"
+#include "diffusion/schedules/schedules.hpp"
+#include "diffusion/timesteps.hpp"
 
 namespace sdtorch {
 namespace {

@@ -1,7 +1,7 @@
 // The schedules' entry points, which the registry lists; each stands with its source in the file of its name.
 #pragma once
 
-#include "sdtorch/diffusion/schedules.hpp"
+#include "diffusion/schedules.hpp"
 
 namespace sdtorch {
 

@@ -1,7 +1,7 @@
 #include <cmath>
 
-#include "schedules.hpp"
-#include "sdtorch/diffusion/timesteps.hpp"
+#include "diffusion/schedules/schedules.hpp"
+#include "diffusion/timesteps.hpp"
 
 namespace sdtorch {
 

@@ -1,4 +1,4 @@
-#include "schedules.hpp"
+#include "diffusion/schedules/schedules.hpp"
 
 namespace sdtorch {
 

@@ -1,0 +1,52 @@
+// How init-model lays a model out: as a diffusers folder of this or that make, or as one file.
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "weights/families.hpp"
+#include "weights/state_dict.hpp"
+
+namespace sdtorch {
+
+inline constexpr std::array<std::string_view, 6> layout_names = {
+    "folder",   ///< diffusers' and transformers' usual files
+    "variant",  ///< the same with `fp16` in the files' names
+    "sharded",  ///< weights in two files and an index
+    "bin",      ///< weights as PyTorch checkpoints
+    "single",   ///< one .safetensors file in the original code's layout
+    "ckpt"      ///< the same as a PyTorch checkpoint
+};
+
+bool is_single_file(std::string_view layout);
+
+/// A network's weights, still to be made.
+struct ComponentPlan {
+  std::string name{};       ///< unet, vae, text_encoder, …
+  nlohmann::json config{};  ///< config.json
+  std::map<std::string, TensorPlan> tensors{};
+  std::function<at::Tensor(const std::string& key, const TensorPlan& plan)> make{};
+
+  at::Tensor tensor(const std::string& key) const { return make(key, tensors.at(key)); }
+};
+
+/// Writes root/name with its config and its weights. layout: one of the folders'.
+void write_component(const std::filesystem::path& root, const ComponentPlan& plan, std::string_view layout);
+
+struct SingleFileOptions {
+  bool checkpoint = false;  ///< PyTorch's format
+  bool ema = false;         ///< moving averages (copies here) of the U-Net beside it
+  bool marked = false;      ///< the marks `v_pred` and `ztsnr`
+};
+
+/// Writes the components into one file, replacing it. A VAE alone stands there without a prefix, as published ones do.
+void write_single_file(const std::filesystem::path& file, const std::vector<ComponentPlan>& plans, Family family,
+                       const SingleFileOptions& options);
+
+}  // namespace sdtorch

@@ -1,0 +1,50 @@
+// The command line, read: argv → Invocation.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/init_model.hpp"
+#include "cli/inspect.hpp"
+#include "cli/tokenize.hpp"
+#include "core/log.hpp"
+#include "jobs/output_options.hpp"
+#include "pipeline/request.hpp"
+
+namespace sdtorch {
+
+enum class Command {
+  print,  ///< only `text`: --help and --version
+  generate,
+  inspect,
+  tokenize,
+  init_model,
+  bench
+};
+
+/// What the command line asks for. Fields of other commands than `command` keep their defaults.
+struct Invocation {
+  Command command = Command::generate;
+  std::string text{};                      ///< print: what goes to stdout
+  Request request{};                       ///< generate, bench; valid as far as no model is needed
+  std::optional<std::string> from_file{};  ///< generate: a prompt file, `-` is standard input
+  OutputOptions output{};                  ///< generate
+  bool seed_drawn = false;                 ///< --seed -1: the drawn seed is to be reported
+  bool json = false;                       ///< results as JSON lines
+  bool dry_run = false;                    ///< check everything, load nothing
+  int threads = 0;                         ///< inside an operator; 0 is LibTorch's own choice
+  LogLevel log_level = LogLevel::normal;
+  InspectOptions inspect{};
+  TokenizeOptions tokenize{};
+  InitModelOptions init_model{};
+};
+
+/// Reads the command line, and the picture that --from-image names.
+/// Throws ErrorKind::usage naming flag and reason, with the nearest name where one is unknown, and
+/// ErrorKind::input for that picture.
+Invocation parse_command_line(int argc, const char* const* argv);
+
+}  // namespace sdtorch

@@ -1,0 +1,28 @@
+// `sdtorch bench`: what each stage of drawing one picture costs.
+#pragma once
+
+#include <string>
+
+#include "pipeline/request.hpp"
+
+namespace sdtorch {
+
+/// Wall-clock seconds of one batch, model loading included, nothing warmed up before.
+struct BenchResult {
+  double load_s = 0;         ///< configs, tokenizer and weights
+  double text_s = 0;         ///< both prompts through the text encoder
+  double first_step_s = 0;   ///< the first denoising step: the guided pair and the sampler's own work
+  double step_median_s = 0;  ///< of the steps after the first; the first where there is no other
+  int64_t steps = 0;
+  double vae_s = 0;        ///< latents → pictures
+  double png_s = 0;        ///< pictures → PNGs in memory
+  double total_s = 0;      ///< from the start of loading to the PNG
+  double peak_rss_mb = 0;  ///< largest resident memory of the process, in MiB
+  std::string device{};
+  std::string dtype{};
+};
+
+/// Draws the first batch of the request and measures; writes nothing. Throws as run_jobs does.
+BenchResult run_bench(const Request& request);
+
+}  // namespace sdtorch

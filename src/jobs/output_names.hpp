@@ -1,0 +1,48 @@
+// Names of pictures in an output folder: `{index:05}-{seed}-{slug}.png`.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipeline/request.hpp"
+
+namespace sdtorch {
+
+inline constexpr std::string_view default_name_template = "{index:05}-{seed}-{slug}.png";
+
+/// Letters, digits and marks of any script in lower case, `-` for each run of others: no more than `most_bytes` of
+/// UTF-8, cut at a character, at a word where there is one; `image` where nothing remains.
+std::string slug(std::string_view text, size_t most_bytes = 48);
+
+/// A template of file names, read. Literal text, `{{` and `}}` for braces, and the fields index, seed, steps, width,
+/// height (`{index:05}`: at least 5 digits), cfg, sampler, model and slug (the prompt's).
+class NameTemplate {
+ public:
+  /// Throws ErrorKind::usage naming --name: an unknown field with the nearest, a folder in the name, another ending
+  /// than .png.
+  explicit NameTemplate(std::string_view text);
+
+  /// picture: its own request, with size and sampler filled in.
+  std::string fill(int64_t index, const Request& picture) const;
+
+  bool has_index() const;
+
+  /// The index in a file name, if the name starts with the template's text before {index} and digits after it.
+  /// None where another field comes before {index}.
+  std::optional<int64_t> index_in(std::string_view file_name) const;
+
+ private:
+  struct Part {
+    std::string literal{};  ///< text as it is, where `field` is empty
+    std::string field{};
+    int digits = 0;  ///< at least so many
+  };
+
+  std::vector<Part> parts_;
+};
+
+}  // namespace sdtorch

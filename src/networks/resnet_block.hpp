@@ -1,0 +1,40 @@
+// The residual block of the U-Net and the autoencoder (He et al. 2016; Ho et al. 2020, appendix B).
+#pragma once
+
+#include "nn/activation.hpp"
+#include "nn/conv.hpp"
+#include "nn/linear.hpp"
+#include "nn/norm.hpp"
+
+namespace sdtorch {
+
+struct ResnetOptions {
+  int64_t in_channels = 0;
+  int64_t out_channels = 0;
+  int64_t time_channels = 0;  ///< 0: the block sees no timestep
+  int64_t groups = 32;
+  double eps = 1e-6;
+  Activation activation = Activation::silu;
+  bool scale_shift = false;  ///< the timestep scales and shifts the second norm instead of being added before it
+  double output_scale = 1;   ///< the output is divided by it
+};
+
+class ResnetBlock2DImpl : public torch::nn::Module {
+ public:
+  explicit ResnetBlock2DImpl(const ResnetOptions& options);
+
+  /// x: [B, in, h, w]; time: [B, time], or undefined where the block sees no timestep → [B, out, h, w]
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& time);
+
+ private:
+  ResnetOptions options_;
+  GroupNorm norm1_;
+  Conv2d conv1_;
+  Linear time_emb_proj_ = nullptr;
+  GroupNorm norm2_;
+  Conv2d conv2_;
+  Conv2d conv_shortcut_ = nullptr;  ///< where the channels change
+};
+TORCH_MODULE(ResnetBlock2D);
+
+}  // namespace sdtorch

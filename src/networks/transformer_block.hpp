@@ -1,0 +1,74 @@
+// The spatial transformer, through which the text speaks to the picture (Rombach et al. 2021, appendix E.2.1).
+#pragma once
+
+#include <vector>
+
+#include "nn/attention.hpp"
+#include "nn/conv.hpp"
+#include "nn/linear.hpp"
+#include "nn/norm.hpp"
+
+namespace sdtorch {
+
+struct TransformerOptions {
+  int64_t channels = 0;
+  int64_t heads = 1;
+  int64_t depth = 1;
+  int64_t context_width = 0;
+  int64_t groups = 32;
+  bool linear_projection = false;     ///< in and out by a Linear instead of a 1×1 convolution
+  bool only_cross_attention = false;  ///< the first attention looks at the context, too
+};
+
+/// Attention of x to a source, itself or the context, without biases but in the output.
+class CrossAttentionImpl : public torch::nn::Module {
+ public:
+  /// width: of x; source_width: of the source; inner: of queries, keys and values, a multiple of heads.
+  CrossAttentionImpl(int64_t width, int64_t source_width, int64_t inner, int64_t heads);
+
+  /// x: [B, L, width]; source: [B, S, source_width] → [B, L, width]
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& source);
+
+ private:
+  int64_t heads_;
+  Linear to_q_, to_k_, to_v_, to_out_;
+};
+TORCH_MODULE(CrossAttention);
+
+/// Self-attention, attention to the context, and a feed-forward layer gated by GELU (Shazeer 2020), each on a residual.
+class BasicTransformerBlockImpl : public torch::nn::Module {
+ public:
+  BasicTransformerBlockImpl(const TransformerOptions& options, int64_t inner);
+
+  /// x: [B, L, inner]; context: [B, S, context_width] → [B, L, inner]
+  at::Tensor forward(at::Tensor x, const at::Tensor& context);
+
+ private:
+  at::Tensor feed_forward(const at::Tensor& x);
+
+  bool only_cross_attention_;
+  LayerNorm norm1_;
+  CrossAttention attn1_;
+  LayerNorm norm2_;
+  CrossAttention attn2_;
+  LayerNorm norm3_;
+  Linear ff_in_, ff_out_;
+};
+TORCH_MODULE(BasicTransformerBlock);
+
+class Transformer2DModelImpl : public torch::nn::Module {
+ public:
+  explicit Transformer2DModelImpl(const TransformerOptions& options);
+
+  /// x: [B, channels, h, w]; context: [B, S, context_width] → [B, channels, h, w]
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& context);
+
+ private:
+  GroupNorm norm_;
+  Linear linear_in_ = nullptr, linear_out_ = nullptr;
+  Conv2d conv_in_ = nullptr, conv_out_ = nullptr;
+  std::vector<BasicTransformerBlock> blocks_;
+};
+TORCH_MODULE(Transformer2DModel);
+
+}  // namespace sdtorch

@@ -1,0 +1,66 @@
+// The U-Net's blocks: one way down, one at the bottom, one way up (Ronneberger et al. 2015).
+// Each is its plain and its cross-attention type at once: the level's config says whether transformers stand in it.
+#pragma once
+
+#include <vector>
+
+#include "networks/config.hpp"
+#include "networks/resample.hpp"
+#include "networks/resnet_block.hpp"
+#include "networks/transformer_block.hpp"
+
+namespace sdtorch {
+
+/// What every block sees besides the picture.
+struct UNetCondition {
+  at::Tensor time;     ///< [B, time_embedding_dim]
+  at::Tensor context;  ///< [B, L, cross_attention_dim]
+};
+
+/// DownBlock2D, CrossAttnDownBlock2D.
+class UNetDownBlockImpl : public torch::nn::Module {
+ public:
+  UNetDownBlockImpl(const UNetConfig& config, size_t level);
+
+  /// x: [B, C of the level above, h, w] → [B, C, h', w'], halved but at the coarsest level. Appends its layers' outputs
+  /// to skips.
+  at::Tensor forward(at::Tensor x, const UNetCondition& condition, std::vector<at::Tensor>& skips);
+
+ private:
+  std::vector<ResnetBlock2D> resnets_;
+  std::vector<Transformer2DModel> attentions_;
+  Downsample2D downsampler_ = nullptr;
+};
+TORCH_MODULE(UNetDownBlock);
+
+/// UNetMidBlock2D (a single residual block), UNetMidBlock2DCrossAttn.
+class UNetMidBlockImpl : public torch::nn::Module {
+ public:
+  explicit UNetMidBlockImpl(const UNetConfig& config);
+
+  /// x: [B, C, h, w] → the same shape.
+  at::Tensor forward(at::Tensor x, const UNetCondition& condition);
+
+ private:
+  std::vector<ResnetBlock2D> resnets_;
+  Transformer2DModel attention_ = nullptr;
+};
+TORCH_MODULE(UNetMidBlock);
+
+/// UpBlock2D, CrossAttnUpBlock2D.
+class UNetUpBlockImpl : public torch::nn::Module {
+ public:
+  UNetUpBlockImpl(const UNetConfig& config, size_t level);
+
+  /// x: [B, C of the level below, h, w] → [B, C, h', w'], as large as the next skip. Takes its layers' inputs from the
+  /// end of skips.
+  at::Tensor forward(at::Tensor x, const UNetCondition& condition, std::vector<at::Tensor>& skips);
+
+ private:
+  std::vector<ResnetBlock2D> resnets_;
+  std::vector<Transformer2DModel> attentions_;
+  Upsample2D upsampler_ = nullptr;
+};
+TORCH_MODULE(UNetUpBlock);
+
+}  // namespace sdtorch

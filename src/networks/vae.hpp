@@ -1,0 +1,68 @@
+// The autoencoder between pictures and latents (Rombach et al. 2021), with diffusers' key names.
+#pragma once
+
+#include <vector>
+
+#include "networks/config.hpp"
+#include "networks/vae_blocks.hpp"
+
+namespace sdtorch {
+
+/// The encoder's Gaussian: mean and log-variance, both [B, latent_channels, h, w].
+struct LatentDistribution {
+  at::Tensor mean;
+  at::Tensor logvar;  ///< clamped to -30…20
+};
+
+class VaeEncoderImpl : public torch::nn::Module {
+ public:
+  explicit VaeEncoderImpl(const VaeConfig& config);
+
+  /// picture: [B, in_channels, H, W] → [B, 2 latent_channels, h, w]
+  at::Tensor forward(const at::Tensor& picture);
+
+ private:
+  Conv2d conv_in_;
+  std::vector<DownEncoderBlock2D> down_blocks_;
+  VaeMidBlock mid_block_;
+  GroupNorm conv_norm_out_;
+  Conv2d conv_out_;
+};
+TORCH_MODULE(VaeEncoder);
+
+class VaeDecoderImpl : public torch::nn::Module {
+ public:
+  explicit VaeDecoderImpl(const VaeConfig& config);
+
+  /// latent: [B, latent_channels, h, w] → [B, out_channels, H, W]
+  at::Tensor forward(const at::Tensor& latent);
+
+ private:
+  Conv2d conv_in_;
+  VaeMidBlock mid_block_;
+  std::vector<UpDecoderBlock2D> up_blocks_;  ///< from the coarsest to the finest, as they run
+  GroupNorm conv_norm_out_;
+  Conv2d conv_out_;
+};
+TORCH_MODULE(VaeDecoder);
+
+class AutoencoderKL : public torch::nn::Module {
+ public:
+  explicit AutoencoderKL(const VaeConfig& config);
+
+  /// latent: [B, latent_channels, h, w], the scale already undone → picture [B, 3, h·factor, w·factor], about -1…1.
+  at::Tensor decode(const at::Tensor& latent);
+
+  /// picture: [B, 3, H, W] in -1…1, H and W multiples of factor → the distribution of its latent, before scaling.
+  LatentDistribution encode(const at::Tensor& picture);
+
+  const VaeConfig& config() const { return config_; }
+
+ private:
+  VaeConfig config_;
+  VaeEncoder encoder_;
+  VaeDecoder decoder_;
+  Conv2d quant_conv_ = nullptr, post_quant_conv_ = nullptr;
+};
+
+}  // namespace sdtorch

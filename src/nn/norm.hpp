@@ -1,0 +1,45 @@
+// Normalisation over groups of channels (Wu & He 2018) and over the last axis (Ba et al. 2016).
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <optional>
+
+#include "nn/activation.hpp"
+
+namespace sdtorch {
+
+/// Registers `weight` and `bias` [channels], uninitialised: their values come from a checkpoint.
+class GroupNormImpl : public torch::nn::Module {
+ public:
+  /// groups divides channels; eps is added to the variance.
+  GroupNormImpl(int64_t groups, int64_t channels, double eps);
+
+  /// x: [B, channels, …] → the same shape, activated if asked for.
+  at::Tensor forward(const at::Tensor& x, std::optional<Activation> activation = std::nullopt);
+
+  at::Tensor weight, bias;
+
+ private:
+  int64_t groups_;
+  double eps_;
+};
+TORCH_MODULE(GroupNorm);
+
+/// Registers `weight` and `bias` [width], uninitialised: their values come from a checkpoint.
+class LayerNormImpl : public torch::nn::Module {
+ public:
+  LayerNormImpl(int64_t width, double eps);
+
+  /// x: […, width] → the same shape.
+  at::Tensor forward(const at::Tensor& x);
+
+  at::Tensor weight, bias;
+
+ private:
+  double eps_;
+};
+TORCH_MODULE(LayerNorm);
+
+}  // namespace sdtorch

@@ -1,0 +1,33 @@
+// A model's networks with their weights.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <memory>
+#include <vector>
+
+#include "networks/text_encoder.hpp"
+#include "networks/unet.hpp"
+#include "networks/vae.hpp"
+#include "pipeline/model_description.hpp"
+
+namespace sdtorch {
+
+/// The networks, with weights, on the device and in the type that they compute in.
+struct Components {
+  ModelDescription description{};
+  std::vector<TextEncoder> text_encoders{};  ///< as described
+  std::shared_ptr<UNet2DConditionModel> unet{};
+  std::shared_ptr<AutoencoderKL> vae{};
+  at::Device device = at::kCPU;
+  at::ScalarType dtype = at::kFloat;
+  at::ScalarType vae_dtype = at::kFloat;  ///< fp32 where the config says force_upcast and dtype is fp16
+};
+
+/// Loads all weights. Throws ErrorKind::model with every missing, unexpected and misshapen key.
+Components load_components(ModelDescription description, at::Device device, at::ScalarType dtype);
+
+/// Loads the VAE again in fp32, from its files. For pictures that overflowed.
+void reload_vae_in_fp32(Components& components);
+
+}  // namespace sdtorch

@@ -1,0 +1,33 @@
+// A request and a model together: what will be drawn, or why it cannot be.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "diffusion/sampler.hpp"
+#include "pipeline/model_description.hpp"
+#include "pipeline/request.hpp"
+
+namespace sdtorch {
+
+/// A request with what the model decides filled in.
+struct ResolvedRequest {
+  Request request{};    ///< width, height and sampler set
+  SamplingPlan plan{};  ///< the model's own part of it, where a refiner draws the rest
+  std::optional<SamplingPlan> refiner_plan{};
+  std::vector<std::string> warnings{};  ///< what the model has no use for, each a line for the log
+  int64_t latent_width = 0, latent_height = 0;
+};
+
+/// Checks a request against the model, and against its refiner where it names one, and fills in the model's own size.
+/// refiner: what Request::refiner names, or nullptr.
+/// Throws ErrorKind::usage naming the flag, `--model` for a model that draws from more than a text.
+ResolvedRequest resolve(const ModelDescription& model, const Request& request,
+                        const ModelDescription* refiner = nullptr);
+
+/// Throws ErrorKind::usage naming --refiner where `refiner` cannot continue what `model` begins.
+void check_refiner(const ModelDescription& model, const ModelDescription& refiner);
+
+}  // namespace sdtorch

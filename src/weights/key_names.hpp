@@ -1,0 +1,24 @@
+// Other spellings of tensor names → the networks' own, as ordered tables of data.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "weights/state_dict.hpp"
+
+namespace sdtorch {
+
+/// Whether the key names something that files hold beside the weights: `embeddings.position_ids` (0, 1, 2, … of a
+/// text encoder, which the network counts itself), or parts of a text encoder that a picture has no use for.
+bool is_no_weight(std::string_view key);
+
+/// The network's own spelling of a key: `text_model.` gone, as transformers 5 writes it; the attention of an
+/// autoencoder's middle block as diffusers writes it since 0.12 (`query` → `to_q`, `proj_attn` → `to_out.0`).
+std::string canonical_key(std::string_view key);
+
+/// Renames all keys; attention weights stored as 1×1 convolutions [C, C, 1, 1] become the matrices that they are.
+/// Throws ErrorKind::model where two keys become one, and where the keys are of another layout altogether (the
+/// original latent-diffusion code's), naming it.
+StateDict with_canonical_keys(StateDict weights);
+
+}  // namespace sdtorch

@@ -1,0 +1,42 @@
+// A whole model in one file, in the original latent-diffusion code's layout.
+#pragma once
+
+#include "weights/model_source.hpp"
+#include "weights/recognition.hpp"
+
+namespace sdtorch {
+
+/// Its components as a folder of diffusers' would give them: the networks, and so the pictures, are the same.
+/// Tokenizers are CLIP's, as set-up installed it; where the text encoder has another vocabulary, the files of a folder
+/// `tokenizer` beside the model.
+class SingleFile : public ModelSource {
+ public:
+  /// prediction: overrides what the file says; empty: its own.
+  /// Throws ErrorKind::model saying what the file is where it is no model that can be drawn with.
+  SingleFile(const std::filesystem::path& path, const std::string& prediction);
+
+  const std::filesystem::path& path() const override { return path_; }
+  const nlohmann::json& index() const override { return index_; }
+  bool has(const std::string& component) const override;
+  std::string config_place(const std::string& component) const override;
+  nlohmann::json config(const std::string& component) const override;
+  nlohmann::json scheduler() const override;
+  StateDict weights(const std::string& component) const override;
+  TokenizerPlace tokenizer(const std::string& component) const override;
+
+  const Recognition& recognition() const { return recognition_; }
+
+ private:
+  const FilePart& part(const std::string& component) const;
+
+  std::filesystem::path path_;
+  Recognition recognition_;
+  bool prediction_known_ = true;
+  nlohmann::json index_;
+};
+
+/// A VAE in a file of its own, or of a whole model: its config, where the file's names tell it, else `config`.
+nlohmann::json vae_file_config(const std::filesystem::path& file, const nlohmann::json& config);
+StateDict load_vae_file(const std::filesystem::path& file);
+
+}  // namespace sdtorch
