@@ -12,6 +12,7 @@
 #include "cli/tokenize.hpp"
 #include "core/log.hpp"
 #include "jobs/output_options.hpp"
+#include "jobs/prompt_lines.hpp"
 #include "pipeline/request.hpp"
 
 namespace sdtorch {
@@ -31,6 +32,7 @@ struct Invocation {
   std::string text{};                      ///< print: what goes to stdout
   Request request{};                       ///< generate, bench; valid as far as no model is needed
   std::optional<std::string> from_file{};  ///< generate: a prompt file, `-` is standard input
+  std::optional<PromptFormat> from_file_format{};  ///< generate: of that file; none is told by its ending or content
   OutputOptions output{};                  ///< generate
   bool seed_drawn = false;                 ///< --seed -1: the drawn seed is to be reported
   bool json = false;                       ///< results as JSON lines
