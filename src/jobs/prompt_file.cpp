@@ -22,7 +22,7 @@ namespace {
 
 constexpr size_t most_bytes = size_t{256} << 20;  // of a prompt file: a million long prompts
 constexpr size_t most_reported = 20;              // lines at fault that a message lists
-constexpr size_t longest_line = size_t{1} << 20;   // bytes: a file whose line ends are missing is no prompt
+constexpr size_t longest_line = size_t{1} << 20;  // bytes: a file whose line ends are missing is no prompt
 
 /// One model is loaded, once, for all lines.
 constexpr std::array<std::string_view, 7> run_keys = {"model",  "refiner", "vae",          "prediction",
@@ -162,8 +162,10 @@ Reading read_lines(const std::string& text, PromptFormat format, const Request& 
       const std::string_view line = content_of(whole, name, number);
       if (line.empty()) continue;
       if (format == PromptFormat::txt && !warned && begins_as_object(line)) {
-        log_warning(fmt::format("{}: line {}: looks like JSON, but is drawn as text; for JSON lines, "
-                                "give --from-file-format jsonl", name, number));
+        log_warning(
+            fmt::format("{}: line {}: looks like JSON, but is drawn as text; for JSON lines, "
+                        "give --from-file-format jsonl",
+                        name, number));
         warned = true;
       }
       const auto read = format == PromptFormat::jsonl ? read_json_line : read_txt_line;

@@ -17,8 +17,7 @@ using namespace std::string_view_literals;
 
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 constexpr std::string_view ascii_blanks = " \t\r\n\v\f";
-constexpr std::string_view flag_characters =
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+constexpr std::string_view flag_characters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
 constexpr size_t looked_at = 4096;  // bytes that tell a file's kind
 
 /// What people hand over by mistake, by its first bytes.
@@ -122,7 +121,8 @@ bool begins_as_object(std::string_view line) {
   if (inside.starts_with('}')) return without_blanks(first_line(inside.substr(1))).empty();
   if (!inside.starts_with('"') && !inside.starts_with('\'')) return false;  // Python writes the latter
   const size_t end = inside.find_first_of(inside.starts_with('"') ? "\"\r\n" : "'\r\n", 1);
-  return end != std::string_view::npos && inside[end] == inside.front() && after_blanks(inside, end + 1).starts_with(':');
+  return end != std::string_view::npos && inside[end] == inside.front() &&
+         after_blanks(inside, end + 1).starts_with(':');
 }
 
 PromptFormat format_by_content(std::string_view text) {

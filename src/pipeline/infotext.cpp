@@ -28,7 +28,7 @@ struct Counterpart {
   std::string_view entry;
   std::string_view field;  ///< empty: tells nothing that a request needs
 };
-constexpr std::array<Counterpart, 20> counterparts = {{
+constexpr std::array<Counterpart, 19> counterparts = {{
     {"Steps", "steps"},
     {"Sigmas", "sigmas"},
     {"Sampler", "sampler"},
@@ -46,7 +46,6 @@ constexpr std::array<Counterpart, 20> counterparts = {{
     {"Model hash", ""},
     {"VAE hash", ""},
     {"Note", ""},
-    {"User", ""},
     {"Version", ""},
     {"Hashes", ""},
 }};
@@ -135,7 +134,7 @@ size_t find_settings(std::string_view text) {
 void set_prompts(Request& request, std::string_view text) {
   std::optional<std::string> negative;
   std::string prompt;
-  for (size_t start = 0; start < text.size();) {
+  for (size_t start = 0; start <= text.size();) {
     const size_t end = std::min(text.find('\n', start), text.size());
     std::string_view line = text.substr(start, end - start);
     const bool marked = trimmed(line).starts_with(negative_mark);
@@ -180,7 +179,7 @@ void warn(const std::string& file, const std::string& entry, const std::string& 
 }
 
 /// A picture of another program's sampler is still a picture to start from.
-void set_sampler(Request& request, const std::string& value, const std::string& file) {
+void set_known_sampler(Request& request, const std::string& value, const std::string& file) {
   if (parse_sampler_name(value).sampler) return set(request, "sampler", "Sampler", value, file);
   warn(file, "Sampler", value,
        "is none of ours, so that the model's own draws; --sampler takes another: " +
@@ -213,7 +212,7 @@ bool is_usual(const std::string& entry, const std::string& value) {
 /// False: the entry has no counterpart here.
 bool set_entry(Request& request, const std::string& entry, const std::string& value, const std::string& file) {
   if (entry == "Size") return set_size(request, value, file), true;
-  if (entry == "Sampler") return set_sampler(request, value, file), true;
+  if (entry == "Sampler") return set_known_sampler(request, value, file), true;
   if (entry == "Schedule type") return set_schedule(request, value, file), true;
   if (entry == "Eta" || entry == "Eta DDIM") return set_eta(request, entry, value, file), true;
   for (const Counterpart& counterpart : counterparts) {
@@ -228,9 +227,10 @@ bool set_entry(Request& request, const std::string& entry, const std::string& va
 void warn_of_others(const Entries& others, const std::string& file) {
   std::string list;
   for (const auto& [entry, value] : others) {
-    list += fmt::format("{}{}: {}", list.empty() ? "" : ", ", shortened(entry, shown_bytes),
-                        shortened(value, shown_bytes));
+    list +=
+        fmt::format("{}{}: {}", list.empty() ? "" : ", ", shortened(entry, shown_bytes), shortened(value, shown_bytes));
   }
+  std::ranges::replace(list, '\n', ' ');
   if (!list.empty()) log_warning(fmt::format("{}: parameters: no counterpart here, left out: {}", file, list));
 }
 
@@ -272,7 +272,8 @@ void leave_unused(Request& request, std::span<const std::string> given, const st
   };
   const Request usual;
   const bool listed = !request.sigmas.empty();
-  if (listed && from_picture("sigmas") && !(from_picture("steps") && from_picture("scheduler") && from_picture("spacing"))) {
+  if (listed && from_picture("sigmas") &&
+      !(from_picture("steps") && from_picture("scheduler") && from_picture("spacing"))) {
     left_out("sigmas", "a flag says otherwise");
     request.sigmas.clear();
   } else if (listed && !from_picture("sigmas")) {
@@ -302,7 +303,7 @@ void leave_unused(Request& request, std::span<const std::string> given, const st
 }
 
 Request parse_parameters(const std::string& text, const std::string& file) {
-  std::string whole(trimmed(text));
+  std::string whole = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
   for (size_t at = 0; (at = whole.find("\r\n", at)) != std::string::npos;) whole.erase(at, 1);
   const size_t settings = find_settings(whole);
   if (settings == std::string::npos) fail_without_settings(whole, file);
@@ -315,7 +316,6 @@ Request parse_parameters(const std::string& text, const std::string& file) {
   warn_of_others(others, file);
   if (!request.sampler) leave_samplers_part(request, file);
   if (!request.sigmas.empty()) request.scheduler = Request{}.scheduler;
-  leave_unused(request, {}, file);
   try {
     request.validate();
   } catch (const Error& error) {

@@ -124,7 +124,11 @@ Request request_from_picture(const std::filesystem::path& png) {
     const JsonSource source{.file = file, .place = request_keyword};
     return request_from_json(parse_json(ours->text, file + ": " + request_keyword, ErrorKind::input), {}, source);
   }
-  if (const auto theirs = find(parameters_keyword); theirs != texts.end()) return parse_parameters(theirs->text, file);
+  if (const auto theirs = find(parameters_keyword); theirs != texts.end()) {
+    Request request = parse_parameters(theirs->text, file);
+    leave_unused(request, {}, file);
+    return request;
+  }
   fail_without_request(texts, file);
 }
 

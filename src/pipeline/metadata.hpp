@@ -29,8 +29,9 @@ std::vector<PngText> picture_metadata(const Request& picture, const Request& rep
 
 /// The request that infotext describes, as far as it goes: prompt, negative prompt, steps, sampler and schedule, CFG
 /// scale, seed, size and what else parameters_text writes. The settings are the last line that begins with `Steps:` and
-/// has three entries; text below it that is no entry, and templates, are passed over. What has no counterpart here, and
-/// what the sampler has no use for, is left out with a warning: samplers and schedules of other programs, too.
+/// has three entries; text below it that is no entry, and templates, are passed over. What has no counterpart here
+/// is left out with a warning, samplers and schedules of other programs, too; what the sampler has no use for is kept,
+/// for leave_unused.
 /// Throws ErrorKind::input naming `file` and the entry: no `Steps:` line, a value that is not one.
 Request parse_parameters(const std::string& text, const std::string& file);
 
