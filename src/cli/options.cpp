@@ -141,9 +141,15 @@ CommandSpec generate_spec(Reading& r) {
                    generate_footer};
   spec.groups.front().flags.push_back(
       {"--from-file", "FILE",
-       "many prompts: .txt, one a line (blank lines and lines that start with # are passed over), or .jsonl, "
-       "an object of long flag names a line; - reads standard input",
+       "many prompts: .txt, one a line, without flags, or .jsonl, an object of long flag names a line; blank lines and "
+       "lines that start with # are passed over; - reads standard input, which is told by its content, as pipes and "
+       "other endings are",
        [&i](const std::string& flag, const std::string& text) { i.from_file = filled(flag, text); }});
+  spec.groups.front().flags.push_back(
+      {"--from-file-format", "NAME", "txt, jsonl: which of them that file is, whatever it looks like",
+       [&i](const std::string& flag, const std::string& text) {
+         i.from_file_format = picked(flag, text, {"txt", "jsonl"}) == "txt" ? PromptFormat::txt : PromptFormat::jsonl;
+       }});
   spec.groups.push_back(
       {"Output",
        {{"-o, --output", "FILE.png", "one picture's file; replaced if it exists", to_path(i.output.output)},
@@ -263,6 +269,11 @@ void finish_settings(Reading& r) {
       if (given.name == known.name) set_from_text(i.settings, known, given.flag, given.text);
     }
   }
+  if (!r.from_image.empty()) {
+    std::vector<std::string> given;
+    for (const auto& override : r.overrides) given.push_back(override.name);
+    leave_unused(i.settings, given, r.from_image);
+  }
   const auto seed =
       std::find_if(r.overrides.begin(), r.overrides.end(), [](const auto& o) { return o.name == "seed"; });
   i.seed_drawn = seed != r.overrides.end() && seed->text == "-1";
@@ -274,6 +285,7 @@ void finish_settings(Reading& r) {
 
 void check_prompt_source(const Reading& r) {
   const bool from_file = r.invocation.from_file.has_value();
+  if (!from_file && r.invocation.from_file_format) refuse("--from-file-format", "there is no --from-file");
   if (from_file && r.has("prompt")) refuse("--from-file", "does not go with --prompt", "leave one of them out");
   if (!from_file && !r.has("prompt") && r.from_image.empty()) {
     refuse("--prompt", "nothing to draw", "give --prompt TEXT, --from-file FILE or --from-image FILE.png; see --help");

@@ -19,7 +19,9 @@ namespace sdtorch {
 namespace {
 
 std::vector<Job> jobs_of(const Invocation& invocation) {
-  if (invocation.from_file) return read_prompt_file(*invocation.from_file, invocation.settings, std::cin);
+  if (invocation.from_file) {
+    return read_prompt_file(*invocation.from_file, invocation.settings, std::cin, invocation.from_file_format);
+  }
   return {job_of(invocation.settings)};
 }
 

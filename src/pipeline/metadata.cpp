@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
@@ -33,6 +34,36 @@ std::string anchored(const std::string& path) {
   std::error_code error;
   if (path.empty() || !std::filesystem::exists(path, error)) return path;
   return std::filesystem::absolute(path).lexically_normal().string();
+}
+
+/// What other programs write in place of `parameters`.
+struct ForeignText {
+  std::string_view keyword, start, reason;  ///< of a text that starts with `start`
+};
+constexpr std::string_view comfy = "the picture carries a ComfyUI workflow, which is no list of parameters";
+constexpr std::string_view invoke = "the picture carries InvokeAI's own metadata, which is not read";
+constexpr std::string_view novel = "the picture carries NovelAI's own metadata, which is not read";
+constexpr std::array<ForeignText, 9> foreign_texts = {{
+    {"workflow", "{", comfy},
+    {"prompt", "{", comfy},
+    {"invokeai_metadata", "", invoke},
+    {"invokeai_graph", "", invoke},
+    {"invokeai_workflow", "", invoke},
+    {"sd-metadata", "", invoke},
+    {"Dream", "", invoke},
+    {"Software", "NovelAI", novel},
+    {"Source", "NovelAI", novel},
+}};
+
+[[noreturn]] void fail_without_request(const std::vector<PngText>& texts, const std::string& file) {
+  for (const ForeignText& foreign : foreign_texts) {
+    for (const PngText& text : texts) {
+      if (text.keyword != foreign.keyword || !text.text.starts_with(foreign.start)) continue;
+      fail(ErrorKind::input, file, text.keyword, std::string(foreign.reason), "give its values as flags");
+    }
+  }
+  fail(ErrorKind::input, file, "", "the picture carries no request: neither a `sdtorch` nor a `parameters` text",
+       "sdtorch inspect shows what it carries");
 }
 
 }  // namespace
@@ -90,11 +121,12 @@ Settings settings_from_picture(const std::filesystem::path& png) {
     const JsonSource source{.file = file, .place = request_keyword};
     return settings_from_json(parse_json(ours->text, file + ": " + request_keyword, ErrorKind::input), {}, source);
   }
-  if (const auto theirs = find(parameters_keyword); theirs != texts.end()) return parse_parameters(theirs->text, file);
-  throw Error(ErrorKind::input,
-              {.file = file,
-               .reason = "the picture carries no request: neither a `sdtorch` nor a `parameters` text",
-               .hint = "sdtorch inspect shows what it carries"});
+  if (const auto theirs = find(parameters_keyword); theirs != texts.end()) {
+    Settings request = parse_parameters(theirs->text, file);
+    leave_unused(request, {}, file);
+    return request;
+  }
+  fail_without_request(texts, file);
 }
 
 }  // namespace sdtorch

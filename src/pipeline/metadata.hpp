@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,12 +25,19 @@ std::string parameters_text(const ModelChoice& choice, const Picture& picture);
 std::vector<PngText> picture_metadata(const ModelChoice& choice, const Picture& picture);
 
 /// The request that infotext describes, as far as it goes: prompt, negative prompt, steps, sampler and schedule, CFG
-/// scale, seed, size and what else parameters_text writes. Says in a warning which entries have no counterpart here.
+/// scale, seed, size and what else parameters_text writes. The settings are the last line that begins with `Steps:` and
+/// has three entries; text below it that is no entry, and templates, are passed over. What has no counterpart here
+/// is left out with a warning, samplers and schedules of other programs, too; what the sampler has no use for is kept,
+/// for leave_unused.
 /// Throws ErrorKind::input naming `file` and the entry: no `Steps:` line, a value that is not one.
 Settings parse_parameters(const std::string& text, const std::string& file);
 
+/// Sets back, with a warning, what a picture's request says and its sampler has no use for, or a flag contradicts: the
+/// user may have given another sampler than the picture's. given: names of the fields that flags said, which stay.
+void leave_unused(Settings& request, std::span<const std::string> given, const std::string& file);
+
 /// The request that repeats a picture: from its `sdtorch` chunk, or from its `parameters`.
-/// Throws ErrorKind::input where it has neither, or they are damaged.
+/// Throws ErrorKind::input where it has neither, or they are damaged; what other programs write is named.
 Settings settings_from_picture(const std::filesystem::path& png);
 
 }  // namespace sdtorch

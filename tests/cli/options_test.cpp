@@ -232,6 +232,8 @@ TEST_CASE("bad command lines are refused by name", "[cli]") {
       {{"-p", "x", "--name", "{slug:05}.png"}, "--name: '{slug}' takes no count of digits"},
       {{"-p", "x", "--dump", "d.pt"}, "--dump: 'd.pt' does not end in .safetensors"},
       {{"-p", "x", "--from-file", "f.txt"}, "--from-file: does not go with --prompt"},
+      {{"-p", "x", "--from-file-format", "txt"}, "--from-file-format: there is no --from-file"},
+      {{"--from-file", "f", "--from-file-format", "csv"}, "--from-file-format: 'csv' is not a choice"},
       {{"inspect"}, "PATH: what to inspect is missing"},
       {{"inspect", "a", "b"}, "PATH: given 2 times"},
       {{"inspect", "--jsn", "a"}, "--jsn: unknown flag; did you mean --json?"},
@@ -323,4 +325,5 @@ TEST_CASE("--from-image takes a picture's request, flags override it", "[cli]") 
   const std::string other = golden_path("io/texts.png").string();
   check_error(ErrorKind::input, "carries no request", [&] { parse({"--from-image", other.c_str()}); });
   check_error(ErrorKind::input, "no-such.png", [&] { parse({"--from-image", "no-such.png"}); });
+  CHECK(parse({"--from-image", file.c_str(), "--sampler", "ddim"}).request.scheduler == "model");
 }
