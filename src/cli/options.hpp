@@ -12,7 +12,7 @@
 #include "cli/tokenize.hpp"
 #include "core/log.hpp"
 #include "jobs/output_options.hpp"
-#include "pipeline/request.hpp"
+#include "pipeline/settings.hpp"
 
 namespace sdtorch {
 
@@ -29,7 +29,7 @@ enum class Command {
 struct Invocation {
   Command command = Command::generate;
   std::string text{};                      ///< print: what goes to stdout
-  Request request{};                       ///< generate, bench; valid as far as no model is needed
+  Settings settings{};                     ///< generate, bench; valid as far as no model is needed
   std::optional<std::string> from_file{};  ///< generate: a prompt file, `-` is standard input
   OutputOptions output{};                  ///< generate
   bool seed_drawn = false;                 ///< --seed -1: the drawn seed is to be reported

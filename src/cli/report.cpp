@@ -68,11 +68,11 @@ std::string result_line(const ImageResult& result, bool json) {
   const Request& request = result.request;
   const nlohmann::ordered_json object = {{"path", result.path.string()},
                                          {"index", result.index},
-                                         {"seed", result.seed},
+                                         {"seed", request.seed},
                                          {"prompt", request.prompt},
                                          {"width", request.width.value_or(0)},
                                          {"height", request.height.value_or(0)},
-                                         {"sampler", request.sampler.value_or("")},
+                                         {"sampler", result.sampler},
                                          {"steps", request.steps},
                                          {"seconds", std::round(result.seconds * 1000) / 1000}};
   return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
@@ -109,7 +109,7 @@ void ConsoleReporter::on_batch(int64_t first, int64_t images, int64_t total) {
   batch_start_ = last_shown_ = Clock::now();
 }
 
-void ConsoleReporter::on_step(const SamplerStep& step) {
+void ConsoleReporter::on_step(const Step& step) {
   throw_if_interrupted();
   if (!options_.progress) return;
   const auto now = Clock::now();

@@ -38,7 +38,7 @@ class ConsoleReporter : public Reporter {
 
   void on_batch(int64_t first, int64_t images, int64_t total) override;
   /// Throws ErrorKind::interrupted after Ctrl-C (see interrupt.hpp).
-  void on_step(const SamplerStep& step) override;
+  void on_step(const Step& step) override;
   void on_image(const ImageResult& result) override;
 
  private:

@@ -78,6 +78,11 @@ void use_deterministic_algorithms() {
   at::globalContext().setBenchmarkCuDNN(false);
 }
 
+void wait_for_device(const std::string& device) {
+  const at::Device place(device);
+  if (place.is_cuda()) torch::cuda::synchronize(place.index());
+}
+
 void use_exact_fp32() {
   at::globalContext().setAllowTF32CuDNN(false);
   at::globalContext().setAllowTF32CuBLAS(false);

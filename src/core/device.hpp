@@ -23,6 +23,9 @@ void use_exact_fp32();
 /// Same build, device and request give the same bytes from here on: deterministic kernels, no autotuning.
 void use_deterministic_algorithms();
 
+/// Returns when all that was queued on a device ("cuda:0") is done; at once for the CPU.
+void wait_for_device(const std::string& device);
+
 /// threads: 1…1024 for work inside an operator, 0 for LibTorch's own choice.
 void use_threads(int threads);
 

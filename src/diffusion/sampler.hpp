@@ -21,6 +21,14 @@ namespace sdtorch {
 /// x: fp32 [B, 4, h, w], already scaled for the network; timestep: 0…num_train_timesteps-1, may be fractional.
 using Model = std::function<at::Tensor(const at::Tensor& x, double timestep)>;
 
+/// Where in a run the network is called.
+struct DenoiserCall {
+  int64_t step = 0;     ///< 0…steps-1
+  int64_t steps = 0;    ///< in all
+  double timestep = 0;  ///< 0…num_train_timesteps-1, may be fractional
+  double sigma = 0;     ///< noise level of the step, in units of a variance-exploding process
+};
+
 /// What an observer learns after each step.
 struct SamplerStep {
   int64_t index = 0;     ///< 0…count-1

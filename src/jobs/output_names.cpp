@@ -105,20 +105,21 @@ NameTemplate::NameTemplate(std::string_view text) {
   }
 }
 
-std::string NameTemplate::fill(int64_t index, const Request& picture) const {
+std::string NameTemplate::fill(int64_t index, const Picture& picture, const ModelChoice& choice) const {
+  const Request& request = picture.request;
   std::string name;
   for (const Part& part : parts_) {
     const std::string& field = part.field;
     if (field.empty()) name += part.literal;
     if (field == "index") name += fmt::format("{:0{}}", index, part.digits);
-    if (field == "seed") name += fmt::format("{:0{}}", picture.seed, part.digits);
-    if (field == "steps") name += fmt::format("{:0{}}", picture.steps, part.digits);
-    if (field == "width") name += fmt::format("{:0{}}", picture.width.value_or(0), part.digits);
-    if (field == "height") name += fmt::format("{:0{}}", picture.height.value_or(0), part.digits);
-    if (field == "cfg") name += fmt::format("{}", picture.cfg_scale);
-    if (field == "sampler") name += picture.sampler.value_or("model");
-    if (field == "model") name += slug(model_name(picture));
-    if (field == "slug") name += slug(picture.prompt);
+    if (field == "seed") name += fmt::format("{:0{}}", request.seed, part.digits);
+    if (field == "steps") name += fmt::format("{:0{}}", request.steps, part.digits);
+    if (field == "width") name += fmt::format("{:0{}}", request.width.value_or(0), part.digits);
+    if (field == "height") name += fmt::format("{:0{}}", request.height.value_or(0), part.digits);
+    if (field == "cfg") name += fmt::format("{}", request.cfg_scale);
+    if (field == "sampler") name += picture.sampler;
+    if (field == "model") name += slug(model_name(choice));
+    if (field == "slug") name += slug(request.prompt);
   }
   return name;
 }

@@ -14,7 +14,7 @@
 #include "core/suggest.hpp"
 #include "core/utf8.hpp"
 #include "io/json.hpp"
-#include "pipeline/request_json.hpp"
+#include "pipeline/settings_json.hpp"
 
 namespace sdtorch {
 namespace {
@@ -22,10 +22,6 @@ namespace {
 constexpr std::string_view blank = " \t\r\v\f";
 constexpr size_t most_bytes = size_t{256} << 20;  // of a prompt file: a million long prompts
 constexpr size_t most_reported = 20;              // lines at fault that a message lists
-
-/// One model is loaded, once, for all lines.
-constexpr std::array<std::string_view, 7> run_keys = {"model",  "refiner", "vae",          "prediction",
-                                                      "device", "dtype",   "deterministic"};
 
 std::string_view trimmed(std::string_view line) {
   const size_t first = line.find_first_not_of(blank);
@@ -65,28 +61,28 @@ Format format_of(const std::string& file, const std::string& text) {
   fail(ErrorKind::input, file, "", "a prompt file ends in .txt or .jsonl");
 }
 
-Request read_json_line(std::string_view line, const Request& base, const std::string& name, size_t number) {
+Settings read_json_line(std::string_view line, const Settings& base, const std::string& name, size_t number) {
   const std::string place = fmt::format("line {}", number);
   const nlohmann::json object = parse_json(line, name, ErrorKind::input, {.first_line = number});
-  for (const std::string_view key : run_keys) {
-    if (!object.is_object() || !object.contains(key)) continue;
-    fail(ErrorKind::input, name, fmt::format("{}: {}", place, key), "holds for the whole run, not for a line",
-         fmt::format("give --{} on the command line", key));
+  for (const Setting& setting : ::sdtorch::settings()) {
+    if (setting.scope != SettingScope::run || !object.is_object() || !object.contains(setting.name)) continue;
+    fail(ErrorKind::input, name, fmt::format("{}: {}", place, setting.name), "holds for the whole run, not for a line",
+         fmt::format("give --{} on the command line", setting.name));
   }
-  Request request = request_from_json(object, base, {.file = name, .place = place});
+  Settings settings = settings_from_json(object, base, {.file = name, .place = place});
   if (!object.contains("prompt")) fail(ErrorKind::input, name, place, "the key prompt is missing");
-  return request;
+  return settings;
 }
 
-Request read_txt_line(std::string_view line, const Request& base, const std::string& name, size_t number) {
-  Request request = base;
-  request.prompt = line;
+Settings read_txt_line(std::string_view line, const Settings& base, const std::string& name, size_t number) {
+  Settings settings = base;
+  settings.prompt = line;
   try {
-    request.validate();
+    settings.validate();
   } catch (const Error& error) {
     fail(ErrorKind::input, name, fmt::format("line {}", number), error.parts().reason, error.parts().hint);
   }
-  return request;
+  return settings;
 }
 
 /// Jobs and faults of a file, line by line.
@@ -95,7 +91,7 @@ struct Reading {
   std::vector<std::string> faults{};
 };
 
-Reading read_lines(const std::string& text, Format format, const Request& base, const std::string& name) {
+Reading read_lines(const std::string& text, Format format, const Settings& base, const std::string& name) {
   constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
   Reading reading;
   std::string_view rest = text;
@@ -111,7 +107,7 @@ Reading read_lines(const std::string& text, Format format, const Request& base, 
       const std::string_view line = trimmed(whole);
       if (line.empty() || (format == Format::txt && line.starts_with('#'))) continue;
       const auto read = format == Format::jsonl ? read_json_line : read_txt_line;
-      reading.jobs.push_back({read(line, base, name, number), fmt::format("{}: line {}", name, number)});
+      reading.jobs.push_back(job_of(read(line, base, name, number), fmt::format("{}: line {}", name, number)));
     } catch (const Error& error) {
       reading.faults.emplace_back(error.what());
     }
@@ -138,7 +134,7 @@ void throw_faults(const std::vector<std::string>& faults) {
   throw Error(ErrorKind::input, {.reason = message});
 }
 
-std::vector<Job> read_prompt_file(const std::string& file, const Request& base, std::istream& in) {
+std::vector<Job> read_prompt_file(const std::string& file, const Settings& base, std::istream& in) {
   const std::string name = file == "-" ? "<stdin>" : file;
   const std::string text = file == "-" ? read_all(in, name) : read_whole(file);
   Reading reading = read_lines(text, format_of(file, text), base, name);

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "jobs/run.hpp"
-#include "pipeline/request.hpp"
+#include "jobs/job.hpp"
+#include "pipeline/settings.hpp"
 
 namespace sdtorch {
 
@@ -20,7 +20,7 @@ namespace sdtorch {
 /// file: a path or `-`; in: standard input. Throws ErrorKind::input with every line at fault (`FILE: line N: KEY:
 /// reason`), for another ending than those two, for text that is not UTF-8 (line and offset in it), for a file without
 /// any prompt, and for one that cannot be read.
-std::vector<Job> read_prompt_file(const std::string& file, const Request& base, std::istream& in);
+std::vector<Job> read_prompt_file(const std::string& file, const Settings& base, std::istream& in);
 
 /// Throws one ErrorKind::input with what is wrong with each line, as far as a screen holds. faults: at least one.
 [[noreturn]] void throw_faults(const std::vector<std::string>& faults);

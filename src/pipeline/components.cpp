@@ -3,6 +3,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include <filesystem>
+#include <mutex>
 #include <string>
 
 #include "weights/component_files.hpp"
@@ -32,8 +33,14 @@ std::shared_ptr<AutoencoderKL> load_vae(const ModelDescription& model, at::Scala
 
 }  // namespace
 
+struct Components::Spare {
+  std::mutex mutex{};
+  std::shared_ptr<AutoencoderKL> vae{};
+};
+
 Components load_components(ModelDescription description, at::Device device, at::ScalarType dtype) {
   Components components{.description = std::move(description), .device = device, .dtype = dtype, .vae_dtype = dtype};
+  components.spare = std::make_shared<Components::Spare>();
   const ModelDescription& model = components.description;
   if (dtype == at::kHalf && model.vae.force_upcast) components.vae_dtype = at::kFloat;
   for (const TextEncoderDescription& text : model.text_encoders) {
@@ -52,10 +59,11 @@ Components load_components(ModelDescription description, at::Device device, at::
   return components;
 }
 
-void reload_vae_in_fp32(Components& components) {
+std::shared_ptr<AutoencoderKL> Components::vae_in_fp32() const {
+  const std::lock_guard lock(spare->mutex);
   const c10::InferenceMode off(false);  // parameters made inside it could not be viewed outside
-  components.vae_dtype = at::kFloat;
-  components.vae = load_vae(components.description, at::kFloat, components.device);
+  if (!spare->vae) spare->vae = load_vae(description, at::kFloat, device);
+  return spare->vae;
 }
 
 }  // namespace sdtorch

@@ -9,7 +9,7 @@
 #include "core/suggest.hpp"
 #include "diffusion/schedules.hpp"
 #include "pipeline/metadata.hpp"
-#include "pipeline/request_fields.hpp"
+#include "pipeline/settings.hpp"
 
 namespace sdtorch {
 namespace {
@@ -87,23 +87,23 @@ Entries read_entries(std::string_view line) {
   throw Error(ErrorKind::input, {.file = file, .place = place, .reason = reason, .hint = hint});
 }
 
-void set(Request& request, std::string_view field, const std::string& entry, const std::string& value,
+void set(Settings& request, std::string_view field, const std::string& entry, const std::string& value,
          const std::string& file) {
   try {
-    set_from_text(request, *find_request_field(field), entry, value);
+    set_from_text(request, *find_setting(field), entry, value);
   } catch (const Error& error) {
     fail_entry(file, entry, error.parts().reason, error.parts().hint);
   }
 }
 
-void set_size(Request& request, const std::string& value, const std::string& file) {
+void set_size(Settings& request, const std::string& value, const std::string& file) {
   const size_t times = value.find('x');
   if (times == std::string::npos) fail_entry(file, "Size", fmt::format("'{}' is not WIDTHxHEIGHT", value));
   set(request, "width", "Size", value.substr(0, times), file);
   set(request, "height", "Size", value.substr(times + 1), file);
 }
 
-void set_schedule(Request& request, const std::string& value, const std::string& file) {
+void set_schedule(Settings& request, const std::string& value, const std::string& file) {
   const SigmaSchedule* schedule = find_schedule(value);
   if (!schedule) {
     fail_entry(file, "Schedule type", fmt::format("'{}' is a schedule that is not supported", value),
@@ -112,7 +112,7 @@ void set_schedule(Request& request, const std::string& value, const std::string&
   if (schedule->levels) request.scheduler = std::string(schedule->name);
 }
 
-void set_entry(Request& request, const std::string& entry, const std::string& value, const std::string& file) {
+void set_entry(Settings& request, const std::string& entry, const std::string& value, const std::string& file) {
   if (entry == "Size") return set_size(request, value, file);
   if (entry == "Schedule type") return set_schedule(request, value, file);
   for (const Counterpart& counterpart : counterparts) {
@@ -125,7 +125,7 @@ void set_entry(Request& request, const std::string& entry, const std::string& va
 
 }  // namespace
 
-Request parse_parameters(const std::string& text, const std::string& file) {
+Settings parse_parameters(const std::string& text, const std::string& file) {
   const std::string_view whole = trimmed(text);
   const size_t last_break = whole.rfind('\n');
   const std::string_view last = last_break == std::string_view::npos ? whole : whole.substr(last_break + 1);
@@ -133,7 +133,7 @@ Request parse_parameters(const std::string& text, const std::string& file) {
   if (entries.empty() || entries.front().first != "Steps")
     fail_entry(file, "", "the last line does not start with Steps:");
   const std::string before(last_break == std::string_view::npos ? "" : text.substr(0, text.rfind(last) - 1));
-  Request request;
+  Settings request;
   const size_t negative = before.starts_with(negative_mark) ? 0 : before.find("\n" + std::string(negative_mark));
   request.prompt = before.substr(0, std::min(negative, before.size()));
   if (negative != std::string::npos) {

@@ -4,6 +4,7 @@
 
 #include "core/error.hpp"
 #include "diffusion/handover.hpp"
+#include "pipeline/settings.hpp"
 
 namespace sdtorch {
 namespace {

@@ -11,7 +11,7 @@ using namespace sdtorch;
 
 namespace {
 
-std::vector<Job> read(const std::string& name, const std::string& contents, const Request& base = {}) {
+std::vector<Job> read(const std::string& name, const std::string& contents, const Settings& base = {}) {
   const TempDir folder;
   write_file(folder / name, contents);
   std::istringstream none;
@@ -21,7 +21,7 @@ std::vector<Job> read(const std::string& name, const std::string& contents, cons
 }  // namespace
 
 TEST_CASE("a .txt file holds a prompt a line", "[jobs]") {
-  Request base;
+  Settings base;
   base.steps = 5;
   const auto jobs = read("p.txt",
                          "\xEF\xBB\xBF"
@@ -37,7 +37,7 @@ TEST_CASE("a .txt file holds a prompt a line", "[jobs]") {
 }
 
 TEST_CASE("a .jsonl file holds a request a line", "[jobs]") {
-  Request base;
+  Settings base;
   base.steps = 5;
   base.negative_prompt = "fog";
   const auto jobs = read("p.jsonl",

@@ -3,18 +3,19 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
-#include "pipeline/request_fields.hpp"
-#include "pipeline/request_json.hpp"
+#include "pipeline/settings.hpp"
+#include "pipeline/settings_json.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/golden.hpp"
+#include "support/pictures.hpp"
 
 using namespace sdtorch;
 
 namespace {
 
-Request full_request() {
-  Request request;
+Settings full_request() {
+  Settings request;
   request.model = "some, where/my model";
   request.vae = "vae";
   request.prediction = "v_prediction";
@@ -41,48 +42,51 @@ Request full_request() {
   return request;
 }
 
+std::string infotext(const Settings& settings, std::vector<std::string> notes = {}) {
+  return parameters_text(settings, picture_for(settings, std::move(notes)));
+}
+
 }  // namespace
 
 TEST_CASE("a request survives JSON with every field", "[pipeline]") {
-  Request request = full_request();
+  Settings request = full_request();
   request.refiner = "refiner";
   request.refiner_start = 0.75;
-  const nlohmann::ordered_json json = request_to_json(request);
-  CHECK(json.size() + 1 == request_fields().size());  // sigmas exclude a schedule
-  CHECK(request_from_json(nlohmann::json::parse(json.dump()), {}, {.file = "x"}) == request);
-  CHECK(request_from_json(nlohmann::json::parse(request_to_json({}).dump()), {}, {.file = "x"}) == Request{});
-  CHECK_FALSE(request_to_json({}).contains("width"));
+  const nlohmann::ordered_json json = settings_to_json(request);
+  CHECK(json.size() + 1 == settings().size());  // sigmas exclude a schedule
+  CHECK(settings_from_json(nlohmann::json::parse(json.dump()), {}, {.file = "x"}) == request);
+  CHECK(settings_from_json(nlohmann::json::parse(settings_to_json({}).dump()), {}, {.file = "x"}) == Settings{});
+  CHECK_FALSE(settings_to_json({}).contains("width"));
 }
 
 TEST_CASE("levels given outright survive JSON and infotext", "[pipeline]") {
-  Request request;
+  Settings request;
   request.prompt = "x";
   request.steps = 3;
   request.sampler = "dpm++2m_sde";
   request.sigmas = {14.6, 3.5, 0.1, 0};
-  CHECK(request_from_json(nlohmann::json::parse(request_to_json(request).dump()), {}, {.file = "x"}) == request);
+  CHECK(settings_from_json(nlohmann::json::parse(settings_to_json(request).dump()), {}, {.file = "x"}) == request);
   const nlohmann::json text = {{"prompt", "x"}, {"sampler", "dpm++2m_sde"}, {"sigmas", "14.6,3.5,0.1,0"}};
-  CHECK(request_from_json(text, {}, {.file = "x"}) == request);
-  CHECK(parameters_text(request).find("Sampler: DPM++ 2M SDE, Sigmas: \"14.6, 3.5, 0.1, 0\", CFG") !=
-        std::string::npos);
-  CHECK(parse_parameters(parameters_text(request), "x.png").sigmas == request.sigmas);
+  CHECK(settings_from_json(text, {}, {.file = "x"}) == request);
+  CHECK(infotext(request).find("Sampler: DPM++ 2M SDE, Sigmas: \"14.6, 3.5, 0.1, 0\", CFG") != std::string::npos);
+  CHECK(parse_parameters(infotext(request), "x.png").sigmas == request.sigmas);
   request.sigmas.clear();
   request.scheduler = "sgm_uniform";
-  CHECK(parameters_text(request).find("Schedule type: SGM Uniform") != std::string::npos);
-  CHECK(parse_parameters(parameters_text(request), "x.png").scheduler == "sgm_uniform");
+  CHECK(infotext(request).find("Schedule type: SGM Uniform") != std::string::npos);
+  CHECK(parse_parameters(infotext(request), "x.png").scheduler == "sgm_uniform");
 }
 
 TEST_CASE("infotext reads as A1111 writes it", "[pipeline]") {
-  Request request;
+  Settings request;
   request.prompt = "a boat";
   request.sampler = "euler_a";
   request.width = 512;
   request.height = 768;
-  const std::string text = parameters_text(request);
+  const std::string text = infotext(request);
   CHECK(
       text.starts_with("a boat\nSteps: 20, Sampler: Euler a, CFG scale: 7.5, Seed: 42, Size: 512x768, Model: demo, "));
   CHECK(text.find("Version: sdtorch ") != std::string::npos);
-  const std::string full = parameters_text(full_request(), {"VAE again in fp32"});
+  const std::string full = infotext(full_request(), {"VAE again in fp32"});
   CHECK(
       full.starts_with("a castle\nby a \"lake\", 海\nNegative prompt: people\ncars\nSteps: 25, Sampler: DPM++ 2M, "
                        "Schedule type: Karras, CFG scale: 6.5, Seed: 18446744073709551615, Size: 640x384, "
@@ -91,13 +95,14 @@ TEST_CASE("infotext reads as A1111 writes it", "[pipeline]") {
 }
 
 TEST_CASE("infotext of ours gives the request back but for the machine's part", "[pipeline]") {
-  Request expected = full_request().image(0);
+  Settings expected = full_request();
+  expected.batch_count = expected.batch_size = 1;
   expected.model = expected.vae = "";
   expected.device = expected.dtype = "auto";
   expected.deterministic = false;
-  Request given = full_request();
+  Settings given = full_request();
   given.vae = "";
-  CHECK(parse_parameters(parameters_text(given, {"a, note"}), "x.png") == expected);
+  CHECK(parse_parameters(infotext(given, {"a, note"}), "x.png") == expected);
 }
 
 TEST_CASE("infotext that says what we cannot do is refused by entry", "[pipeline]") {
@@ -123,18 +128,11 @@ TEST_CASE("odd infotext is read as A1111 reads it", "[pipeline]") {
 }
 
 TEST_CASE("choices that may not be meant are said", "[pipeline]") {
-  Request request;
+  Settings request;
   CHECK(request.warnings().empty());
   request.cfg_scale = 0;
   request.batch_size = 2;
   REQUIRE(request.warnings().size() == 2);
   CHECK(request.warnings()[0].find("what diffusers calls 0 is 1 here") != std::string::npos);
   CHECK(request.warnings()[1].find("--batch-size 2 is more than --batch-count 1") != std::string::npos);
-}
-
-TEST_CASE("image k of a batch has a request of its own", "[pipeline]") {
-  const Request alone = full_request().image(2);
-  CHECK(alone.seed == 1);  // wraps at 2^64
-  CHECK(alone.batch_count == 1);
-  CHECK(alone.batch_size == 1);
 }

@@ -6,8 +6,8 @@
 #include "cli/init_model.hpp"
 #include "cli/inspect.hpp"
 #include "io/atomic_file.hpp"
-#include "pipeline/generate.hpp"
 #include "support/catch.hpp"
+#include "support/drawing.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/temp_dir.hpp"
@@ -60,10 +60,9 @@ void write_folder(const SingleFile& file, const fs::path& root) {
 }
 
 at::Tensor draw(const fs::path& model, const std::string& prediction) {
-  Components components = load_components(describe_model(model.string(), "", prediction), at::kCPU, at::kFloat);
-  const Request request{
-      .model = model.string(), .prompt = "a red house!", .steps = 2, .width = 64, .height = 64, .sampler = "euler"};
-  return generate(components, resolve(components.description, request), 0, 1).pictures;
+  const PipelineNetworks networks = networks_of(describe_model(model.string(), "", prediction));
+  const Request request{.prompt = "a red house!", .steps = 2, .width = 64, .height = 64, .sampler = "euler"};
+  return draw_tensors(networks, request).pictures;
 }
 
 void check_drawn_alike(const TempDir& folder, const std::string& family, const std::string& prediction) {
@@ -160,7 +159,7 @@ TEST_CASE("models that draw from more than a text are recognised, loaded, inspec
     const ModelDescription model = describe_model(file.string(), "");
     CHECK(model.task == task);
     CHECK_NOTHROW(load_components(model, at::kCPU, at::kFloat));
-    check_error(ErrorKind::usage, "not there yet", [&] { resolve(model, {.model = file.string()}); });
+    check_error(ErrorKind::usage, "not there yet", [&] { resolve(model, Request{}); });
     const auto report = nlohmann::json::parse(inspect_text({.path = file, .json = true}));
     CHECK(report["kind"] == "model");
     CHECK(report["task"] == name_of(task));

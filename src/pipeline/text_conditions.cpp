@@ -1,4 +1,4 @@
-#include "pipeline/conditioning.hpp"
+#include "pipeline/text_conditions.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -71,14 +71,9 @@ PromptTokens tokenize(const Components& model, const std::string& text, const ch
   return tokens;
 }
 
-struct EncodedPrompt {
-  at::Tensor context;  ///< [1, 77·k, C]
-  at::Tensor pooled{};
-};
-
 /// Each chunk is encoded by itself, and the results are joined along the token axis.
-EncodedPrompt encode_rows(const Components& model, const PromptTokens& tokens, size_t count) {
-  EncodedPrompt encoded;
+EncodedText encode_rows(const Components& model, const PromptTokens& tokens, size_t count) {
+  EncodedText encoded;
   std::vector<at::Tensor> contexts;
   for (size_t i = 0; i < model.text_encoders.size(); ++i) {
     const at::Tensor rows = tokens.rows(model, i, count).to(model.device);
@@ -96,13 +91,20 @@ EncodedPrompt encode_rows(const Components& model, const PromptTokens& tokens, s
   return encoded;
 }
 
+EncodedText encode_once(const Components& model, TextMemory& memory, const PromptTokens& tokens, size_t count) {
+  if (auto known = memory.find(tokens.ids, count)) return *known;
+  EncodedText encoded = encode_rows(model, tokens, count);
+  memory.keep(tokens.ids, count, encoded);
+  return encoded;
+}
+
 // The scores that diffusers' refiner asks for and asks to keep away from.
 constexpr double aesthetic_score = 6.0;
 constexpr double negative_aesthetic_score = 2.5;
 
 /// What SDXL's U-Net is told of the picture, for the prompt and for what guidance leads away from. As in diffusers, a
 /// model that is told a score forgets the crop on the negative side.
-void add_time_ids(const Components& model, const Request& request, Conditioning& text) {
+void add_time_ids(const Components& model, const Request& request, TextConditions& text) {
   const PixelPair size{.vertical = request.height.value(), .horizontal = request.width.value()};
   const PixelPair original = request.original_size.value_or(size), target = request.target_size.value_or(size);
   const auto row = [&](PixelPair crop, std::optional<double> score) {
@@ -121,34 +123,63 @@ void add_time_ids(const Components& model, const Request& request, Conditioning&
   };
   const PixelPair crop = request.crop.value_or(PixelPair{});
   const bool scored = model.description.xl->aesthetic_score;
-  text.time_ids = scored ? row(crop, aesthetic_score) : row(crop, std::nullopt);
-  text.uncond_time_ids = scored ? row({}, negative_aesthetic_score) : text.time_ids;
+  const at::Tensor time_ids = scored ? row(crop, aesthetic_score) : row(crop, std::nullopt);
+  if (text.conditional) text.conditional->time_ids = time_ids;
+  if (text.unconditional) text.unconditional->time_ids = scored ? row({}, negative_aesthetic_score) : time_ids;
+}
+
+Condition condition_of(const EncodedText& text) { return {.context = text.context, .pooled = text.pooled}; }
+
+Condition zeros_like(const EncodedText& text) {
+  return {.context = at::zeros_like(text.context), .pooled = at::zeros_like(text.pooled)};
 }
 
 }  // namespace
 
-Conditioning encode_prompts(const Components& model, const Request& request) {
+std::optional<EncodedText> TextMemory::find(const std::vector<std::vector<int64_t>>& ids, size_t chunks) {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::ranges::find_if(
+      texts_, [&](const auto& known) { return known.first.second == chunks && known.first.first == ids; });
+  if (found == texts_.end()) return std::nullopt;
+  texts_.splice(texts_.begin(), texts_, found);
+  return found->second;
+}
+
+void TextMemory::keep(const std::vector<std::vector<int64_t>>& ids, size_t chunks, EncodedText text) {
+  constexpr size_t most_texts = 64;  // of SDXL's, 20 MB in all
+  const std::lock_guard lock(mutex_);
+  texts_.emplace_front(Key(ids, chunks), std::move(text));
+  if (texts_.size() > most_texts) texts_.pop_back();
+}
+
+TextConditions encode_prompts(const Components& model, TextMemory& memory, const Request& request) {
   const PromptTokens prompt = tokenize(model, request.prompt, "--prompt");
   const PromptTokens negative = tokenize(model, request.negative_prompt.value_or(""), "--negative-prompt");
   const size_t count = std::max(prompt.chunks(model), negative.chunks(model));
-  Conditioning text{.tokens = prompt.rows(model, 0, count).reshape({1, -1}),
-                    .uncond_tokens = negative.rows(model, 0, count).reshape({1, -1})};
+  TextConditions text{.tokens = prompt.rows(model, 0, count).reshape({1, -1}),
+                      .uncond_tokens = negative.rows(model, 0, count).reshape({1, -1})};
   const bool takes_scale = model.description.unet.time_cond_proj_dim > 0;
   const bool conditional = takes_scale || request.cfg_scale != 0;
   const bool unconditional = !takes_scale && request.cfg_scale != 1;
   const auto& xl = model.description.xl;
   const bool zeros = xl && xl->zeros_for_no_negative && !request.negative_prompt;
-  EncodedPrompt encoded;
-  if (conditional || (unconditional && zeros)) encoded = encode_rows(model, prompt, count);
-  if (conditional) text.context = encoded.context, text.pooled = encoded.pooled;
-  if (unconditional && zeros) {
-    text.uncond_context = at::zeros_like(encoded.context), text.uncond_pooled = at::zeros_like(encoded.pooled);
-  } else if (unconditional) {
-    const EncodedPrompt away = encode_rows(model, negative, count);
-    text.uncond_context = away.context, text.uncond_pooled = away.pooled;
-  }
+  const auto encoded = [&](const PromptTokens& tokens) { return encode_once(model, memory, tokens, count); };
+  if (conditional) text.conditional = condition_of(encoded(prompt));
+  if (unconditional) text.unconditional = zeros ? zeros_like(encoded(prompt)) : condition_of(encoded(negative));
   if (xl) add_time_ids(model, request, text);
   return text;
+}
+
+Conditions guided_by_text(const std::vector<TextConditions>& texts, const Request& guidance_of) {
+  Conditions conditions;
+  for (const TextConditions& text : texts) {
+    std::vector<ChangingCondition>& list = conditions.pictures.emplace_back();
+    if (text.unconditional) list.push_back(always(*text.unconditional));
+    if (text.conditional) list.push_back(always(*text.conditional));
+  }
+  const bool pair = conditions.pictures.front().size() == 2;
+  conditions.combine = pair ? guidance(guidance_of.cfg_scale, guidance_of.guidance_rescale) : alone();
+  return conditions;
 }
 
 }  // namespace sdtorch

@@ -1,4 +1,4 @@
-#include "pipeline/request_json.hpp"
+#include "pipeline/settings_json.hpp"
 
 #include <fmt/format.h>
 
@@ -6,14 +6,14 @@
 
 #include "core/error.hpp"
 #include "core/suggest.hpp"
-#include "pipeline/request_fields.hpp"
+#include "pipeline/settings.hpp"
 
 namespace sdtorch {
 namespace {
 
 using nlohmann::json;
 
-/// Thrown where only the key and the reason are known; request_from_json adds the file.
+/// Thrown where only the key and the reason are known; settings_from_json adds the file.
 std::string expect_string(std::string_view key, const json& value) {
   if (!value.is_string()) refuse(key, fmt::format("must be a string, is {}", value.type_name()));
   return value.get<std::string>();
@@ -52,21 +52,21 @@ bool expect_bool(std::string_view key, const json& value) {
 }
 
 struct FromJson {
-  Request& request;
-  const RequestField& field;
+  Settings& request;
+  const Setting& field;
   const json& value;
 
   void set_text() const { set_from_text(request, field, std::string(field.name), expect_string(field.name, value)); }
-  void operator()(std::string Request::*) const { set_text(); }
-  void operator()(std::optional<std::string> Request::*) const { set_text(); }
-  void operator()(int64_t Request::*m) const { request.*m = expect_integer(field.name, value); }
-  void operator()(std::optional<int64_t> Request::*m) const { request.*m = expect_integer(field.name, value); }
-  void operator()(double Request::*m) const { request.*m = expect_number(field.name, value); }
-  void operator()(std::optional<double> Request::*m) const { request.*m = expect_number(field.name, value); }
-  void operator()(std::optional<PixelPair> Request::*) const { set_text(); }
-  void operator()(uint64_t Request::*m) const { request.*m = expect_seed(field.name, value); }
-  void operator()(bool Request::*m) const { request.*m = expect_bool(field.name, value); }
-  void operator()(std::vector<double> Request::*) const {
+  void operator()(std::string Settings::*) const { set_text(); }
+  void operator()(std::optional<std::string> Settings::*) const { set_text(); }
+  void operator()(int64_t Settings::*m) const { request.*m = expect_integer(field.name, value); }
+  void operator()(std::optional<int64_t> Settings::*m) const { request.*m = expect_integer(field.name, value); }
+  void operator()(double Settings::*m) const { request.*m = expect_number(field.name, value); }
+  void operator()(std::optional<double> Settings::*m) const { request.*m = expect_number(field.name, value); }
+  void operator()(std::optional<PixelPair> Settings::*) const { set_text(); }
+  void operator()(uint64_t Settings::*m) const { request.*m = expect_seed(field.name, value); }
+  void operator()(bool Settings::*m) const { request.*m = expect_bool(field.name, value); }
+  void operator()(std::vector<double> Settings::*) const {
     if (value.is_string()) return set_text();
     set_sigmas(request, expect_numbers(field.name, value));
   }
@@ -90,15 +90,15 @@ void put(nlohmann::ordered_json& object, const std::string& key, const std::opti
   if (pair) object[key] = to_string(*pair);
 }
 
-Request read_fields(const json& object, const Request& base) {
+Settings read_fields(const json& object, const Settings& base) {
   if (!object.is_object()) refuse("", fmt::format("must be an object, is {}", object.type_name()));
   std::vector<std::string> names;
-  for (const RequestField& field : request_fields()) names.emplace_back(field.name);
+  for (const Setting& field : settings()) names.emplace_back(field.name);
   for (const auto& [key, value] : object.items()) {
-    if (!find_request_field(key)) refuse(key, "unknown key", did_you_mean(key, names));
+    if (!find_setting(key)) refuse(key, "unknown key", did_you_mean(key, names));
   }
-  Request request = base;
-  for (const RequestField& field : request_fields()) {
+  Settings request = base;
+  for (const Setting& field : settings()) {
     const auto found = object.find(field.name);
     if (found != object.end()) std::visit(FromJson{request, field, *found}, field.member);
   }
@@ -108,15 +108,15 @@ Request read_fields(const json& object, const Request& base) {
 
 }  // namespace
 
-nlohmann::ordered_json request_to_json(const Request& request) {
+nlohmann::ordered_json settings_to_json(const Settings& request) {
   nlohmann::ordered_json object;
-  for (const RequestField& field : request_fields()) {
+  for (const Setting& field : settings()) {
     std::visit([&](auto member) { put(object, std::string(field.name), request.*member); }, field.member);
   }
   return object;
 }
 
-Request request_from_json(const json& object, const Request& base, const JsonSource& source) {
+Settings settings_from_json(const json& object, const Settings& base, const JsonSource& source) {
   try {
     return read_fields(object, base);
   } catch (const Error& error) {

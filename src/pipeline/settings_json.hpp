@@ -1,10 +1,10 @@
-// Requests as JSON: the `sdtorch` chunk of a picture, a line of a .jsonl prompt file.
+// Settings as JSON: the `sdtorch` chunk of a picture, a line of a .jsonl prompt file.
 #pragma once
 
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "pipeline/request.hpp"
+#include "pipeline/settings.hpp"
 
 namespace sdtorch {
 
@@ -15,11 +15,11 @@ struct JsonSource {
 };
 
 /// All fields under their flags' long names, without those that leave a choice to the model.
-nlohmann::ordered_json request_to_json(const Request& request);
+nlohmann::ordered_json settings_to_json(const Settings& settings);
 
 /// `base` with the fields that `object` names. Keys are the flags' long names; numbers, texts and booleans are
 /// JSON's own, and a seed may be -1. Throws ErrorKind::input as `FILE: PLACE: KEY: reason`: an unknown key with the
 /// nearest, a wrong type, a value that the flag would not take. The result is validated.
-Request request_from_json(const nlohmann::json& object, const Request& base, const JsonSource& source);
+Settings settings_from_json(const nlohmann::json& object, const Settings& base, const JsonSource& source);
 
 }  // namespace sdtorch
