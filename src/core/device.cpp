@@ -60,9 +60,7 @@ at::Device resolve_device(const std::string& device) {
 }
 
 at::ScalarType resolve_dtype(const std::string& dtype, at::Device device) {
-  if (dtype == "fp32") return at::kFloat;
-  if (dtype == "fp16") return at::kHalf;
-  if (dtype == "bf16") return at::kBFloat16;
+  if (const auto found = find_compute_dtype(dtype)) return *found;
   if (dtype != "auto") {
     throw Error(ErrorKind::usage, {.file = "--dtype",
                                    .reason = fmt::format("'{}' is not a compute type", dtype),
@@ -70,19 +68,6 @@ at::ScalarType resolve_dtype(const std::string& dtype, at::Device device) {
   }
   if (device.is_cuda()) return at::kHalf;
   return cpu_multiplies_bf16() ? at::kBFloat16 : at::kFloat;
-}
-
-std::string dtype_name(at::ScalarType dtype) {
-  switch (dtype) {
-    case at::kFloat:
-      return "fp32";
-    case at::kHalf:
-      return "fp16";
-    case at::kBFloat16:
-      return "bf16";
-    default:
-      return c10::toString(dtype);
-  }
 }
 
 void use_deterministic_algorithms() {

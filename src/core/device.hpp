@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "core/dtype.hpp"
+
 namespace sdtorch {
 
 /// device: auto (CUDA where there is one, else the CPU), cpu, cuda, cuda:N.
@@ -14,9 +16,6 @@ at::Device resolve_device(const std::string& device);
 /// dtype: auto, fp32, fp16, bf16. `auto` is fp16 on CUDA, bf16 on CPUs that multiply it in hardware
 /// (AMX or AVX512-BF16), else fp32. Throws ErrorKind::usage for another name.
 at::ScalarType resolve_dtype(const std::string& dtype, at::Device device);
-
-/// fp32, fp16 or bf16: as the flag spells it.
-std::string dtype_name(at::ScalarType dtype);
 
 /// fp32 means fp32 on CUDA too, from here on: no rounding to TF32 inside convolutions and matrix products.
 void use_exact_fp32();

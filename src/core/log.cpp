@@ -1,6 +1,8 @@
 #include "core/log.hpp"
 
 #include <cstdio>
+#include <mutex>
+#include <set>
 #include <string>
 
 #include "core/utf8.hpp"
@@ -33,6 +35,16 @@ void log_info(std::string_view line) {
 }
 
 void log_warning(std::string_view line) { write_line("warning: " + std::string(line)); }
+
+void log_warning_once(std::string_view line) {
+  static std::mutex mutex;
+  static std::set<std::string, std::less<>> written;
+  {
+    const std::lock_guard lock(mutex);
+    if (!written.emplace(line).second) return;
+  }
+  log_warning(line);
+}
 
 void log_error(std::string_view line) { write_line("error: " + std::string(line)); }
 

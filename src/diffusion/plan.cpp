@@ -202,7 +202,8 @@ SamplingPlan plan_sampling(const nlohmann::json& model_config, const std::string
                                                    : SchedulerOrigin::model;
 
   SamplingPlan plan{.steps = steps, .sdxl = choice.sdxl};
-  plan.config = read_scheduler_config(model_config, file, sampler.defaults, origin);
+  plan.config =
+      read_scheduler_config(model_config, file, sampler.defaults, origin, {.ignore_unknown = choice.ignore_unknown});
   if (chosen.sampler && sampler.sde) plan.config.algorithm_type = "sde-dpmsolver++";
   plan.sampler = &variant_of(sampler, plan.config);
   plan.schedule = &settle_schedule(plan.config, sampler, flagged, chosen.schedule);

@@ -47,6 +47,7 @@ struct SamplerChoice {
   std::optional<std::string> spacing{};     ///< leading, trailing, linspace
   std::optional<double> eta{};              ///< DDIM's eta, TCD's gamma
   std::optional<std::string> prediction{};  ///< epsilon, v_prediction, sample: overrides the model's
+  bool ignore_unknown = false;              ///< of the model's config (see ReadOptions)
   bool corrected = true;                    ///< the model's pipeline corrects its scheduler (see SchedulerOrigin)
   bool sdxl = false;                        ///< the model is of SDXL's family, for which Align Your Steps differs
 };

@@ -131,7 +131,7 @@ void TorchFile::place_records(const std::string& folder) {
     if (!entry && storage.bytes() > 0) fail(record, "this storage is missing in the archive");
     if (entry && entry->size != storage.bytes()) {
       fail(record, fmt::format("the storage has {} bytes, {} elements of type {} need {}", entry->size,
-                               storage.elements, storage.type->name, storage.bytes()));
+                               storage.elements, storage.type->torch, storage.bytes()));
     }
     if (entry && !archive_->is_stored(record)) unpacked += entry->size;
     records_.push_back(std::move(record));

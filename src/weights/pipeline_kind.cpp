@@ -68,7 +68,7 @@ TokenizerPlace tokenizer_place(const PipelineKind& pipeline, const std::filesyst
 
 bool setting(const ModelSource& model, const std::string& name, bool fallback) {
   const auto entry = model.index().find(name);
-  if (entry == model.index().end()) return fallback;
+  if (entry == model.index().end() || (entry->is_null() && !fallback)) return fallback;  // null is Python's false
   if (!entry->is_boolean()) fail(ErrorKind::model, model.path().string(), name, "true or false was expected");
   return entry->get<bool>();
 }

@@ -22,31 +22,6 @@
 namespace sdtorch {
 namespace {
 
-constexpr std::pair<std::string_view, at::ScalarType> type_names[] = {
-    {"float64", at::kDouble},
-    {"float32", at::kFloat},
-    {"float16", at::kHalf},
-    {"bfloat16", at::kBFloat16},
-    {"complex128", at::kComplexDouble},
-    {"complex64", at::kComplexFloat},
-    {"complex32", at::kComplexHalf},
-    {"int64", at::kLong},
-    {"int32", at::kInt},
-    {"int16", at::kShort},
-    {"int8", at::kChar},
-    {"uint64", at::kUInt64},
-    {"uint32", at::kUInt32},
-    {"uint16", at::kUInt16},
-    {"uint8", at::kByte},
-    {"bool", at::kBool},
-    {"float8_e4m3fn", at::kFloat8_e4m3fn},
-    {"float8_e4m3fnuz", at::kFloat8_e4m3fnuz},
-    {"float8_e5m2", at::kFloat8_e5m2},
-    {"float8_e5m2fnuz", at::kFloat8_e5m2fnuz},
-    {"float8_e8m0fnu", at::kFloat8_e8m0fnu},
-    {"float4_e2m1fn_x2", at::kFloat4_e2m1fn_x2},
-};
-
 /// Under which keys checkpoints keep the model's weights beside other things, the best first.
 constexpr std::string_view wrappers[] = {"state_dict", "model_state_dict", "model", "module", "net"};
 constexpr size_t max_wrappers = 4;  // {"module": {"state_dict": …}} has two
@@ -56,13 +31,6 @@ constexpr std::string_view unet_wrapper = "model", unet_module = "diffusion_mode
 
 /// Wraps every key of a model that was trained by several processes.
 constexpr std::string_view parallel_prefix = "module.";
-
-std::optional<at::ScalarType> scalar_type(std::string_view name) {
-  for (const auto& [known, type] : type_names) {
-    if (known == name) return type;
-  }
-  return std::nullopt;
-}
 
 /// Bytes of one number: a complex one has two.
 size_t number_bytes(at::ScalarType type) {
@@ -81,9 +49,9 @@ class TensorMaker {
       throw Error(ErrorKind::model, {.file = mapped_->path().string(), .place = name, .reason = reason});
     };
     if (!plan.refusal.empty()) fail(fmt::format("is {}, which is not read", plan.refusal));
-    const std::optional<at::ScalarType> type = scalar_type(plan.type->name);
-    if (!type) fail(fmt::format("is of type {}, which is not read", plan.type->name));
-    const at::Tensor base = storage(plan.storage, *type);
+    const at::ScalarType type = plan.type->type;
+    if (at::isQIntType(type)) fail(fmt::format("is of type {}, which is not read", plan.type->torch));
+    const at::Tensor base = storage(plan.storage, type);
     at::Tensor tensor = at::as_strided(base, plan.shape, plan.strides, plan.offset);
     if (!plan.conjugate && !plan.negative) return tensor;
     if (tensor.numel() > base.numel()) fail("repeats its storage and is to be conjugated or negated");

@@ -5,7 +5,6 @@
 #include "support/errors.hpp"
 
 using sdtorch::ErrorKind;
-using sdtorch::TensorType;
 
 namespace {
 
@@ -37,15 +36,15 @@ TEST_CASE("a header's tensors, in any order, with metadata and padding", "[io]")
   CHECK(read_back.metadata == std::map<std::string, std::string>{{"k", "v"}});
   REQUIRE(read_back.tensors.size() == 3);
   CHECK(read_back.tensors.at("a").shape == std::vector<int64_t>{1, 2});
-  CHECK(read_back.tensors.at("b").type == TensorType::f16);
+  CHECK(read_back.tensors.at("b").type == at::kHalf);
   CHECK(read_back.tensors.at("b").begin == 8 + header.size() + 8);
   CHECK(read_back.tensors.at("b").end == 8 + header.size() + 12);
   CHECK(read_header(file_of("{}", 0)).tensors.empty());
 }
 
 TEST_CASE("a written header says what was put into it", "[io]") {
-  std::vector<std::pair<std::string, sdtorch::TensorEntry>> entries = {{"z", {.type = TensorType::bf16, .shape = {3}}},
-                                                                       {"a", {.type = TensorType::i64, .shape = {}}}};
+  std::vector<std::pair<std::string, sdtorch::TensorEntry>> entries = {{"z", {.type = at::kBFloat16, .shape = {3}}},
+                                                                       {"a", {.type = at::kLong, .shape = {}}}};
   const std::string head = sdtorch::make_safetensors_header(entries, {{"format", "pt"}});
   CHECK(head.size() % 8 == 0);
   const sdtorch::SafetensorsHeader back = read_header(head + std::string(14, '\0'));

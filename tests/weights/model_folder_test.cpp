@@ -1,5 +1,6 @@
 #include "weights/model_folder.hpp"
 
+#include "support/captured_stderr.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/golden.hpp"
@@ -177,4 +178,25 @@ TEST_CASE("folders without weights that can be read are refused, saying what was
   fs::create_symlink("../../blobs/gone", folder / "model.safetensors");
   check_error(ErrorKind::model, "model.safetensors: is a link to ../../blobs/gone, which is not there",
               [&] { load_component(folder.path()); });
+}
+
+TEST_CASE("what an index says beyond its pipeline is told, and null is absent", "[weights]") {
+  const TempDir folder;
+  json index = good_index();
+  const auto open = [&](const sdtorch::ReadOptions& options = {}) {
+    write_file(folder / "m" / "model_index.json", index.dump());
+    return stderr_of([&] { ModelFolder(folder / "m", options); });
+  };
+  write_model(folder / "m", good_index());
+  index["image_prior"] = nullptr;
+  index["requires_aesthetics_score"] = nullptr;
+  CHECK(open().empty());
+  index["strange_setting"] = true;
+  CHECK(open().find("model_index.json: strange_setting: unknown setting: passed over\n") != std::string::npos);
+  index["image_prior"] = {"diffusers", "PriorTransformer"};
+  check_error(ErrorKind::model, "image_prior: a component that is not supported (PriorTransformer); --ignore-unknown",
+              [&] { open(); });
+  CHECK(open({.ignore_unknown = true}).find("image_prior: a component that is not supported") != std::string::npos);
+  index["unet"] = nullptr;
+  check_error(ErrorKind::model, "unet: this component is missing", [&] { open({.ignore_unknown = true}); });
 }

@@ -1,10 +1,13 @@
-#include "networks/config_reader.hpp"
+#include "core/config_reader.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cmath>
 
 #include "core/error.hpp"
+#include "core/log.hpp"
 
 namespace sdtorch {
 namespace {
@@ -22,22 +25,17 @@ std::string excerpt(const nlohmann::json& value) {
   return text;
 }
 
-std::string quoted(std::span<const ActivationName> names) {
-  std::string list;
-  for (const auto& [name, activation] : names) list += fmt::format("{}{}", list.empty() ? "" : ", ", name);
-  return list;
-}
-
-std::string lower(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
+/// A key that somebody made up: in quotes where it would not stand out from its surroundings.
+std::string shown_key(const std::string& key) {
+  const auto plain = [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c == '.'; };
+  const bool stands_out = !key.empty() && key.size() <= longest_excerpt && std::ranges::all_of(key, plain);
+  return stands_out ? key : excerpt(key);
 }
 
 }  // namespace
 
-ConfigReader::ConfigReader(const nlohmann::json& json, std::string file) : json_(json), file_(std::move(file)) {
+ConfigReader::ConfigReader(const nlohmann::json& json, std::string file, const ReadOptions& options)
+    : json_(json), file_(std::move(file)), options_(options) {
   if (!json_.is_object()) {
     throw Error(ErrorKind::model, {.file = file_, .reason = "expected a JSON object, found " + excerpt(json_)});
   }
@@ -59,6 +57,10 @@ void ConfigReader::fail(const char* key, const std::string& expected) const {
   fail_because(key, fmt::format("expected {}, found {}", expected, found == json_.end() ? "nothing" : excerpt(*found)));
 }
 
+void ConfigReader::fail_item(const char* key, const nlohmann::json& item, const std::string& expected) const {
+  fail_because(key, fmt::format("expected {}, found {}", expected, excerpt(item)));
+}
+
 void ConfigReader::fail_because(const char* key, const std::string& reason) const {
   throw Error(ErrorKind::model, {.file = file_, .place = key, .reason = reason});
 }
@@ -77,14 +79,17 @@ int64_t ConfigReader::integer(const char* key, int64_t fallback, IntegerRange ra
   return found ? as_integer(key, *found, range) : fallback;
 }
 
-double ConfigReader::number(const char* key, double fallback) {
+double ConfigReader::as_number(const char* key, const nlohmann::json& found) const {
   constexpr double largest = 1e30;
-  const nlohmann::json* found = value(key);
-  if (!found) return fallback;
-  if (!found->is_number()) fail(key, "a number");
-  const auto number = found->get<double>();
-  if (!(std::abs(number) <= largest)) fail(key, "a finite number");
+  if (!found.is_number()) fail_item(key, found, "a number");
+  const auto number = found.get<double>();
+  if (!(std::abs(number) <= largest)) fail_item(key, found, "a finite number");
   return number;
+}
+
+double ConfigReader::number(const char* key, double fallback) {
+  const nlohmann::json* found = value(key);
+  return found ? as_number(key, *found) : fallback;
 }
 
 double ConfigReader::positive_number(const char* key, double fallback) {
@@ -95,9 +100,13 @@ double ConfigReader::positive_number(const char* key, double fallback) {
 
 bool ConfigReader::boolean(const char* key, bool fallback) {
   const nlohmann::json* found = value(key);
-  if (!found) return fallback;
+  if (!found || (found->is_null() && !fallback)) return fallback;
   if (!found->is_boolean()) fail(key, "true or false");
   return found->get<bool>();
+}
+
+bool ConfigReader::flag(const char* key, bool fallback) {
+  return boolean(key, has(key) && !given(key) ? false : fallback);
 }
 
 std::string ConfigReader::text(const char* key, std::string_view fallback) {
@@ -152,20 +161,13 @@ std::vector<bool> ConfigReader::boolean_for_each(const char* key, size_t count, 
   return list;
 }
 
-Activation ConfigReader::activation(const char* key, std::string_view fallback, std::span<const ActivationName> names) {
-  const std::string wanted = lower(text(key, fallback));
-  for (const auto& [name, activation] : names) {
-    if (name == wanted) return activation;
+void ConfigReader::ignore(std::span<const char* const> keys) { known_.insert(keys.begin(), keys.end()); }
+
+void ConfigReader::outdated(std::initializer_list<const char*> keys) {
+  for (const char* key : keys) {
+    if (given(key)) warn(key, fmt::format("{} is passed over: it no longer means anything", excerpt(*value(key))));
   }
-  fail(key, "one of " + quoted(names));
 }
-
-std::optional<Activation> ConfigReader::optional_activation(const char* key, std::span<const ActivationName> names) {
-  if (!given(key)) return std::nullopt;
-  return activation(key, "", names);
-}
-
-void ConfigReader::ignore(std::initializer_list<const char*> keys) { known_.insert(keys.begin(), keys.end()); }
 
 void ConfigReader::only(const char* key, const nlohmann::json& supported) {
   if (given(key) && *value(key) != supported) {
@@ -181,9 +183,20 @@ void ConfigReader::only_null(std::initializer_list<const char*> keys) {
 
 void ConfigReader::finish() const {
   for (const auto& [key, found] : json_.items()) {
-    if (key.starts_with('_') || known_.contains(key)) continue;
-    fail_because(key.c_str(), fmt::format("unknown key, with the value {}: it may change the numbers", excerpt(found)));
+    if (found.is_null() || key.starts_with('_') || known_.contains(key)) continue;
+    const std::string reason = fmt::format("unknown key, with the value {}", excerpt(found));
+    if (!options_.ignore_unknown) {
+      throw Error(ErrorKind::model, {.file = file_,
+                                     .place = shown_key(key),
+                                     .reason = reason + ": it may change the picture",
+                                     .hint = "--ignore-unknown passes over it"});
+    }
+    warn(shown_key(key), reason + ": passed over");
   }
+}
+
+void ConfigReader::warn(const std::string& key, const std::string& reason) const {
+  log_warning_once(fmt::format("{}: {}: {}", file_, key, reason));
 }
 
 }  // namespace sdtorch
