@@ -27,11 +27,24 @@ struct TypeRow {
 };
 
 constexpr TypeRow type_rows[] = {
-    {TensorType::f64, "F64", 8},      {TensorType::f32, "F32", 4},         {TensorType::f16, "F16", 2},
-    {TensorType::bf16, "BF16", 2},    {TensorType::f8_e4m3, "F8_E4M3", 1}, {TensorType::f8_e5m2, "F8_E5M2", 1},
-    {TensorType::c64, "C64", 8},      {TensorType::i64, "I64", 8},         {TensorType::i32, "I32", 4},
-    {TensorType::i16, "I16", 2},      {TensorType::i8, "I8", 1},           {TensorType::u64, "U64", 8},
-    {TensorType::u32, "U32", 4},      {TensorType::u16, "U16", 2},         {TensorType::u8, "U8", 1},
+    {TensorType::f64, "F64", 8},
+    {TensorType::f32, "F32", 4},
+    {TensorType::f16, "F16", 2},
+    {TensorType::bf16, "BF16", 2},
+    {TensorType::f8_e4m3, "F8_E4M3", 1},
+    {TensorType::f8_e5m2, "F8_E5M2", 1},
+    {TensorType::f8_e4m3fnuz, "F8_E4M3FNUZ", 1},
+    {TensorType::f8_e5m2fnuz, "F8_E5M2FNUZ", 1},
+    {TensorType::f8_e8m0, "F8_E8M0", 1},
+    {TensorType::c64, "C64", 8},
+    {TensorType::i64, "I64", 8},
+    {TensorType::i32, "I32", 4},
+    {TensorType::i16, "I16", 2},
+    {TensorType::i8, "I8", 1},
+    {TensorType::u64, "U64", 8},
+    {TensorType::u32, "U32", 4},
+    {TensorType::u16, "U16", 2},
+    {TensorType::u8, "U8", 1},
     {TensorType::boolean, "BOOL", 1},
 };
 
@@ -128,8 +141,9 @@ std::map<std::string, std::string> read_metadata(const std::string& file, const 
   const auto fail = [&](std::string reason) {
     throw Error(ErrorKind::model, {.file = file, .place = std::string(metadata_key), .reason = std::move(reason)});
   };
-  if (!object.is_object()) fail(fmt::format("an object was expected, found {}", object.type_name()));
   std::map<std::string, std::string> metadata;
+  if (object.is_null()) return metadata;  // the format's own library takes it for none
+  if (!object.is_object()) fail(fmt::format("an object was expected, found {}", object.type_name()));
   for (const auto& [key, value] : object.items()) {
     if (!value.is_string()) fail(fmt::format("{}: a string was expected, found {}", key, value.type_name()));
     metadata.emplace(key, value.get<std::string>());

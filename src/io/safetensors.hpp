@@ -13,7 +13,27 @@
 namespace sdtorch {
 
 /// The element types that are read and written, by the format's own names.
-enum class TensorType { f64, f32, f16, bf16, f8_e4m3, f8_e5m2, c64, i64, i32, i16, i8, u64, u32, u16, u8, boolean };
+enum class TensorType {
+  f64,
+  f32,
+  f16,
+  bf16,
+  f8_e4m3,
+  f8_e5m2,
+  f8_e4m3fnuz,
+  f8_e5m2fnuz,
+  f8_e8m0,
+  c64,
+  i64,
+  i32,
+  i16,
+  i8,
+  u64,
+  u32,
+  u16,
+  u8,
+  boolean
+};
 
 /// "F32", …
 std::string_view name_of(TensorType type);
