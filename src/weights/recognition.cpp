@@ -332,6 +332,7 @@ class Recognizer {
     const at::Tensor& schedule = found->second.tensor;
     constexpr double practically_zero = 1e-7;
     if (!schedule.is_floating_point()) return false;
+    if (found->second.verify) found->second.verify();
     const auto last = schedule[-1].item<double>();
     if (last <= practically_zero) return find("zero terminal SNR", "yes", "alphas_cumprod ends at 0"), true;
     compare_schedules(last);

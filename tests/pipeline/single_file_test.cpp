@@ -278,6 +278,29 @@ TEST_CASE("models that draw from more than a text are recognised, loaded, inspec
   }
 }
 
+TEST_CASE("a checkpoint's checksums are held against what is used, when it is", "[pipeline]") {
+  const TempDir folder;
+  const fs::path file = folder / "m.ckpt";
+  init_model({.layout = "ckpt", .target = file});
+  std::string bytes = file_contents(file);
+  bytes[bytes.size() / 2] ^= 1;
+  write_file(file, bytes);
+  const SingleFile damaged(file, "");
+  std::vector<std::string> told;
+  for (const char* component : {"unet", "vae", "text_encoder"}) {
+    try {
+      damaged.weights(component);
+    } catch (const Error& error) {
+      told.push_back(error.what());
+    }
+  }
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].find(file.string() + ": ") == 0);
+  CHECK(told[0].find("/data/") != std::string::npos);
+  CHECK(told[0].find("the data are damaged: their CRC-32 is") != std::string::npos);
+  check_error(ErrorKind::model, "CRC-32", [&] { load_weights(file); });
+}
+
 TEST_CASE("moving averages and unknown keys are reported and left", "[pipeline]") {
   const TempDir folder;
   const fs::path file = folder / "m.safetensors";
