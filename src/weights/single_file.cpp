@@ -81,7 +81,10 @@ bool has_vocabulary(const fs::path& folder) {
 SingleFile::SingleFile(const fs::path& path, const std::string& prediction) : path_(path) {
   KeySet keys;
   recognition_ = read(path, keys);
-  if (recognition_.parts.empty()) refuse_kind(path, keys);
+  if (recognition_.parts.empty()) {
+    load_weights(path);  // of a file that is damaged that is the news
+    refuse_kind(path, keys);
+  }
   check_whole(path, recognition_);
   report(path, recognition_);
   if (!prediction.empty()) recognition_.prediction = prediction;
