@@ -118,7 +118,7 @@ class FolderFindings {
   }
 
   void tell_family() {
-    const auto pipeline = folder_.index().value("_class_name", std::string());
+    const std::string pipeline = pipeline_class(folder_.index());
     std::string why = fmt::format("model_index.json: {}", pipeline);
     const auto class_of = [&](const char* name) {
       const auto entry = folder_.index().find(name);

@@ -106,8 +106,9 @@ std::map<std::string, std::string> read_metadata(const std::string& file, const 
   const auto fail = [&](std::string reason) {
     throw Error(ErrorKind::model, {.file = file, .place = std::string(metadata_key), .reason = std::move(reason)});
   };
-  if (!object.is_object()) fail(fmt::format("an object was expected, found {}", object.type_name()));
   std::map<std::string, std::string> metadata;
+  if (object.is_null()) return metadata;  // the format's own library takes it for none
+  if (!object.is_object()) fail(fmt::format("an object was expected, found {}", object.type_name()));
   for (const auto& [key, value] : object.items()) {
     if (!value.is_string()) fail(fmt::format("{}: a string was expected, found {}", key, value.type_name()));
     metadata.emplace(key, value.get<std::string>());

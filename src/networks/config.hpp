@@ -129,6 +129,7 @@ struct VaeConfig {
   bool use_quant_conv = true;
   bool use_post_quant_conv = true;
   bool mid_block_add_attention = true;
+  bool encoder = true;  ///< no config says it: of files that only decode the weights hold none, and then no quant_conv
 
   /// Pixels a latent pixel stands for along each axis: 2^(blocks - 1).
   int64_t factor() const;

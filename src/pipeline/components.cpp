@@ -7,6 +7,7 @@
 #include <string>
 
 #include "weights/component_files.hpp"
+#include "weights/key_names.hpp"
 #include "weights/single_file.hpp"
 
 namespace sdtorch {
@@ -28,7 +29,9 @@ std::shared_ptr<AutoencoderKL> load_vae(const ModelDescription& model, at::Scala
   StateDict weights = other.empty()             ? model.source->weights("vae")
                       : fs::is_directory(other) ? load_component(other)
                                                 : load_vae_file(other);
-  return load_network<AutoencoderKL>(model.vae, std::move(weights), dtype, device, "vae");
+  VaeConfig config = model.vae;
+  config.encoder = keeps_vae_encoder(weights);
+  return load_network<AutoencoderKL>(config, std::move(weights), dtype, device, "vae");
 }
 
 }  // namespace

@@ -154,7 +154,7 @@ ModelDescription describe_model(const std::string& model, const std::string& vae
   description.scheduler_file = source.config_place("scheduler");
   description.scheduler = source.scheduler();
   if (!canonical.empty()) description.scheduler["prediction_type"] = canonical;
-  const PipelineKind& pipeline = pipeline_kind(source.index(), path.string());
+  const PipelineKind pipeline = pipeline_kind(source.index(), path.string());
   description.corrects_scheduler = pipeline.corrects_configs;
   if (pipeline.xl) {
     const XlSettings defaults;

@@ -63,7 +63,7 @@ constexpr ComponentRule xl_components[] = {
 
 /// Components that may be there and are not used.
 constexpr std::string_view unused_components[] = {"safety_checker", "feature_extractor", "image_encoder",
-                                                  "depth_estimator"};
+                                                  "depth_estimator", "inverse_scheduler"};
 
 /// Settings of the pipelines: those that are read, and those that change no picture of ours.
 constexpr std::string_view settings[] = {"force_zeros_for_empty_prompt", "requires_aesthetics_score",
@@ -75,7 +75,8 @@ bool contains(const Range& range, std::string_view value) {
 }
 
 /// [library, class], [null, null] for a component that is left out. Anything else is a setting of the pipeline.
-bool is_component(const json& entry) { return entry.is_array(); }
+/// `_class_name` and the like are notes of the writing library, the class of a community pipeline a list, too.
+bool is_component(const std::string& name, const json& entry) { return entry.is_array() && !name.starts_with('_'); }
 
 std::string class_of(const fs::path& file, const std::string& name, const json& entry) {
   const bool shaped = entry.is_array() && entry.size() == 2;
@@ -124,7 +125,7 @@ void check_components(const fs::path& root, const fs::path& file, const json& in
     const bool known = std::any_of(rules.begin(), rules.end(),
                                    [&, &key = name](const ComponentRule& rule) { return key == rule.name; });
     if (known || entry.is_null() || contains(unused_components, name)) continue;
-    if (is_component(entry)) {
+    if (is_component(name, entry)) {
       check_extra_component(file, name, entry, options);
     } else if (!name.starts_with('_') && !contains(settings, name)) {
       log_warning_once(
@@ -150,7 +151,13 @@ ModelFolder::ModelFolder(const fs::path& folder_or_name, const ReadOptions& opti
   const bool named = is_there(file) || fs::is_symlink(file, ignored);  // of a link to nothing the reader tells
   if (!named) fail(ErrorKind::model, root, {}, fmt::format("is no diffusers model folder: it has no {}", index_name));
   index_ = load_config(file);
-  check_components(root, file, index_, pipeline_kind(index_, file.string()), options);
+  const PipelineKind pipeline = pipeline_kind(index_, file.string());
+  check_components(root, file, index_, pipeline, options);
+  if (pipeline.class_name.empty()) {
+    log_warning(fmt::format("{}: _class_name: {} is not known here; its components are drawn with as a {} would",
+                            file.string(), pipeline_class(index_),
+                            pipeline.xl ? "StableDiffusionXLPipeline" : "StableDiffusionPipeline"));
+  }
   const bool encodes = names(index_, "text_encoder"), tokenizes = names(index_, "tokenizer");
   if (encodes != tokenizes) {
     fail(ErrorKind::model, file, encodes ? "tokenizer" : "text_encoder",

@@ -44,12 +44,22 @@ at::Tensor tensor_of(const std::shared_ptr<MappedFile>& file, const TensorEntry&
 
 }  // namespace
 
+void verify_checksums(const StateDict& weights) {
+  for (const auto& [key, weight] : weights) {
+    if (weight.verify) weight.verify();
+  }
+}
+
+StateDict load_safetensors(const std::shared_ptr<MappedFile>& mapped, const SafetensorsHeader& header) {
+  const std::string file = mapped->path().string();
+  StateDict tensors;
+  for (const auto& [key, entry] : header.tensors) tensors[key] = {tensor_of(mapped, entry), file};
+  return tensors;
+}
+
 StateDict load_safetensors(const std::filesystem::path& file) {
   const auto mapped = std::make_shared<MappedFile>(file, ErrorKind::model);
-  const SafetensorsHeader header = read_safetensors_header(mapped->bytes(), file.string());
-  StateDict tensors;
-  for (const auto& [key, entry] : header.tensors) tensors[key] = {tensor_of(mapped, entry), file.string()};
-  return tensors;
+  return load_safetensors(mapped, read_safetensors_header(mapped->bytes(), file.string()));
 }
 
 void save_safetensors(const std::filesystem::path& file, const std::map<std::string, at::Tensor>& tensors,

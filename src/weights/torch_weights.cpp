@@ -4,12 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,8 +41,23 @@ size_t number_bytes(at::ScalarType type) {
 /// Makes tensors on the storages of one file, each storage once for all its tensors.
 class TensorMaker {
  public:
-  TensorMaker(const TorchFile& file, std::shared_ptr<MappedFile> mapped, const LoadOptions& options)
-      : file_(file), mapped_(std::move(mapped)), options_(options) {}
+  TensorMaker(std::shared_ptr<const TorchFile> file, std::shared_ptr<MappedFile> mapped)
+      : file_(std::move(file)), mapped_(std::move(mapped)) {}
+
+  /// Verifies the tensor's storage, once for all that share it.
+  std::function<void()> check(const TorchTensor& plan) {
+    if (!file_->has_checksum(plan.storage)) return {};
+    const auto [found, added] = checks_.try_emplace(plan.storage);
+    if (added) {
+      found->second = [file = file_, mapped = mapped_, index = plan.storage,
+                       done = std::make_shared<std::atomic<bool>>(false)] {
+        if (*done) return;
+        file->verify(index, file->bytes(index));
+        *done = true;
+      };
+    }
+    return found->second;
+  }
 
   at::Tensor make(const TorchTensor& plan) {
     const std::string name = joined(plan.path);
@@ -68,12 +84,12 @@ class TensorMaker {
   }
 
   at::Tensor read(size_t index, at::ScalarType type) {
-    const TorchBytes bytes = file_.bytes(index, options_.verify && verified_.insert(index).second);
+    const TorchBytes bytes = file_->bytes(index);
     // A byte that is neither 0 nor 1 is no bool to the compiler: booleans are read as numbers.
     const at::ScalarType stored = type == at::kBool ? at::kByte : type;
     const auto count = static_cast<int64_t>(bytes.bytes.size() / at::elementSize(stored));
     if (count == 0) return at::empty({0}, type);
-    const size_t swapped = file_.big_endian() ? number_bytes(stored) : 1;
+    const size_t swapped = file_->big_endian() ? number_bytes(stored) : 1;
     const bool aligned = reinterpret_cast<uintptr_t>(bytes.bytes.data()) % at::elementSize(stored) == 0;
     if (swapped > 1 || !aligned) {
       at::Tensor copy = at::empty({count}, stored);
@@ -96,11 +112,10 @@ class TensorMaker {
     for (size_t i = 0; i < size; i += number) std::reverse_copy(from.data() + i, from.data() + i + number, to + i);
   }
 
-  const TorchFile& file_;
+  std::shared_ptr<const TorchFile> file_;
   std::shared_ptr<MappedFile> mapped_;
-  const LoadOptions& options_;
   std::map<std::pair<size_t, at::ScalarType>, at::Tensor> storages_{};
-  std::set<size_t> verified_{};
+  std::map<size_t, std::function<void()>> checks_{};
 };
 
 /// The tensors that are the model's weights, and how deep in the paths they lie.
@@ -159,19 +174,20 @@ void drop_parallel_prefix(WeightsFile& weights) {
 
 }  // namespace
 
-WeightsFile load_torch_weights(const std::shared_ptr<MappedFile>& mapped, WeightsFormat format,
-                               const LoadOptions& options) {
+WeightsFile load_torch_weights(const std::shared_ptr<MappedFile>& mapped, WeightsFormat format) {
   const std::string path = mapped->path().string();
-  const TorchFile file(mapped->bytes(), path, format);
+  const auto owner = std::make_shared<const TorchFile>(mapped->bytes(), path, format);
+  const TorchFile& file = *owner;
   const Selection selection = select_weights(file.contents().tensors);
   WeightsFile weights{.format = format,
                       .metadata = file.contents().scalars,
                       .found_under = selection.found_under,
                       .left_out = file.contents().tensors.size() - selection.tensors.size()};
-  TensorMaker maker(file, mapped, options);
+  TensorMaker maker(owner, mapped);
   for (const TorchTensor* tensor : selection.tensors) {
     const std::string name = name_of_tensor(*tensor, selection.depth);
-    const bool added = weights.tensors.emplace(name, SourcedTensor{maker.make(*tensor), path}).second;
+    const bool added =
+        weights.tensors.emplace(name, SourcedTensor{maker.make(*tensor), path, maker.check(*tensor)}).second;
     if (!added) throw Error(ErrorKind::model, {.file = path, .place = name, .reason = "two tensors have this name"});
   }
   drop_parallel_prefix(weights);
