@@ -49,15 +49,16 @@ Model guided_denoiser(const Components& model, const Conditioning& text, const R
     extras.guidance = guidance_embedding(request.cfg_scale, width).to(model.device).repeat({images, 1});
   }
   const bool guided = sides.conditional && sides.unconditional;
-  return [unet = model.unet, dtype = model.dtype, scale = request.cfg_scale, rescale = request.guidance_rescale, guided,
-          extras, context = sides.join(text.uncond_context, text.context)](const at::Tensor& x, double timestep) {
-    const at::Tensor sample = (guided ? at::cat({x, x}) : x).to(dtype);
-    const at::Tensor timesteps = at::full({sample.size(0)}, timestep, x.options().dtype(at::kFloat));
-    at::Tensor output = unet->forward(sample, timesteps, context, extras).to(at::kFloat);
-    if (!guided) return output;
-    const std::vector<at::Tensor> halves = output.chunk(2);
-    return guide(halves[0], halves[1], scale, rescale);
-  };
+  return
+      [unet = model.unet, dtype = model.dtype, scale = request.cfg_scale, rescale = request.guidance_rescale, guided,
+       extras, context = sides.join(text.uncond_context, text.context)](const at::Tensor& x, const DenoiserCall& call) {
+        const at::Tensor sample = (guided ? at::cat({x, x}) : x).to(dtype);
+        const at::Tensor timesteps = at::full({sample.size(0)}, call.timestep, x.options().dtype(at::kFloat));
+        at::Tensor output = unet->forward(sample, timesteps, context, extras).to(at::kFloat);
+        if (!guided) return output;
+        const std::vector<at::Tensor> halves = output.chunk(2);
+        return guide(halves[0], halves[1], scale, rescale);
+      };
 }
 
 }  // namespace sdtorch

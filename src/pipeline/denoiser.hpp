@@ -1,4 +1,4 @@
-// The U-Net as a sampler sees it: guided, at one timestep.
+// The U-Net as a sampler sees it: guided, at one call.
 #pragma once
 
 #include "diffusion/sampler.hpp"

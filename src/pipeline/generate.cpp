@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "diffusion/handover.hpp"
+#include "diffusion/start.hpp"
 #include "pipeline/conditioning.hpp"
 #include "pipeline/decode.hpp"
 #include "pipeline/denoiser.hpp"
@@ -50,18 +50,14 @@ void show_plan(const Observer& observer, const ResolvedRequest& resolved) {
   show(observer, "sigmas", at::tensor(sigmas, at::kDouble).to(at::kFloat));
 }
 
-/// Tells of one model's steps as part of `count`, from `first` on.
-std::function<void(const SamplerStep&)> reported(const Observer& observer, int64_t first, int64_t count) {
-  return [&observer, first, count](const SamplerStep& step) {
-    SamplerStep whole = step;
-    whole.index += first;
-    whole.count = count;
-    show(observer, fmt::format("step.{:03}.latent", whole.index), whole.latent);
-    if (observer.on_step) observer.on_step(whole);
+/// Tells the observer of each step, and leaves it as it is.
+std::function<at::Tensor(const SamplerStep&)> reported(const Observer& observer) {
+  return [&observer](const SamplerStep& step) -> at::Tensor {
+    show(observer, fmt::format("step.{:03}.latent", step.index), step.latent);
+    if (observer.on_step) observer.on_step(step);
+    return {};
   };
 }
-
-int64_t steps_of(const SamplingPlan& plan) { return std::ssize(plan.sigmas) - 1; }
 
 }  // namespace
 
@@ -82,13 +78,14 @@ Generated generate(Components& model, const ResolvedRequest& resolved, int64_t f
       noise.draw({model.description.vae.latent_channels, resolved.latent_height, resolved.latent_width});
   show(observer, "noise", start);
   show_plan(observer, resolved);
-  const int64_t own = steps_of(plan), steps = refiner ? own + steps_of(*resolved.refiner_plan) : plan.steps;
-  SamplerContext context{.noise = noise, .on_step = reported(observer, 0, steps)};
-  at::Tensor latent = run_sampler(plan, guided_denoiser(model, text, request, count), start.to(model.device), context);
+  const int64_t own = steps_of(plan), all = refiner ? own + steps_of(*resolved.refiner_plan) : own;
+  SamplerContext context{.noise = noise, .after_step = reported(observer), .steps = all};
+  at::Tensor latent = run_sampler(start_from_noise(plan, start.to(model.device)),
+                                  guided_denoiser(model, text, request, count), context);
   if (refiner) {
-    context.on_step = reported(observer, own, steps);
-    latent =
-        continue_sampling(*resolved.refiner_plan, guided_denoiser(*refiner, refining, request, count), latent, context);
+    context.first_step = own;
+    latent = run_sampler(start_from_latent(*resolved.refiner_plan, latent),
+                         guided_denoiser(*refiner, refining, request, count), context);
   }
   show(observer, "latent", latent);
 
