@@ -112,7 +112,7 @@ class Denoiser {
 
 Model denoiser(const Components& model, Conditions conditions, double guidance_scale) {
   auto shared = std::make_shared<Denoiser>(model, std::move(conditions), guidance_scale);
-  return [shared](const at::Tensor& x, double timestep) { return (*shared)(x, {.timestep = timestep}); };
+  return [shared](const at::Tensor& x, const DenoiserCall& call) { return (*shared)(x, call); };
 }
 
 }  // namespace sdtorch

@@ -3,7 +3,7 @@
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
-#include "diffusion/handover.hpp"
+#include "diffusion/start.hpp"
 #include "pipeline/decode.hpp"
 #include "pipeline/denoiser.hpp"
 
@@ -68,22 +68,20 @@ std::vector<TextConditions> encode(const Components& model, TextMemory& memory, 
   return texts;
 }
 
-/// Tells of one model's steps as part of `count`, from `first` on.
-std::function<void(const SamplerStep&)> reported(const Observer& observer, int64_t first, int64_t count) {
-  return [&observer, first, count](const SamplerStep& step) {
-    const int64_t index = first + step.index;
-    show(observer, fmt::format("step.{:03}.latent", index), step.latent);
-    if (!observer.on_step) return;
-    observer.on_step({.index = index,
-                      .count = count,
+/// Tells the observer of each step, and leaves it as it is.
+std::function<at::Tensor(const SamplerStep&)> reported(const Observer& observer) {
+  return [&observer](const SamplerStep& step) -> at::Tensor {
+    show(observer, fmt::format("step.{:03}.latent", step.index), step.latent);
+    if (!observer.on_step) return {};
+    observer.on_step({.index = step.index,
+                      .count = step.count,
                       .timestep = step.timestep,
                       .sigma = step.sigma,
                       .latent = step.latent,
                       .predicted = step.predicted});
+    return {};
   };
 }
-
-int64_t steps_of(const SamplingPlan& plan) { return std::ssize(plan.sigmas) - 1; }
 
 Model guided(const Components& model, const std::vector<TextConditions>& texts, const Request& request) {
   return denoiser(model, guided_by_text(texts, request), request.cfg_scale);
@@ -108,14 +106,14 @@ Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observ
       noise.draw({model.description.vae.latent_channels, shared.latent_height, shared.latent_width});
   show(observer, "noise", start);
   show_plan(observer, shared);
-  const int64_t own = steps_of(shared.plan);
-  const int64_t steps = networks.refiner ? own + steps_of(*shared.refiner_plan) : shared.plan.steps;
-  SamplerContext context{.noise = noise, .on_step = reported(observer, 0, steps)};
-  at::Tensor latent = run_sampler(shared.plan, guided(model, texts, shared.request), start.to(model.device), context);
+  const int64_t own = steps_of(shared.plan), all = networks.refiner ? own + steps_of(*shared.refiner_plan) : own;
+  SamplerContext context{.noise = noise, .after_step = reported(observer), .steps = all};
+  at::Tensor latent = run_sampler(start_from_noise(shared.plan, start.to(model.device)),
+                                  guided(model, texts, shared.request), context);
   if (networks.refiner) {
-    context.on_step = reported(observer, own, steps);
-    latent =
-        continue_sampling(*shared.refiner_plan, guided(*networks.refiner, refining, shared.request), latent, context);
+    context.first_step = own;
+    latent = run_sampler(start_from_latent(*shared.refiner_plan, latent),
+                         guided(*networks.refiner, refining, shared.request), context);
   }
   show(observer, "latent", latent);
 

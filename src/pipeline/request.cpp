@@ -11,6 +11,7 @@
 #include "core/utf8.hpp"
 #include "diffusion/sampler.hpp"
 #include "diffusion/scheduler_config.hpp"
+#include "pipeline/flag_names.hpp"
 #include "pipeline/settings.hpp"
 
 namespace sdtorch {
@@ -40,7 +41,7 @@ void check_scheduler(const std::string& value) {
 
 void check_list(const Request& request) {
   if (request.sigmas.empty()) return;
-  check_sigmas(request.sigmas);
+  in_flags([&] { check_sigmas(request.sigmas); });
   const int64_t listed = std::ssize(request.sigmas) - 1;
   if (request.steps != listed) {
     refuse("--steps", fmt::format("is {}, but --sigmas gives the levels of {}", request.steps, listed), "leave it out");

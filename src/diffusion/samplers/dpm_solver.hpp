@@ -1,11 +1,32 @@
-// One step of DPM-Solver in all of its variants, for the samplers that build on it.
+// DPM-Solver in all of its variants, for the samplers that build on it: where it evaluates the network, and its steps.
 #pragma once
 
 #include <vector>
 
+#include "diffusion/prediction.hpp"
 #include "diffusion/sampler.hpp"
+#include "diffusion/samplers/step.hpp"
 
 namespace sdtorch {
+
+/// Settles algorithm_type and solver_type of DPM-Solver, names of related solvers included, as diffusers maps them.
+/// Throws ErrorKind::model for variants that do not exist.
+void settle_dpm_variant(SchedulerConfig& config);
+
+/// How the relatives differ in where they evaluate.
+struct DpmLevels {
+  bool clips_lambda = true;       ///< they leave out timesteps below lambda_min_clipped
+  bool has_lu_lambdas = false;    ///< they read use_lu_lambdas
+  bool truncates_cosine = false;  ///< Karras's levels of a cosine schedule take the timestep below, not the nearest
+};
+
+/// Fills timesteps, steps, init_noise_sigma, and sigmas but for the last.
+void plan_dpm_levels(SamplingPlan& plan, const DpmLevels& how);
+
+/// Adds the last level, or the end of the list that was given in place of all of them, and rounds all to fp32.
+/// ends_at_zero: whether the solver has a finite last step to level 0; if not, throws ErrorKind::usage for a list that
+/// ends there.
+void finish_dpm_levels(SamplingPlan& plan, double last, bool ends_at_zero);
 
 /// DPM-Solver++ integrates the prediction of x0, DPM-Solver that of the noise; so do their stochastic forms (sde-…).
 bool predicts_x0(const SchedulerConfig& config);
@@ -19,9 +40,8 @@ struct DpmPrediction {
   at::Tensor integrated;  ///< x0 or eps, whichever the variant integrates
 };
 
-/// From the network's output for x at level `sigma`.
-DpmPrediction dpm_prediction(const SchedulerConfig& config, const at::Tensor& output, const at::Tensor& x,
-                             double sigma);
+/// From what the network said of x, mixed as `here` says.
+DpmPrediction dpm_prediction(const SchedulerConfig& config, const Evaluation& said, const at::Tensor& x, Mixture here);
 
 /// The terms of a step from level `from` to `to` (Lu et al. 2022a, eq. 3.4; 2022b, eq. 9; the stochastic forms by its
 /// appendix on SDEs): kept·x - scale·(phi1·m + phi2·m' + phi3·m'') + noise·z, with m', m'' the prediction's first and
