@@ -43,17 +43,19 @@ at::Tensor guidance_embedding(double scale, int64_t width) {
 Model guided_denoiser(const Components& model, const Conditioning& text, const Request& request, int64_t images) {
   const Sides sides{
       .conditional = text.context.defined(), .unconditional = text.uncond_context.defined(), .images = images};
-  UNetExtras extras{.pooled = sides.join(text.uncond_pooled, text.pooled),
-                    .time_ids = sides.join(text.uncond_time_ids, text.time_ids)};
+  UNetInput input{.context = sides.join(text.uncond_context, text.context),
+                  .pooled = sides.join(text.uncond_pooled, text.pooled),
+                  .time_ids = sides.join(text.uncond_time_ids, text.time_ids)};
   if (const int64_t width = model.unet->config().time_cond_proj_dim; width > 0) {
-    extras.guidance = guidance_embedding(request.cfg_scale, width).to(model.device).repeat({images, 1});
+    input.guidance = guidance_embedding(request.cfg_scale, width).to(model.device).repeat({images, 1});
   }
   const bool guided = sides.conditional && sides.unconditional;
   return [unet = model.unet, dtype = model.dtype, scale = request.cfg_scale, rescale = request.guidance_rescale, guided,
-          extras, context = sides.join(text.uncond_context, text.context)](const at::Tensor& x, double timestep) {
-    const at::Tensor sample = (guided ? at::cat({x, x}) : x).to(dtype);
-    const at::Tensor timesteps = at::full({sample.size(0)}, timestep, x.options().dtype(at::kFloat));
-    at::Tensor output = unet->forward(sample, timesteps, context, extras).to(at::kFloat);
+          input](const at::Tensor& x, double timestep) {
+    UNetInput call = input;
+    call.sample = (guided ? at::cat({x, x}) : x).to(dtype);
+    call.timestep = at::full({call.sample.size(0)}, timestep, x.options().dtype(at::kFloat));
+    at::Tensor output = unet->forward(call).to(at::kFloat);
     if (!guided) return output;
     const std::vector<at::Tensor> halves = output.chunk(2);
     return guide(halves[0], halves[1], scale, rescale);
