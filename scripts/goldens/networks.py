@@ -8,7 +8,7 @@ import json
 import pathlib
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel, logging
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel, logging
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -68,6 +68,20 @@ UNET = {
     ),
 }  # fmt: skip
 
+# With channels besides the latent's, and with what a ControlNet adds. Made in fp32 alone.
+UNET_RESIDUALS = {
+    "unet_residuals": dict(
+        block_out_channels=[8, 12], layers_per_block=2, attention_head_dim=[2, 3], cross_attention_dim=10,
+        down_block_types=[CROSS_DOWN, DOWN], up_block_types=[UP, CROSS_UP], norm_num_groups=4, in_channels=9,
+        sample_size=8, latent=[2, 9, 6], tokens=3,
+    ),
+    "unet_residuals_no_mid": dict(
+        block_out_channels=[8, 8], layers_per_block=1, attention_head_dim=2, cross_attention_dim=6,
+        down_block_types=[DOWN, CROSS_DOWN], up_block_types=[CROSS_UP, UP], norm_num_groups=4, in_channels=5,
+        center_input_sample=True, mid_block_type=None, sample_size=8, latent=[1, 6, 6], tokens=3,
+    ),
+}  # fmt: skip
+
 # Likewise, with the latent's shape.
 VAE = {
     "vae_sd": dict(
@@ -117,6 +131,50 @@ def unet(config: dict):
     return model, inputs, lambda sample, timestep, context: {
         "sample": model(sample, timestep, encoder_hidden_states=context).sample
     }
+
+
+def controlnet_of(model: UNet2DConditionModel) -> ControlNetModel:
+    """The U-Net's way down as a ControlNet that gives its layers' outputs as they are, and takes a picture embedded."""
+    net = ControlNetModel.from_unet(model)
+    net.controlnet_cond_embedding = torch.nn.Identity()
+    for conv in [*net.controlnet_down_blocks, net.controlnet_mid_block]:
+        conv.weight.copy_(torch.eye(conv.weight.shape[0])[:, :, None, None])
+        torch.nn.init.zeros_(conv.bias)
+    return net.eval()
+
+
+def unet_with_residuals(config: dict):
+    model, inputs, _ = unet(config)
+    latent, inputs["extra_channels"] = inputs["sample"][:, :4], inputs["sample"][:, 4:].contiguous()
+    inputs["sample"] = latent.contiguous()
+    has_mid = model.mid_block is not None
+
+    def down(sample, extra, timestep, context, hint):
+        return controlnet_of(model)(torch.cat([sample, extra], 1), timestep, encoder_hidden_states=context,
+                                    controlnet_cond=hint, return_dict=False)
+
+    width = model.config.block_out_channels[0]
+    inputs["hint"] = torch.randn(latent.shape[0], width, *latent.shape[2:])
+    shapes = [width] + [c for i, c in enumerate(model.config.block_out_channels) for _ in
+              range(model.config.layers_per_block + (i + 1 < len(model.config.block_out_channels)))]
+    halvings, height, breadth = model.config.layers_per_block, *latent.shape[2:]
+    for i, channels in enumerate(shapes):
+        if i > 0 and i % (halvings + 1) == 0 and i < len(shapes) - 1:
+            height, breadth = -(-height // 2), -(-breadth // 2)
+        inputs[f"down_residual.{i}"] = torch.randn(latent.shape[0], channels, height, breadth)
+    inputs["mid_residual"] = torch.randn(latent.shape[0], shapes[-1], height, breadth)
+
+    def forward(sample, timestep, context, extra_channels, hint, mid_residual, **down_residuals):
+        whole = torch.cat([sample, extra_channels], 1)
+        residuals = [down_residuals[f"down_residual.{i}"] for i in range(len(down_residuals))]
+        drawn = model(whole, timestep, encoder_hidden_states=context, down_block_additional_residuals=residuals,
+                      mid_block_additional_residual=mid_residual).sample
+        if not has_mid:  # no ControlNet of the reference goes without one
+            return {"sample": drawn}
+        skips, middle = down(sample, extra_channels, timestep, context, hint)
+        return {"sample": drawn, "middle": middle, **{f"skip.{i}": skip for i, skip in enumerate(skips)}}
+
+    return model, inputs, forward
 
 
 def vae(config: dict):
@@ -184,3 +242,5 @@ def make(out: pathlib.Path) -> None:
     for configs, build in ((CLIP, clip), (UNET, unet), (VAE, vae)):
         for name, config in configs.items():
             make_one(name, build, config, out)
+    for name, config in UNET_RESIDUALS.items():
+        make_one(name, unet_with_residuals, config, out, {"fp32": torch.float32})

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "jobs/prompt_lines.hpp"
 #include "jobs/job.hpp"
+#include "jobs/prompt_lines.hpp"
 #include "pipeline/settings.hpp"
 
 namespace sdtorch {

@@ -36,7 +36,7 @@ ClipEncoderLayerImpl::ClipEncoderLayerImpl(const ClipTextConfig& c)
       fc1_(attach(*this, "mlp.fc1", Linear(c.hidden_size, c.intermediate_size))),
       fc2_(attach(*this, "mlp.fc2", Linear(c.intermediate_size, c.hidden_size))) {}
 
-at::Tensor ClipEncoderLayerImpl::forward(at::Tensor x) {
+at::Tensor ClipEncoderLayerImpl::forward(at::Tensor x) const {
   const at::Tensor h = layer_norm1_(x);
   x = x + out_proj_(attention(q_proj_(h), k_proj_(h), v_proj_(h), {.heads = heads_, .causal = true}));
   return x + fc2_(activate(fc1_(layer_norm2_(x)), activation_));
@@ -57,7 +57,7 @@ ClipTextModel::ClipTextModel(const ClipTextConfig& c)
   }
 }
 
-at::Tensor ClipTextModel::embed(const at::Tensor& tokens) {
+at::Tensor ClipTextModel::embed(const at::Tensor& tokens) const {
   const int64_t length = tokens.size(-1);
   if (length > config_.max_position_embeddings) {
     throw Error(ErrorKind::model, {.file = "text encoder",
@@ -74,13 +74,13 @@ at::Tensor ClipTextModel::embed(const at::Tensor& tokens) {
   return token_embedding_(tokens) + position_embedding_(at::arange(length, tokens.options()));
 }
 
-at::Tensor ClipTextModel::forward(const at::Tensor& tokens) {
+at::Tensor ClipTextModel::forward(const at::Tensor& tokens) const {
   at::Tensor x = embed(tokens);
-  for (ClipEncoderLayer& layer : layers_) x = layer(x);
+  for (const ClipEncoderLayer& layer : layers_) x = layer(x);
   return final_layer_norm_(x);
 }
 
-ClipTextStates ClipTextModel::encode(const at::Tensor& tokens) {
+ClipTextStates ClipTextModel::encode(const at::Tensor& tokens) const {
   at::Tensor x = embed(tokens);
   for (size_t i = 0; i + 1 < layers_.size(); ++i) x = layers_[i](x);
   ClipTextStates states{.penultimate = x};
@@ -88,7 +88,7 @@ ClipTextStates ClipTextModel::encode(const at::Tensor& tokens) {
   return states;
 }
 
-at::Tensor ClipTextModel::pool(const at::Tensor& hidden, const at::Tensor& tokens) {
+at::Tensor ClipTextModel::pool(const at::Tensor& hidden, const at::Tensor& tokens) const {
   const at::Tensor rows = tokens.to(at::kCPU).contiguous();
   const auto length = static_cast<size_t>(rows.size(1));
   std::vector<at::Tensor> pooled;

@@ -16,7 +16,7 @@ class ClipEncoderLayerImpl : public torch::nn::Module {
   explicit ClipEncoderLayerImpl(const ClipTextConfig& config);
 
   /// x: [B, L, C] → the same shape.
-  at::Tensor forward(at::Tensor x);
+  at::Tensor forward(at::Tensor x) const;
 
  private:
   int64_t heads_;
@@ -26,7 +26,7 @@ class ClipEncoderLayerImpl : public torch::nn::Module {
   LayerNorm layer_norm2_;
   Linear fc1_, fc2_;
 };
-TORCH_MODULE(ClipEncoderLayer);
+using ClipEncoderLayer = Layer<ClipEncoderLayerImpl>;
 
 /// What SDXL takes from a text encoder.
 struct ClipTextStates {
@@ -41,17 +41,17 @@ class ClipTextModel : public torch::nn::Module {
 
   /// tokens: int64 [B, L], L <= max_position_embeddings → last hidden state after the final norm, [B, L, C].
   /// Throws ErrorKind::model for a token or a length that the model has no embedding for.
-  at::Tensor forward(const at::Tensor& tokens);
+  at::Tensor forward(const at::Tensor& tokens) const;
 
   /// tokens: as forward's. The text is pooled at its first eos_token_id; where the config still says 2, as files older
   /// than transformers 4.31 do, at its highest id, CLIP's own rule.
-  ClipTextStates encode(const at::Tensor& tokens);
+  ClipTextStates encode(const at::Tensor& tokens) const;
 
   const ClipTextConfig& config() const { return config_; }
 
  private:
-  at::Tensor embed(const at::Tensor& tokens);
-  at::Tensor pool(const at::Tensor& hidden, const at::Tensor& tokens);
+  at::Tensor embed(const at::Tensor& tokens) const;
+  at::Tensor pool(const at::Tensor& hidden, const at::Tensor& tokens) const;
 
   ClipTextConfig config_;
   Embedding token_embedding_, position_embedding_;

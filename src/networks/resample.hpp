@@ -11,13 +11,13 @@ class Downsample2DImpl : public torch::nn::Module {
  public:
   Downsample2DImpl(int64_t channels, int64_t padding);
 
-  at::Tensor forward(const at::Tensor& x);
+  at::Tensor forward(const at::Tensor& x) const;
 
  private:
   int64_t padding_;
   Conv2d conv_;
 };
-TORCH_MODULE(Downsample2D);
+using Downsample2D = Layer<Downsample2DImpl>;
 
 /// Nearest neighbours, then a convolution.
 class Upsample2DImpl : public torch::nn::Module {
@@ -25,11 +25,11 @@ class Upsample2DImpl : public torch::nn::Module {
   explicit Upsample2DImpl(int64_t channels);
 
   /// x: [B, C, h, w]; size: the height and width to come to → [B, C, size…]
-  at::Tensor forward(const at::Tensor& x, at::IntArrayRef size);
+  at::Tensor forward(const at::Tensor& x, at::IntArrayRef size) const;
 
  private:
   Conv2d conv_;
 };
-TORCH_MODULE(Upsample2D);
+using Upsample2D = Layer<Upsample2DImpl>;
 
 }  // namespace sdtorch

@@ -21,7 +21,7 @@ ResnetBlock2DImpl::ResnetBlock2DImpl(const ResnetOptions& o)
   }
 }
 
-at::Tensor ResnetBlock2DImpl::forward(const at::Tensor& x, const at::Tensor& time) {
+at::Tensor ResnetBlock2DImpl::forward(const at::Tensor& x, const at::Tensor& time) const {
   at::Tensor h = conv1_(norm1_(x, options_.activation));
   at::Tensor shift;
   if (time_emb_proj_) shift = time_emb_proj_(activate(time, options_.activation)).unflatten(1, {-1, 1, 1});

@@ -24,7 +24,7 @@ class ResnetBlock2DImpl : public torch::nn::Module {
   explicit ResnetBlock2DImpl(const ResnetOptions& options);
 
   /// x: [B, in, h, w]; time: [B, time], or undefined where the block sees no timestep → [B, out, h, w]
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& time);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& time) const;
 
  private:
   ResnetOptions options_;
@@ -35,6 +35,6 @@ class ResnetBlock2DImpl : public torch::nn::Module {
   Conv2d conv2_;
   Conv2d conv_shortcut_ = nullptr;  ///< where the channels change
 };
-TORCH_MODULE(ResnetBlock2D);
+using ResnetBlock2D = Layer<ResnetBlock2DImpl>;
 
 }  // namespace sdtorch

@@ -21,7 +21,7 @@ CrossAttentionImpl::CrossAttentionImpl(int64_t width, int64_t source_width, int6
       to_v_(attach(*this, "to_v", Linear(source_width, inner, LinearOptions{.bias = false}))),
       to_out_(attach(*this, "to_out.0", Linear(inner, width))) {}
 
-at::Tensor CrossAttentionImpl::forward(const at::Tensor& x, const at::Tensor& source) {
+at::Tensor CrossAttentionImpl::forward(const at::Tensor& x, const at::Tensor& source) const {
   return to_out_(attention(to_q_(x), to_k_(source), to_v_(source), {.heads = heads_}));
 }
 
@@ -36,14 +36,14 @@ BasicTransformerBlockImpl::BasicTransformerBlockImpl(const TransformerOptions& o
       ff_in_(attach(*this, "ff.net.0.proj", Linear(inner, 2 * feed_forward_widening * inner))),
       ff_out_(attach(*this, "ff.net.2", Linear(feed_forward_widening * inner, inner))) {}
 
-at::Tensor BasicTransformerBlockImpl::forward(at::Tensor x, const at::Tensor& context) {
+at::Tensor BasicTransformerBlockImpl::forward(at::Tensor x, const at::Tensor& context) const {
   const at::Tensor normed = norm1_(x);
   x = attn1_(normed, only_cross_attention_ ? context : normed) + x;
   x = attn2_(norm2_(x), context) + x;
   return feed_forward(norm3_(x)) + x;
 }
 
-at::Tensor BasicTransformerBlockImpl::feed_forward(const at::Tensor& x) {
+at::Tensor BasicTransformerBlockImpl::feed_forward(const at::Tensor& x) const {
   const auto halves = ff_in_(x).chunk(2, -1);
   return ff_out_(halves[0] * activate(halves[1], Activation::gelu));
 }
@@ -63,14 +63,14 @@ Transformer2DModelImpl::Transformer2DModelImpl(const TransformerOptions& o)
   }
 }
 
-at::Tensor Transformer2DModelImpl::forward(const at::Tensor& x, const at::Tensor& context) {
+at::Tensor Transformer2DModelImpl::forward(const at::Tensor& x, const at::Tensor& context) const {
   const auto to_sequence = [](const at::Tensor& t) { return t.permute({0, 2, 3, 1}).flatten(1, 2); };
   const auto to_picture = [&](const at::Tensor& t) {
     return t.unflatten(1, {x.size(2), x.size(3)}).permute({0, 3, 1, 2});
   };
   at::Tensor h = norm_(x);
   h = linear_in_ ? linear_in_(to_sequence(h)) : to_sequence(conv_in_(h));
-  for (BasicTransformerBlock& block : blocks_) h = block(h, context);
+  for (const BasicTransformerBlock& block : blocks_) h = block(h, context);
   h = linear_out_ ? to_picture(linear_out_(h)) : conv_out_(to_picture(h));
   return h + x;
 }

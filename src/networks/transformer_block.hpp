@@ -27,13 +27,13 @@ class CrossAttentionImpl : public torch::nn::Module {
   CrossAttentionImpl(int64_t width, int64_t source_width, int64_t inner, int64_t heads);
 
   /// x: [B, L, width]; source: [B, S, source_width] → [B, L, width]
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& source);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& source) const;
 
  private:
   int64_t heads_;
   Linear to_q_, to_k_, to_v_, to_out_;
 };
-TORCH_MODULE(CrossAttention);
+using CrossAttention = Layer<CrossAttentionImpl>;
 
 /// Self-attention, attention to the context, and a feed-forward layer gated by GELU (Shazeer 2020), each on a residual.
 class BasicTransformerBlockImpl : public torch::nn::Module {
@@ -41,10 +41,10 @@ class BasicTransformerBlockImpl : public torch::nn::Module {
   BasicTransformerBlockImpl(const TransformerOptions& options, int64_t inner);
 
   /// x: [B, L, inner]; context: [B, S, context_width] → [B, L, inner]
-  at::Tensor forward(at::Tensor x, const at::Tensor& context);
+  at::Tensor forward(at::Tensor x, const at::Tensor& context) const;
 
  private:
-  at::Tensor feed_forward(const at::Tensor& x);
+  at::Tensor feed_forward(const at::Tensor& x) const;
 
   bool only_cross_attention_;
   LayerNorm norm1_;
@@ -54,14 +54,14 @@ class BasicTransformerBlockImpl : public torch::nn::Module {
   LayerNorm norm3_;
   Linear ff_in_, ff_out_;
 };
-TORCH_MODULE(BasicTransformerBlock);
+using BasicTransformerBlock = Layer<BasicTransformerBlockImpl>;
 
 class Transformer2DModelImpl : public torch::nn::Module {
  public:
   explicit Transformer2DModelImpl(const TransformerOptions& options);
 
   /// x: [B, channels, h, w]; context: [B, S, context_width] → [B, channels, h, w]
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& context);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& context) const;
 
  private:
   GroupNorm norm_;
@@ -69,6 +69,6 @@ class Transformer2DModelImpl : public torch::nn::Module {
   Conv2d conv_in_ = nullptr, conv_out_ = nullptr;
   std::vector<BasicTransformerBlock> blocks_;
 };
-TORCH_MODULE(Transformer2DModel);
+using Transformer2DModel = Layer<Transformer2DModelImpl>;
 
 }  // namespace sdtorch

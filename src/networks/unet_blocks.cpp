@@ -42,6 +42,10 @@ std::vector<Transformer2DModel> attach_transformers(torch::nn::Module& block, co
 
 }  // namespace
 
+Conv2d same_size_conv(int64_t in, int64_t out, int64_t kernel) {
+  return Conv2d(in, out, kernel, Conv2dOptions{.padding = (kernel - 1) / 2});
+}
+
 UNetDownBlockImpl::UNetDownBlockImpl(const UNetConfig& config, size_t level_index) {
   const UNetLevel& level = config.levels[level_index];
   const int64_t above = config.levels[level_index == 0 ? 0 : level_index - 1].channels;
@@ -56,7 +60,8 @@ UNetDownBlockImpl::UNetDownBlockImpl(const UNetConfig& config, size_t level_inde
   }
 }
 
-at::Tensor UNetDownBlockImpl::forward(at::Tensor x, const UNetCondition& condition, std::vector<at::Tensor>& skips) {
+at::Tensor UNetDownBlockImpl::forward(at::Tensor x, const UNetCondition& condition,
+                                      std::vector<at::Tensor>& skips) const {
   for (size_t i = 0; i < resnets_.size(); ++i) {
     x = resnets_[i](x, condition.time);
     if (!attentions_.empty()) x = attentions_[i](x, condition.context);
@@ -82,7 +87,7 @@ UNetMidBlockImpl::UNetMidBlockImpl(const UNetConfig& config) {
   }
 }
 
-at::Tensor UNetMidBlockImpl::forward(at::Tensor x, const UNetCondition& condition) {
+at::Tensor UNetMidBlockImpl::forward(at::Tensor x, const UNetCondition& condition) const {
   x = resnets_.front()(x, condition.time);
   if (!attention_) return x;
   return resnets_.back()(attention_(x, condition.context), condition.time);
@@ -102,7 +107,8 @@ UNetUpBlockImpl::UNetUpBlockImpl(const UNetConfig& config, size_t level_index) {
   if (level_index > 0) upsampler_ = attach(*this, "upsamplers.0", Upsample2D(level.channels));
 }
 
-at::Tensor UNetUpBlockImpl::forward(at::Tensor x, const UNetCondition& condition, std::vector<at::Tensor>& skips) {
+at::Tensor UNetUpBlockImpl::forward(at::Tensor x, const UNetCondition& condition,
+                                    std::vector<at::Tensor>& skips) const {
   for (size_t i = 0; i < resnets_.size(); ++i) {
     x = resnets_[i](at::cat({x, skips.back()}, 1), condition.time);
     skips.pop_back();

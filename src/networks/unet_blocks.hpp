@@ -17,6 +17,9 @@ struct UNetCondition {
   at::Tensor context;  ///< [B, L, cross_attention_dim]
 };
 
+/// A convolution of an odd kernel that keeps the size.
+Conv2d same_size_conv(int64_t in, int64_t out, int64_t kernel);
+
 /// DownBlock2D, CrossAttnDownBlock2D.
 class UNetDownBlockImpl : public torch::nn::Module {
  public:
@@ -24,14 +27,14 @@ class UNetDownBlockImpl : public torch::nn::Module {
 
   /// x: [B, C of the level above, h, w] → [B, C, h', w'], halved but at the coarsest level. Appends its layers' outputs
   /// to skips.
-  at::Tensor forward(at::Tensor x, const UNetCondition& condition, std::vector<at::Tensor>& skips);
+  at::Tensor forward(at::Tensor x, const UNetCondition& condition, std::vector<at::Tensor>& skips) const;
 
  private:
   std::vector<ResnetBlock2D> resnets_;
   std::vector<Transformer2DModel> attentions_;
   Downsample2D downsampler_ = nullptr;
 };
-TORCH_MODULE(UNetDownBlock);
+using UNetDownBlock = Layer<UNetDownBlockImpl>;
 
 /// UNetMidBlock2D (a single residual block), UNetMidBlock2DCrossAttn.
 class UNetMidBlockImpl : public torch::nn::Module {
@@ -39,13 +42,13 @@ class UNetMidBlockImpl : public torch::nn::Module {
   explicit UNetMidBlockImpl(const UNetConfig& config);
 
   /// x: [B, C, h, w] → the same shape.
-  at::Tensor forward(at::Tensor x, const UNetCondition& condition);
+  at::Tensor forward(at::Tensor x, const UNetCondition& condition) const;
 
  private:
   std::vector<ResnetBlock2D> resnets_;
   Transformer2DModel attention_ = nullptr;
 };
-TORCH_MODULE(UNetMidBlock);
+using UNetMidBlock = Layer<UNetMidBlockImpl>;
 
 /// UpBlock2D, CrossAttnUpBlock2D.
 class UNetUpBlockImpl : public torch::nn::Module {
@@ -54,13 +57,13 @@ class UNetUpBlockImpl : public torch::nn::Module {
 
   /// x: [B, C of the level below, h, w] → [B, C, h', w'], as large as the next skip. Takes its layers' inputs from the
   /// end of skips.
-  at::Tensor forward(at::Tensor x, const UNetCondition& condition, std::vector<at::Tensor>& skips);
+  at::Tensor forward(at::Tensor x, const UNetCondition& condition, std::vector<at::Tensor>& skips) const;
 
  private:
   std::vector<ResnetBlock2D> resnets_;
   std::vector<Transformer2DModel> attentions_;
   Upsample2D upsampler_ = nullptr;
 };
-TORCH_MODULE(UNetUpBlock);
+using UNetUpBlock = Layer<UNetUpBlockImpl>;
 
 }  // namespace sdtorch

@@ -27,9 +27,9 @@ VaeEncoderImpl::VaeEncoderImpl(const VaeConfig& c)
   }
 }
 
-at::Tensor VaeEncoderImpl::forward(const at::Tensor& picture) {
+at::Tensor VaeEncoderImpl::forward(const at::Tensor& picture) const {
   at::Tensor x = conv_in_(picture);
-  for (DownEncoderBlock2D& block : down_blocks_) x = block(x);
+  for (const DownEncoderBlock2D& block : down_blocks_) x = block(x);
   return conv_out_(conv_norm_out_(mid_block_(x), last_activation));
 }
 
@@ -45,9 +45,9 @@ VaeDecoderImpl::VaeDecoderImpl(const VaeConfig& c)
   }
 }
 
-at::Tensor VaeDecoderImpl::forward(const at::Tensor& latent) {
+at::Tensor VaeDecoderImpl::forward(const at::Tensor& latent) const {
   at::Tensor x = mid_block_(conv_in_(latent));
-  for (UpDecoderBlock2D& block : up_blocks_) x = block(x);
+  for (const UpDecoderBlock2D& block : up_blocks_) x = block(x);
   return conv_out_(conv_norm_out_(x, last_activation));
 }
 
@@ -61,11 +61,11 @@ AutoencoderKL::AutoencoderKL(const VaeConfig& c) : config_(c), decoder_(attach(*
   }
 }
 
-at::Tensor AutoencoderKL::decode(const at::Tensor& latent) {
+at::Tensor AutoencoderKL::decode(const at::Tensor& latent) const {
   return decoder_(post_quant_conv_ ? post_quant_conv_(latent) : latent);
 }
 
-LatentDistribution AutoencoderKL::encode(const at::Tensor& picture) {
+LatentDistribution AutoencoderKL::encode(const at::Tensor& picture) const {
   if (!encoder_) throw Error(ErrorKind::model, {.place = "vae", .reason = "has no encoder, and pictures need one"});
   const at::Tensor encoded = encoder_(picture);
   const auto halves = (quant_conv_ ? quant_conv_(encoded) : encoded).chunk(2, 1);

@@ -19,7 +19,7 @@ class VaeEncoderImpl : public torch::nn::Module {
   explicit VaeEncoderImpl(const VaeConfig& config);
 
   /// picture: [B, in_channels, H, W] → [B, 2 latent_channels, h, w]
-  at::Tensor forward(const at::Tensor& picture);
+  at::Tensor forward(const at::Tensor& picture) const;
 
  private:
   Conv2d conv_in_;
@@ -28,14 +28,14 @@ class VaeEncoderImpl : public torch::nn::Module {
   GroupNorm conv_norm_out_;
   Conv2d conv_out_;
 };
-TORCH_MODULE(VaeEncoder);
+using VaeEncoder = Layer<VaeEncoderImpl>;
 
 class VaeDecoderImpl : public torch::nn::Module {
  public:
   explicit VaeDecoderImpl(const VaeConfig& config);
 
   /// latent: [B, latent_channels, h, w] → [B, out_channels, H, W]
-  at::Tensor forward(const at::Tensor& latent);
+  at::Tensor forward(const at::Tensor& latent) const;
 
  private:
   Conv2d conv_in_;
@@ -44,18 +44,18 @@ class VaeDecoderImpl : public torch::nn::Module {
   GroupNorm conv_norm_out_;
   Conv2d conv_out_;
 };
-TORCH_MODULE(VaeDecoder);
+using VaeDecoder = Layer<VaeDecoderImpl>;
 
 class AutoencoderKL : public torch::nn::Module {
  public:
   explicit AutoencoderKL(const VaeConfig& config);
 
   /// latent: [B, latent_channels, h, w], the scale already undone → picture [B, 3, h·factor, w·factor], about -1…1.
-  at::Tensor decode(const at::Tensor& latent);
+  at::Tensor decode(const at::Tensor& latent) const;
 
   /// picture: [B, 3, H, W] in -1…1, H and W multiples of factor → the distribution of its latent, before scaling.
   /// Throws ErrorKind::model for one that came without its encoder.
-  LatentDistribution encode(const at::Tensor& picture);
+  LatentDistribution encode(const at::Tensor& picture) const;
 
   const VaeConfig& config() const { return config_; }
 

@@ -29,7 +29,7 @@ VaeAttentionImpl::VaeAttentionImpl(int64_t channels, int64_t groups)
       to_v_(attach(*this, "to_v", Linear(channels, channels))),
       to_out_(attach(*this, "to_out.0", Linear(channels, channels))) {}
 
-at::Tensor VaeAttentionImpl::forward(const at::Tensor& x) {
+at::Tensor VaeAttentionImpl::forward(const at::Tensor& x) const {
   const at::Tensor h = group_norm_(x).permute({0, 2, 3, 1}).flatten(1, 2);
   const at::Tensor mixed = to_out_(attention(to_q_(h), to_k_(h), to_v_(h), {.heads = 1}));
   return mixed.unflatten(1, {x.size(2), x.size(3)}).permute({0, 3, 1, 2}) + x;
@@ -45,7 +45,7 @@ VaeMidBlockImpl::VaeMidBlockImpl(const VaeConfig& config)
   }
 }
 
-at::Tensor VaeMidBlockImpl::forward(const at::Tensor& x) {
+at::Tensor VaeMidBlockImpl::forward(const at::Tensor& x) const {
   const at::Tensor h = resnet_0_(x, at::Tensor());
   return resnet_1_(attention_ ? attention_(h) : h, at::Tensor());
 }
@@ -62,8 +62,8 @@ DownEncoderBlock2DImpl::DownEncoderBlock2DImpl(const VaeConfig& config, size_t l
   }
 }
 
-at::Tensor DownEncoderBlock2DImpl::forward(at::Tensor x) {
-  for (ResnetBlock2D& block : resnets_) x = block(x, at::Tensor());
+at::Tensor DownEncoderBlock2DImpl::forward(at::Tensor x) const {
+  for (const ResnetBlock2D& block : resnets_) x = block(x, at::Tensor());
   return downsampler_ ? downsampler_(x) : x;
 }
 
@@ -77,8 +77,8 @@ UpDecoderBlock2DImpl::UpDecoderBlock2DImpl(const VaeConfig& config, size_t level
   if (level > 0) upsampler_ = attach(*this, "upsamplers.0", Upsample2D(channels));
 }
 
-at::Tensor UpDecoderBlock2DImpl::forward(at::Tensor x) {
-  for (ResnetBlock2D& block : resnets_) x = block(x, at::Tensor());
+at::Tensor UpDecoderBlock2DImpl::forward(at::Tensor x) const {
+  for (const ResnetBlock2D& block : resnets_) x = block(x, at::Tensor());
   if (!upsampler_) return x;
   const std::array<int64_t, 2> doubled{2 * x.size(2), 2 * x.size(3)};
   return upsampler_(x, doubled);

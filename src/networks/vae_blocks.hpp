@@ -16,13 +16,13 @@ class VaeAttentionImpl : public torch::nn::Module {
   VaeAttentionImpl(int64_t channels, int64_t groups);
 
   /// x: [B, C, h, w] → the same shape.
-  at::Tensor forward(const at::Tensor& x);
+  at::Tensor forward(const at::Tensor& x) const;
 
  private:
   GroupNorm group_norm_;
   Linear to_q_, to_k_, to_v_, to_out_;
 };
-TORCH_MODULE(VaeAttention);
+using VaeAttention = Layer<VaeAttentionImpl>;
 
 /// Residual block, attention (if the config has it), residual block.
 class VaeMidBlockImpl : public torch::nn::Module {
@@ -30,39 +30,39 @@ class VaeMidBlockImpl : public torch::nn::Module {
   explicit VaeMidBlockImpl(const VaeConfig& config);
 
   /// x: [B, C, h, w] → the same shape.
-  at::Tensor forward(const at::Tensor& x);
+  at::Tensor forward(const at::Tensor& x) const;
 
  private:
   ResnetBlock2D resnet_0_, resnet_1_;
   VaeAttention attention_ = nullptr;
 };
-TORCH_MODULE(VaeMidBlock);
+using VaeMidBlock = Layer<VaeMidBlockImpl>;
 
 /// DownEncoderBlock2D: layers_per_block residual blocks, then half the size but in the last block.
 class DownEncoderBlock2DImpl : public torch::nn::Module {
  public:
   DownEncoderBlock2DImpl(const VaeConfig& config, size_t level);
 
-  at::Tensor forward(at::Tensor x);
+  at::Tensor forward(at::Tensor x) const;
 
  private:
   std::vector<ResnetBlock2D> resnets_;
   Downsample2D downsampler_ = nullptr;
 };
-TORCH_MODULE(DownEncoderBlock2D);
+using DownEncoderBlock2D = Layer<DownEncoderBlock2DImpl>;
 
 /// UpDecoderBlock2D: layers_per_block + 1 residual blocks, then twice the size but in the last block.
 class UpDecoderBlock2DImpl : public torch::nn::Module {
  public:
   UpDecoderBlock2DImpl(const VaeConfig& config, size_t level);
 
-  at::Tensor forward(at::Tensor x);
+  at::Tensor forward(at::Tensor x) const;
 
  private:
   std::vector<ResnetBlock2D> resnets_;
   Upsample2D upsampler_ = nullptr;
 };
-TORCH_MODULE(UpDecoderBlock2D);
+using UpDecoderBlock2D = Layer<UpDecoderBlock2DImpl>;
 
 /// The autoencoder's norms and the epsilon that the reference fixes for them.
 inline constexpr double vae_norm_eps = 1e-6;

@@ -21,7 +21,7 @@ XlmRobertaLayerImpl::XlmRobertaLayerImpl(const XlmRobertaConfig& c)
       output_dense_(attach(*this, "output.dense", Linear(c.intermediate_size, c.hidden_size))),
       output_norm_(attach(*this, "output.LayerNorm", LayerNorm(c.hidden_size, c.layer_norm_eps))) {}
 
-at::Tensor XlmRobertaLayerImpl::forward(at::Tensor x, const at::Tensor& key_mask) {
+at::Tensor XlmRobertaLayerImpl::forward(at::Tensor x, const at::Tensor& key_mask) const {
   const at::Tensor seen = attention(query_(x), key_(x), value_(x), {.heads = heads_, .key_mask = key_mask});
   x = attention_norm_(attention_dense_(seen) + x);
   return output_norm_(output_dense_(activate(intermediate_dense_(x), activation_)) + x);
@@ -46,7 +46,7 @@ XlmRobertaTextModel::XlmRobertaTextModel(const XlmRobertaConfig& c)
   }
 }
 
-at::Tensor XlmRobertaTextModel::embed(const at::Tensor& tokens) {
+at::Tensor XlmRobertaTextModel::embed(const at::Tensor& tokens) const {
   const int64_t length = tokens.size(-1);
   if (length > config_.longest_text()) {
     throw Error(ErrorKind::model, {.file = "text encoder",
@@ -67,7 +67,7 @@ at::Tensor XlmRobertaTextModel::embed(const at::Tensor& tokens) {
   return embedding_norm_(x);
 }
 
-at::Tensor XlmRobertaTextModel::forward(const at::Tensor& tokens, const at::Tensor& mask) {
+at::Tensor XlmRobertaTextModel::forward(const at::Tensor& tokens, const at::Tensor& mask) const {
   at::Tensor x = embed(tokens);
   const at::Tensor key_mask = config_.use_attention_mask ? mask : at::Tensor();
   // The newer models take the state before the last layer, normed once more.

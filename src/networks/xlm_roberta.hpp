@@ -17,7 +17,7 @@ class XlmRobertaLayerImpl : public torch::nn::Module {
   explicit XlmRobertaLayerImpl(const XlmRobertaConfig& config);
 
   /// x: [B, L, C]; key_mask: as attention's → [B, L, C].
-  at::Tensor forward(at::Tensor x, const at::Tensor& key_mask);
+  at::Tensor forward(at::Tensor x, const at::Tensor& key_mask) const;
 
  private:
   int64_t heads_;
@@ -27,7 +27,7 @@ class XlmRobertaLayerImpl : public torch::nn::Module {
   Linear intermediate_dense_, output_dense_;
   LayerNorm output_norm_;
 };
-TORCH_MODULE(XlmRobertaLayer);
+using XlmRobertaLayer = Layer<XlmRobertaLayerImpl>;
 
 class XlmRobertaTextModel : public torch::nn::Module {
  public:
@@ -36,12 +36,12 @@ class XlmRobertaTextModel : public torch::nn::Module {
   /// tokens: int64 [B, L], L <= config.longest_text(); mask: bool [B, L], true where a token is seen, padding is not
   /// (no use_attention_mask in the config: all are) → the projected hidden state, [B, L, project_dim].
   /// Throws ErrorKind::model for a token or a length that the model has no embedding for.
-  at::Tensor forward(const at::Tensor& tokens, const at::Tensor& mask);
+  at::Tensor forward(const at::Tensor& tokens, const at::Tensor& mask) const;
 
   const XlmRobertaConfig& config() const { return config_; }
 
  private:
-  at::Tensor embed(const at::Tensor& tokens);
+  at::Tensor embed(const at::Tensor& tokens) const;
 
   XlmRobertaConfig config_;
   Embedding word_embeddings_, position_embeddings_, token_type_embeddings_;

@@ -2,7 +2,8 @@
 #pragma once
 
 #include <torch/nn/module.h>
-#include <torch/nn/pimpl.h>
+
+#include "nn/layer.hpp"
 
 namespace sdtorch {
 
@@ -18,13 +19,13 @@ class Conv2dImpl : public torch::nn::Module {
 
   /// x: [B, in, h, w] → [B, out, h', w'], h' = (h + 2 padding - kernel) / stride + 1
   /// The first call on a CPU may rearrange the weight in memory; its values and shape stay.
-  at::Tensor forward(const at::Tensor& x);
+  at::Tensor forward(const at::Tensor& x) const;
 
   at::Tensor weight, bias;
 
  private:
   Conv2dOptions options_;
 };
-TORCH_MODULE(Conv2d);
+using Conv2d = Layer<Conv2dImpl>;
 
 }  // namespace sdtorch

@@ -2,7 +2,8 @@
 #pragma once
 
 #include <torch/nn/module.h>
-#include <torch/nn/pimpl.h>
+
+#include "nn/layer.hpp"
 
 namespace sdtorch {
 
@@ -12,10 +13,10 @@ class EmbeddingImpl : public torch::nn::Module {
   EmbeddingImpl(int64_t count, int64_t width);
 
   /// ids: int64, any shape, 0…count-1 (the caller's promise) → […, width]
-  at::Tensor forward(const at::Tensor& ids);
+  at::Tensor forward(const at::Tensor& ids) const;
 
   at::Tensor weight;
 };
-TORCH_MODULE(Embedding);
+using Embedding = Layer<EmbeddingImpl>;
 
 }  // namespace sdtorch

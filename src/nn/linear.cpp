@@ -9,6 +9,6 @@ LinearImpl::LinearImpl(int64_t in, int64_t out, LinearOptions options)
   if (options.bias) bias = register_parameter("bias", at::empty({out}), /*requires_grad=*/false);
 }
 
-at::Tensor LinearImpl::forward(const at::Tensor& x) { return at::linear(x, weight, bias); }
+at::Tensor LinearImpl::forward(const at::Tensor& x) const { return at::linear(x, weight, bias); }
 
 }  // namespace sdtorch

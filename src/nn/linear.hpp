@@ -2,7 +2,8 @@
 #pragma once
 
 #include <torch/nn/module.h>
-#include <torch/nn/pimpl.h>
+
+#include "nn/layer.hpp"
 
 namespace sdtorch {
 
@@ -16,10 +17,10 @@ class LinearImpl : public torch::nn::Module {
   LinearImpl(int64_t in, int64_t out, LinearOptions options = {});
 
   /// x: […, in] → […, out]
-  at::Tensor forward(const at::Tensor& x);
+  at::Tensor forward(const at::Tensor& x) const;
 
   at::Tensor weight, bias;
 };
-TORCH_MODULE(Linear);
+using Linear = Layer<LinearImpl>;
 
 }  // namespace sdtorch

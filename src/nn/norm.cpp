@@ -10,7 +10,7 @@ GroupNormImpl::GroupNormImpl(int64_t groups, int64_t channels, double eps)
       groups_(groups),
       eps_(eps) {}
 
-at::Tensor GroupNormImpl::forward(const at::Tensor& x, std::optional<Activation> activation) {
+at::Tensor GroupNormImpl::forward(const at::Tensor& x, std::optional<Activation> activation) const {
   // On the CPU the kernel for channels-last pictures loses digits where a mean is large beside its deviation.
   at::Tensor y = at::group_norm(x.contiguous(), groups_, weight, bias, eps_);
   return activation ? activate(std::move(y), *activation) : y;
@@ -21,6 +21,8 @@ LayerNormImpl::LayerNormImpl(int64_t width, double eps)
       bias(register_parameter("bias", at::empty({width}), /*requires_grad=*/false)),
       eps_(eps) {}
 
-at::Tensor LayerNormImpl::forward(const at::Tensor& x) { return at::layer_norm(x, weight.sizes(), weight, bias, eps_); }
+at::Tensor LayerNormImpl::forward(const at::Tensor& x) const {
+  return at::layer_norm(x, weight.sizes(), weight, bias, eps_);
+}
 
 }  // namespace sdtorch

@@ -2,9 +2,10 @@
 #pragma once
 
 #include <torch/nn/module.h>
-#include <torch/nn/pimpl.h>
 
 #include <optional>
+
+#include "nn/layer.hpp"
 
 #include "nn/activation.hpp"
 
@@ -17,7 +18,7 @@ class GroupNormImpl : public torch::nn::Module {
   GroupNormImpl(int64_t groups, int64_t channels, double eps);
 
   /// x: [B, channels, …] → the same shape, activated if asked for.
-  at::Tensor forward(const at::Tensor& x, std::optional<Activation> activation = std::nullopt);
+  at::Tensor forward(const at::Tensor& x, std::optional<Activation> activation = std::nullopt) const;
 
   at::Tensor weight, bias;
 
@@ -25,7 +26,7 @@ class GroupNormImpl : public torch::nn::Module {
   int64_t groups_;
   double eps_;
 };
-TORCH_MODULE(GroupNorm);
+using GroupNorm = Layer<GroupNormImpl>;
 
 /// Registers `weight` and `bias` [width], uninitialised: their values come from a checkpoint.
 class LayerNormImpl : public torch::nn::Module {
@@ -33,13 +34,13 @@ class LayerNormImpl : public torch::nn::Module {
   LayerNormImpl(int64_t width, double eps);
 
   /// x: […, width] → the same shape.
-  at::Tensor forward(const at::Tensor& x);
+  at::Tensor forward(const at::Tensor& x) const;
 
   at::Tensor weight, bias;
 
  private:
   double eps_;
 };
-TORCH_MODULE(LayerNorm);
+using LayerNorm = Layer<LayerNormImpl>;
 
 }  // namespace sdtorch

@@ -71,10 +71,13 @@ class Denoiser {
   }
 
   at::Tensor evaluate(const Group& group, const at::Tensor& sample, const DenoiserCall& call) {
-    UNetExtras extras{.pooled = group.pooled, .time_ids = group.time_ids};
-    if (guidance_.defined()) extras.guidance = guidance_.repeat({sample.size(0), 1});
-    const at::Tensor timesteps = at::full({sample.size(0)}, call.timestep, sample.options().dtype(at::kFloat));
-    return unet_->forward(sample.to(dtype_), timesteps, group.context, extras).to(at::kFloat);
+    UNetInput input{.sample = sample.to(dtype_),
+                    .timestep = at::full({sample.size(0)}, call.timestep, sample.options().dtype(at::kFloat)),
+                    .context = group.context,
+                    .pooled = group.pooled,
+                    .time_ids = group.time_ids};
+    if (guidance_.defined()) input.guidance = guidance_.repeat({sample.size(0), 1});
+    return unet_->forward(input).to(at::kFloat);
   }
 
   /// The conditions that hold at this call, and the groups that they make where they are others than before.

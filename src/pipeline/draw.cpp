@@ -108,8 +108,8 @@ Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observ
   show_plan(observer, shared);
   const int64_t own = steps_of(shared.plan), all = networks.refiner ? own + steps_of(*shared.refiner_plan) : own;
   SamplerContext context{.noise = noise, .after_step = reported(observer), .steps = all};
-  at::Tensor latent = run_sampler(start_from_noise(shared.plan, start.to(model.device)),
-                                  guided(model, texts, shared.request), context);
+  at::Tensor latent =
+      run_sampler(start_from_noise(shared.plan, start.to(model.device)), guided(model, texts, shared.request), context);
   if (networks.refiner) {
     context.first_step = own;
     latent = run_sampler(start_from_latent(*shared.refiner_plan, latent),

@@ -56,7 +56,7 @@ SamplingPlan plan_of(const ModelDescription& model, const Request& request) {
                              .sigmas = request.sigmas,
                              .spacing = request.spacing,
                              .eta = request.eta,
-                              .ignore_unknown = model.read_options.ignore_unknown,
+                             .ignore_unknown = model.read_options.ignore_unknown,
                              .corrected = model.corrects_scheduler,
                              .sdxl = model.xl.has_value()};
   return in_flags([&] { return plan_sampling(model.scheduler, model.scheduler_file, choice, request.steps); });

@@ -54,7 +54,8 @@ TEST_CASE("tiny models bind to their networks and give finite, varied numbers", 
     const at::NoGradGuard no_grad;
     at::manual_seed(0);
     const at::Tensor context = text.forward(at::arange(77).unsqueeze(0));
-    const at::Tensor eps = unet.forward(at::randn({1, 4, 8, 8}), at::full({1}, 500.0), context);
+    const at::Tensor eps =
+        unet.forward({.sample = at::randn({1, 4, 8, 8}), .timestep = at::full({1}, 500.0), .context = context});
     const at::Tensor picture = vae.decode(at::randn({1, 4, 8, 8}) / 0.18215);
     CHECK(picture.sizes() == at::IntArrayRef({1, 3, 64, 64}));
     for (const at::Tensor& output : {context, eps, picture}) {

@@ -64,13 +64,21 @@ Outputs run_projecting_clip(const GoldenNetwork& golden, at::ScalarType type, at
 Outputs run_unet(const GoldenNetwork& golden, at::ScalarType type, at::Device device) {
   UNet2DConditionModel model(UNetConfig::from_json(golden.config, golden.config_file));
   sdtorch::bind_weights(model, golden.weights, type, device, "unet");
-  const auto extra = [&](const char* name) {
-    return golden.inputs.contains(name) ? input(golden, name, at::kFloat, device) : at::Tensor();
+  const auto given = [&](const std::string& name, at::ScalarType as) {
+    return golden.inputs.contains(name) ? input(golden, name, as, device) : at::Tensor();
   };
-  return {{"sample",
-           model.forward(input(golden, "sample", type, device), input(golden, "timestep", at::kFloat, device),
-                         input(golden, "context", type, device),
-                         {.pooled = extra("pooled"), .time_ids = extra("time_ids"), .guidance = extra("guidance")})}};
+  UNetInput call{.sample = input(golden, "sample", type, device),
+                 .timestep = input(golden, "timestep", at::kFloat, device),
+                 .context = input(golden, "context", type, device),
+                 .pooled = given("pooled", at::kFloat),
+                 .time_ids = given("time_ids", at::kFloat),
+                 .guidance = given("guidance", at::kFloat),
+                 .extra_channels = given("extra_channels", type),
+                 .mid_residual = given("mid_residual", type)};
+  for (size_t i = 0; golden.inputs.contains("down_residual." + std::to_string(i)); ++i) {
+    call.down_residuals.push_back(input(golden, "down_residual." + std::to_string(i), type, device));
+  }
+  return {{"sample", model.forward(call)}};
 }
 
 Outputs run_vae(const GoldenNetwork& golden, at::ScalarType type, at::Device device) {

@@ -1,11 +1,31 @@
 #include "networks/unet.hpp"
 
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <set>
+
 #include "networks/golden_network.hpp"
 #include "support/catch.hpp"
 #include "support/golden.hpp"
 #include "support/tolerance.hpp"
 
 using namespace sdtorch;
+
+namespace {
+
+/// The network of a ControlNet without its last convolutions: the way down, alone in a module of its own.
+struct WayDown : torch::nn::Module {
+  explicit WayDown(const UNetConfig& config) : down(*this, config) {}
+  UNetDown down;
+};
+
+std::set<std::string> keys_of(const torch::nn::Module& module) {
+  const std::vector<std::string> keys = module.named_parameters().keys();
+  return {keys.begin(), keys.end()};
+}
+
+}  // namespace
 
 TEST_CASE("the U-Net equals diffusers'", "[networks]") {
   for (const char* name : {"unet_sd1", "unet_sd2", "unet_odd_size", "unet_plain_mid", "unet_asymmetric"}) {
@@ -18,5 +38,51 @@ TEST_CASE("the U-Net equals diffusers'", "[networks]") {
 TEST_CASE("the U-Net takes SDXL's texts and sizes, and a guidance scale, as diffusers' does", "[networks]") {
   for (const char* name : {"unet_xl", "unet_xl_refiner", "unet_distilled"}) {
     check_exact(load_golden_network(golden_path("families"), name), run_unet, tolerance::tensor_relative);
+  }
+}
+
+TEST_CASE("the U-Net adds residuals and takes further channels as diffusers' does", "[networks]") {
+  for (const char* name : {"unet_residuals", "unet_residuals_no_mid"}) {
+    GoldenNetwork golden = load_golden_network(name);
+    std::erase_if(golden.outputs["fp32"], [](const auto& output) { return output.first != "sample"; });
+    check_exact(golden, run_unet, tolerance::tensor_relative);
+  }
+}
+
+TEST_CASE("residuals of zeros change nothing, and any other number than the skips' is refused", "[networks]") {
+  const at::NoGradGuard no_grad;
+  GoldenNetwork golden = load_golden_network("unet_residuals");
+  for (auto& [name, tensor] : golden.inputs) {
+    if (name.find("residual") != std::string::npos) tensor = at::zeros_like(tensor);
+  }
+  const at::Tensor with_zeros = run_unet(golden, at::kFloat).at("sample");
+  std::erase_if(golden.inputs, [](const auto& input) { return input.first.find("residual") != std::string::npos; });
+  CHECK(at::equal(run_unet(golden, at::kFloat).at("sample"), with_zeros));
+  golden.inputs["down_residual.0"] = at::zeros({1});
+  CHECK_THROWS_WITH(run_unet(golden, at::kFloat), Catch::Contains("1 residuals for the U-Net's 6 skips"));
+}
+
+TEST_CASE("the way down is a part that another network may be built from, as diffusers' ControlNet is", "[networks]") {
+  const at::NoGradGuard no_grad;
+  GoldenNetwork golden = load_golden_network("unet_residuals");
+  const UNetConfig config = UNetConfig::from_json(golden.config, golden.config_file);
+  WayDown net(config);
+  const std::set<std::string> all = keys_of(UNet2DConditionModel(config)), own = keys_of(net);
+  CHECK(std::includes(all.begin(), all.end(), own.begin(), own.end()));
+  CHECK(own.contains("mid_block.resnets.1.conv2.weight"));
+
+  std::erase_if(golden.weights, [&](const auto& weight) { return !own.contains(weight.first); });
+  bind_weights(net, golden.weights, at::kFloat, at::kCPU, "controlnet");
+  const auto& in = golden.inputs;
+  const UNetDepths depths = net.down({.sample = in.at("sample"),
+                                      .timestep = in.at("timestep"),
+                                      .context = in.at("context"),
+                                      .extra_channels = in.at("extra_channels")},
+                                     in.at("hint"));
+  const auto& expected = golden.outputs.at("fp32");
+  CHECK(relative_error(depths.x, expected.at("middle")) <= tolerance::tensor_relative);
+  REQUIRE(depths.skips.size() == 6);
+  for (size_t i = 0; i < depths.skips.size(); ++i) {
+    CHECK(relative_error(depths.skips[i], expected.at("skip." + std::to_string(i))) <= tolerance::tensor_relative);
   }
 }

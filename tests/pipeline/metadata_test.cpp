@@ -70,8 +70,7 @@ TEST_CASE("levels given outright survive JSON and infotext", "[pipeline]") {
   CHECK(settings_from_json(nlohmann::json::parse(settings_to_json(request).dump()), {}, {.file = "x"}) == request);
   const nlohmann::json text = {{"prompt", "x"}, {"sampler", "dpm++2m_sde"}, {"sigmas", "14.6,3.5,0.1,0"}};
   CHECK(settings_from_json(text, {}, {.file = "x"}) == request);
-  CHECK(infotext(request).find("Sampler: DPM++ 2M SDE, Sigmas: \"14.6, 3.5, 0.1, 0\", CFG") !=
-        std::string::npos);
+  CHECK(infotext(request).find("Sampler: DPM++ 2M SDE, Sigmas: \"14.6, 3.5, 0.1, 0\", CFG") != std::string::npos);
   CHECK(parse_parameters(infotext(request), "x.png").sigmas == request.sigmas);
   request.sigmas.clear();
   request.scheduler = "sgm_uniform";
