@@ -30,7 +30,7 @@ enum class Command {
 struct Invocation {
   Command command = Command::generate;
   std::string text{};                              ///< print: what goes to stdout
-  Settings request{};                              ///< generate, bench; valid as far as no model is needed
+  Settings settings{};                             ///< generate, bench; valid as far as no model is needed
   std::optional<std::string> from_file{};          ///< generate: a prompt file, `-` is standard input
   std::optional<PromptFormat> from_file_format{};  ///< generate: of that file; none is told by its ending or content
   OutputOptions output{};                          ///< generate

@@ -325,5 +325,5 @@ TEST_CASE("--from-image takes a picture's request, flags override it", "[cli]") 
   const std::string other = golden_path("io/texts.png").string();
   check_error(ErrorKind::input, "carries no request", [&] { parse({"--from-image", other.c_str()}); });
   check_error(ErrorKind::input, "no-such.png", [&] { parse({"--from-image", "no-such.png"}); });
-  CHECK(parse({"--from-image", file.c_str(), "--sampler", "ddim"}).request.scheduler == "model");
+  CHECK(parse({"--from-image", file.c_str(), "--sampler", "ddim"}).settings.scheduler == "model");
 }
