@@ -56,6 +56,12 @@ std::string rate(double steps_per_second) {
 
 }  // namespace
 
+void print_log_line(LogKind kind, std::string_view line) {
+  const char* mark = kind == LogKind::warning ? "warning: " : kind == LogKind::error ? "error: " : "";
+  const std::string text = fmt::format("{}{}\n", mark, line);
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
 void print_result(std::string_view text) {
   const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
   if (written) return;

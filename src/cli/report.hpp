@@ -7,8 +7,12 @@
 #include <string_view>
 
 #include "jobs/run.hpp"
+#include "sdtorch/log.hpp"
 
 namespace sdtorch {
+
+/// The tool's sink: a line on stderr, with `warning: ` or `error: ` before those.
+void print_log_line(LogKind kind, std::string_view line);
 
 /// Writes text to stdout and flushes it. Throws ErrorKind::output where nobody takes it (a closed pipe, a full disk).
 void print_result(std::string_view text);
