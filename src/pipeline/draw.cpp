@@ -3,6 +3,8 @@
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "diffusion/start.hpp"
 #include "pipeline/decode.hpp"
 #include "pipeline/denoiser.hpp"

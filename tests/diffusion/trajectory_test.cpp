@@ -1,4 +1,6 @@
 // Every sampler against diffusers' scheduler of the same config, over a network that both can compute.
+#include <fmt/format.h>
+
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
