@@ -1,6 +1,9 @@
 # Joins a target's sources, folder by folder, into batches of a dozen that are compiled as one file each: what a folder's
 # files include in common, above all LibTorch's headers, is then read once a batch.
 function(sdtorch_join_sources target)
+  if(NOT SDTORCH_JOIN_SOURCES)
+    return()
+  endif()
   get_target_property(sources ${target} SOURCES)
   list(FILTER sources INCLUDE REGEX "\\.cpp$")
   list(SORT sources)
