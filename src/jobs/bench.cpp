@@ -39,10 +39,10 @@ double median(std::vector<double> values) {
 }  // namespace
 
 BenchResult run_bench(const Settings& settings) {
+  Stopwatch watch(resolve_device(settings.device).str());
   const CheckedModel model = Pipeline::check(settings);
-  Stopwatch watch(model.choice().device);
+  model.check(settings);  // before the weights
   const Pipeline pipeline = Pipeline::open(model);
-  model.check(settings);
   BenchResult result{
       .load_s = watch.lap(), .steps = settings.steps, .device = model.choice().device, .dtype = model.choice().dtype};
 
