@@ -33,8 +33,6 @@ void draw_bar() {
   std::fflush(stderr);
 }
 
-void step_aside(bool writing) { writing ? clear_bar() : draw_bar(); }
-
 int terminal_columns() {
   winsize size{};
   const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
@@ -59,7 +57,9 @@ std::string rate(double steps_per_second) {
 void print_log_line(LogKind kind, std::string_view line) {
   const char* mark = kind == LogKind::warning ? "warning: " : kind == LogKind::error ? "error: " : "";
   const std::string text = fmt::format("{}{}\n", mark, line);
+  clear_bar();
   std::fwrite(text.data(), 1, text.size(), stderr);
+  draw_bar();
 }
 
 void print_result(std::string_view text) {
@@ -97,12 +97,9 @@ std::string progress_line(const std::string& prefix, int64_t done, int64_t count
   return left + "[" + std::string(filled, '=') + std::string(static_cast<size_t>(width) - filled, ' ') + "]" + right;
 }
 
-ConsoleReporter::ConsoleReporter(const ReportOptions& options) : options_(options) {
-  if (options_.progress && options_.terminal) set_log_guard(step_aside);
-}
+ConsoleReporter::ConsoleReporter(const ReportOptions& options) : options_(options) {}
 
 ConsoleReporter::~ConsoleReporter() {
-  set_log_guard(nullptr);
   clear_bar();
   bar.clear();
 }

@@ -11,7 +11,7 @@
 
 namespace sdtorch {
 
-/// The tool's sink: a line on stderr, with `warning: ` or `error: ` before those.
+/// The tool's sink: a line on stderr, above the progress bar, with `warning: ` or `error: ` before those.
 void print_log_line(LogKind kind, std::string_view line);
 
 /// Writes text to stdout and flushes it. Throws ErrorKind::output where nobody takes it (a closed pipe, a full disk).

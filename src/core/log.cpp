@@ -10,16 +10,11 @@ namespace sdtorch {
 namespace {
 
 LogLevel level_ = LogLevel::normal;
-void (*guard_)(bool) = nullptr;
 
 LogSink sink_ = nullptr;
 
 void tell(LogKind kind, std::string_view text) {
-  if (!sink_) return;
-  const std::string line = harmless(text);
-  if (guard_) guard_(true);
-  sink_(kind, line);
-  if (guard_) guard_(false);
+  if (sink_) sink_(kind, harmless(text));
 }
 
 }  // namespace
@@ -27,7 +22,6 @@ void tell(LogKind kind, std::string_view text) {
 void set_log_sink(LogSink sink) { sink_ = sink; }
 void set_log_level(LogLevel level) { level_ = level; }
 LogLevel log_level() { return level_; }
-void set_log_guard(void (*guard)(bool)) { guard_ = guard; }
 
 void log_detail(std::string_view line) {
   if (level_ == LogLevel::verbose) tell(LogKind::detail, line);

@@ -22,8 +22,4 @@ void log_error(std::string_view line);
 /// The same warning is written once a run: of what is read for every picture anew.
 void log_warning_once(std::string_view line);
 
-/// Called with `true` before and `false` after a line is written, so that a progress bar can step aside.
-/// One at a time; nullptr for none.
-void set_log_guard(void (*guard)(bool writing));
-
 }  // namespace sdtorch
