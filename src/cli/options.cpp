@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <type_traits>
 
 #include "cli/flags.hpp"
 #include "cli/model_layout.hpp"
@@ -52,11 +53,20 @@ struct Reading {
 
 using Apply = decltype(Flag::apply);
 
+/// Whether an empty text is refused by what the setting takes: a number, or a switch that takes none.
+bool says_what_it_takes(const Setting& setting) {
+  const auto is_number = []<typename Value>(Value Settings::*) {
+    return std::is_arithmetic_v<Value> || std::is_same_v<Value, std::optional<int64_t>> ||
+           std::is_same_v<Value, std::optional<double>>;
+  };
+  return std::visit(is_number, setting.member);
+}
+
 /// Keeps the value for the setting of that name.
 Apply to_setting(Reading& reading, const Setting& setting) {
   return [&reading, &setting](const std::string& flag, const std::string& text) {
-    const bool text_wanted = !setting.value.empty() && !setting.may_be_empty && !setting.range;
-    reading.overrides.push_back({std::string(setting.name), flag, text_wanted ? filled(flag, text) : text});
+    const bool as_it_is = setting.may_be_empty || says_what_it_takes(setting);
+    reading.overrides.push_back({std::string(setting.name), flag, as_it_is ? text : filled(flag, text)});
   };
 }
 

@@ -1,17 +1,17 @@
 #include "pipeline/flag_names.hpp"
 
+#include <fmt/format.h>
+
 #include <string>
-#include <string_view>
+
+#include "pipeline/settings.hpp"
 
 namespace sdtorch {
 namespace {
 
-constexpr std::string_view field_names[]{"sampler", "scheduler",  "sigmas",  "spacing", "eta",
-                                         "steps",   "prediction", "refiner", "strength"};
-
 std::string flagged(std::string text) {
-  for (const std::string_view field : field_names) {
-    const std::string name = "{" + std::string(field) + "}", flag = "--" + std::string(field);
+  for (const Setting& setting : settings()) {
+    const std::string name = fmt::format("{{{}}}", setting.name), flag = fmt::format("--{}", setting.name);
     for (size_t at = text.find(name); at != std::string::npos; at = text.find(name, at)) {
       text.replace(at, name.size(), flag);
     }

@@ -23,32 +23,8 @@ using Entries = std::vector<std::pair<std::string, std::string>>;
 constexpr size_t shown_bytes = 60;  // of an entry, in warnings
 constexpr std::string_view negative_mark = "Negative prompt:";
 
-/// Entries of the last line that are fields of a request; those that only name things are left out in silence.
-struct Counterpart {
-  std::string_view entry;
-  std::string_view field;  ///< empty: tells nothing that a request needs
-};
-constexpr std::array<Counterpart, 19> counterparts = {{
-    {"Steps", "steps"},
-    {"Sigmas", "sigmas"},
-    {"Sampler", "sampler"},
-    {"CFG scale", "cfg-scale"},
-    {"Seed", "seed"},
-    {"Size-1", "width"},
-    {"Size-2", "height"},
-    {"Guidance rescale", "guidance-rescale"},
-    {"Timestep spacing", "spacing"},
-    {"Prediction", "prediction"},
-    {"Original size", "original-size"},
-    {"Crop", "crop"},
-    {"Target size", "target-size"},
-    {"Model", ""},
-    {"Model hash", ""},
-    {"VAE hash", ""},
-    {"Note", ""},
-    {"Version", ""},
-    {"Hashes", ""},
-}};
+/// Entries that only name things, or tell nothing that a request needs: left out in silence.
+constexpr std::array<std::string_view, 6> silent = {"Model", "Model hash", "VAE hash", "Note", "Version", "Hashes"};
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view blank = " \t\r\n";
@@ -158,10 +134,10 @@ void set_prompts(Settings& request, std::string_view text) {
   throw Error(ErrorKind::input, {.file = file, .place = place, .reason = reason, .hint = hint});
 }
 
-void set(Settings& request, std::string_view field, const std::string& entry, const std::string& value,
+void set(Settings& request, const Setting& setting, const std::string& entry, const std::string& value,
          const std::string& file) {
   try {
-    set_from_text(request, *find_setting(field), entry, value);
+    set_from_text(request, setting, entry, value);
   } catch (const Error& error) {
     fail_entry(file, entry, error.parts().reason, error.parts().hint);
   }
@@ -170,8 +146,8 @@ void set(Settings& request, std::string_view field, const std::string& entry, co
 void set_size(Settings& request, const std::string& value, const std::string& file) {
   const size_t times = value.find('x');
   if (times == std::string::npos) fail_entry(file, "Size", fmt::format("'{}' is not WIDTHxHEIGHT", value));
-  set(request, "width", "Size", std::string(trimmed(value.substr(0, times))), file);
-  set(request, "height", "Size", std::string(trimmed(value.substr(times + 1))), file);
+  set(request, *find_setting("width"), "Size", std::string(trimmed(value.substr(0, times))), file);
+  set(request, *find_setting("height"), "Size", std::string(trimmed(value.substr(times + 1))), file);
 }
 
 void warn(const std::string& file, const std::string& entry, const std::string& value, const std::string& what) {
@@ -180,7 +156,7 @@ void warn(const std::string& file, const std::string& entry, const std::string& 
 
 /// A picture of another program's sampler is still a picture to start from.
 void set_known_sampler(Settings& request, const std::string& value, const std::string& file) {
-  if (parse_sampler_name(value).sampler) return set(request, "sampler", "Sampler", value, file);
+  if (parse_sampler_name(value).sampler) return set(request, *find_setting("sampler"), "Sampler", value, file);
   warn(file, "Sampler", value,
        "is none of ours, so that the model's own draws; --sampler takes another: " +
            did_you_mean(value, sampler_names()));
@@ -215,12 +191,11 @@ bool set_entry(Settings& request, const std::string& entry, const std::string& v
   if (entry == "Sampler") return set_known_sampler(request, value, file), true;
   if (entry == "Schedule type") return set_schedule(request, value, file), true;
   if (entry == "Eta" || entry == "Eta DDIM") return set_eta(request, entry, value, file), true;
-  for (const Counterpart& counterpart : counterparts) {
-    if (counterpart.entry != entry) continue;
-    if (!counterpart.field.empty()) set(request, counterpart.field, entry, value, file);
-    return true;
-  }
-  return is_usual(entry, value);
+  const Setting* setting = entry == "Size-1"   ? find_setting("width")
+                           : entry == "Size-2" ? find_setting("height")
+                                               : find_setting_by_label(entry);
+  if (setting) return set(request, *setting, entry, value, file), true;
+  return std::ranges::find(silent, entry) != silent.end() || is_usual(entry, value);
 }
 
 /// Other programs write dozens of them: one line names them all.
@@ -238,10 +213,8 @@ void warn_of_others(const Entries& others, const std::string& file) {
 std::string entry_of(std::string_view flag) {
   if (flag.starts_with("--")) flag.remove_prefix(2);
   if (flag == "width" || flag == "height") return "Size";
-  for (const Counterpart& counterpart : counterparts) {
-    if (counterpart.field == flag) return std::string(counterpart.entry);
-  }
-  return std::string(flag);
+  const Setting* setting = find_setting(flag);
+  return std::string(setting && !setting->label.empty() ? setting->label : flag);
 }
 
 /// Sets back what depends on a sampler that is not known.

@@ -77,6 +77,17 @@ void check_sampler(const Request& request) {
   }
 }
 
+/// All that a request is held to, and with it how many pictures are asked for.
+void check_request(const Settings& all) {
+  check_text("--prompt", all.prompt);
+  if (all.negative_prompt) check_text("--negative-prompt", *all.negative_prompt);
+  check_ranges(all);
+  check_sampler(all);
+  check_scheduler(all.scheduler);
+  check_list(all);
+  if (all.spacing) check_choice("--spacing", *all.spacing, spacing_names);
+}
+
 }  // namespace
 
 void ModelChoice::validate() const {
@@ -85,15 +96,7 @@ void ModelChoice::validate() const {
   check_choice("--dtype", dtype, dtype_names);
 }
 
-void Request::validate() const {
-  check_text("--prompt", prompt);
-  if (negative_prompt) check_text("--negative-prompt", *negative_prompt);
-  check_ranges({ModelChoice{}, *this}, SettingScope::picture);
-  check_sampler(*this);
-  check_scheduler(scheduler);
-  check_list(*this);
-  if (spacing) check_choice("--spacing", *spacing, spacing_names);
-}
+void Request::validate() const { check_request({ModelChoice{}, *this}); }
 
 std::vector<std::string> Request::warnings() const {
   std::vector<std::string> lines;
@@ -121,8 +124,7 @@ void Settings::validate() const {
   if (refiner_start && refiner.empty()) {
     refuse("--refiner-start", "there is no refiner to start", "give --refiner MODEL");
   }
-  check_ranges(*this, SettingScope::picture);
-  Request::validate();
+  check_request(*this);
 }
 
 std::vector<std::string> Settings::warnings() const {

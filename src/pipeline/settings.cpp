@@ -272,9 +272,9 @@ std::optional<std::string> text_of(const Settings& from, const Setting& setting)
   return std::visit([&](auto member) { return ValueText{}(from.*member); }, setting.member);
 }
 
-void check_ranges(const Settings& all, SettingScope scope) {
+void check_ranges(const Settings& all) {
   for (const Setting& setting : settings()) {
-    if (!setting.range || setting.scope != scope) continue;
+    if (!setting.range) continue;
     std::visit([&](auto member) { RangeCheck{setting}(all.*member); }, setting.member);
   }
 }

@@ -83,8 +83,8 @@ void set_from_text(Settings& settings, const Setting& setting, const std::string
 /// Its value as a flag's text; nothing where it leaves the choice to the model.
 std::optional<std::string> text_of(const Settings& settings, const Setting& setting);
 
-/// Throws ErrorKind::usage naming the flag of the first number of this scope that is out of its row's range.
-void check_ranges(const Settings& settings, SettingScope scope);
+/// Throws ErrorKind::usage naming the flag of the first number that is out of its row's range.
+void check_ranges(const Settings& settings);
 
 /// `WIDTHxHEIGHT` (`LEFTxTOP`), or `HEIGHT,WIDTH` (`TOP,LEFT`) as diffusers' tuples have it; nothing where the text is
 /// neither.
