@@ -107,8 +107,6 @@ class Pipeline {
   /// Shows a latent as the pictures that it decodes to: Step::latent and Step::predicted. latent: fp32 [B, 4, h, w]
   std::vector<Image> decode(const at::Tensor& latent) const;
 
-  const PipelineNetworks& networks() const { return *networks_; }
-
  private:
   Pipeline(CheckedModel model, std::unique_ptr<PipelineNetworks> networks);
 

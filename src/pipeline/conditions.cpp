@@ -22,12 +22,4 @@ CombinationRule guidance(double scale, double rescale) {
   };
 }
 
-CombinationRule composition(std::vector<double> weights) {
-  return [weights = std::move(weights)](std::span<const at::Tensor> outputs, const DenoiserCall&) {
-    at::Tensor sum = outputs[0];
-    for (size_t i = 0; i < weights.size(); ++i) sum = sum + weights[i] * (outputs[i + 1] - outputs[0]);
-    return sum;
-  };
-}
-
 }  // namespace sdtorch

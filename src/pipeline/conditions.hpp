@@ -41,8 +41,4 @@ CombinationRule alone();
 /// Classifier-free guidance for a list of two, what to lead away from and what to lead to; scale, rescale: see guide().
 CombinationRule guidance(double scale, double rescale);
 
-/// A weighted sum: for several prompts that share a picture (Liu et al. 2022, "Compositional Visual Generation", eq.
-/// 11: the first condition's output, and to it each other one's difference from it times its weight).
-CombinationRule composition(std::vector<double> weights);
-
 }  // namespace sdtorch

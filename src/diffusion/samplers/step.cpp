@@ -10,6 +10,10 @@ namespace sdtorch {
 SamplerRun::SamplerRun(const Model& model, const SamplingPlan& plan, SamplerContext& context)
     : model_(model), plan_(plan), context_(context) {}
 
+int64_t SamplerRun::steps_in_all() const {
+  return context_.steps > 0 ? context_.steps : context_.first_step + static_cast<int64_t>(steps());
+}
+
 at::Tensor SamplerRun::output(size_t i, const at::Tensor& x, double sigma) {
   const double timestep = plan_.timesteps.at(call_++);
   if (step_ != static_cast<int64_t>(i)) {
@@ -17,11 +21,8 @@ at::Tensor SamplerRun::output(size_t i, const at::Tensor& x, double sigma) {
     first_timestep_ = timestep;
     sigma = plan_.sigmas[i];  // as the plan has it, without the rounding of a mixture
   }
-  const auto own = static_cast<int64_t>(steps());
-  return model_(x, {.step = context_.first_step + step_,
-                    .steps = context_.steps > 0 ? context_.steps : context_.first_step + own,
-                    .timestep = timestep,
-                    .sigma = sigma});
+  return model_(x,
+                {.step = context_.first_step + step_, .steps = steps_in_all(), .timestep = timestep, .sigma = sigma});
 }
 
 Evaluation SamplerRun::evaluate(size_t i, const at::Tensor& x, Mixture at) {
@@ -41,15 +42,13 @@ at::Tensor SamplerRun::unit_noise(const at::Tensor& x) const {
 
 at::Tensor SamplerRun::finish_step(size_t i, const at::Tensor& x, const at::Tensor& x0) const {
   if (!context_.after_step) return x;
-  const auto own = static_cast<int64_t>(steps());
-  const at::Tensor other =
-      context_.after_step({.index = context_.first_step + static_cast<int64_t>(i),
-                           .count = context_.steps > 0 ? context_.steps : context_.first_step + own,
-                           .timestep = first_timestep_,
-                           .sigma = plan_.sigmas[i],
-                           .next_sigma = plan_.ends.empty() ? plan_.sigmas[i + 1] : plan_.ends[i],
-                           .latent = x,
-                           .predicted = x0});
+  const at::Tensor other = context_.after_step({.index = context_.first_step + static_cast<int64_t>(i),
+                                                .count = steps_in_all(),
+                                                .timestep = first_timestep_,
+                                                .sigma = plan_.sigmas[i],
+                                                .next_sigma = plan_.ends.empty() ? plan_.sigmas[i + 1] : plan_.ends[i],
+                                                .latent = x,
+                                                .predicted = x0});
   return other.defined() ? other : x;
 }
 

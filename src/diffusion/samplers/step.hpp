@@ -51,6 +51,8 @@ class SamplerRun {
   at::Tensor finish_step(size_t i, const at::Tensor& x, const at::Tensor& x0) const;
 
  private:
+  /// Steps of the whole run, whichever models share it.
+  int64_t steps_in_all() const;
   at::Tensor output(size_t i, const at::Tensor& x, double sigma);
 
   const Model& model_;
