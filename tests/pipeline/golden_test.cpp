@@ -106,6 +106,26 @@ TEST_CASE("image k of a batch is the same image alone", "[pipeline]") {
   CHECK(relative_error(batch.pictures[0], batch.pictures[1]) > 0.01);
 }
 
+TEST_CASE("pictures of several prompts in one batch are the same pictures alone", "[pipeline]") {
+  const PipelineNetworks networks = networks_of(describe_golden("sd1"));
+  std::string longer;  // than one chunk of tokens, so that its context has another length
+  for (int i = 0; i < 100; ++i) longer += "house ";
+  const std::vector<Request> requests = {
+      {.prompt = "a house", .steps = 3, .seed = 1, .sampler = "euler_a"},
+      {.prompt = longer, .steps = 3, .seed = 2, .sampler = "euler_a"},
+      {.prompt = "a tree", .negative_prompt = longer, .steps = 3, .seed = 3, .sampler = "euler_a"},
+      {.prompt = "a tree", .steps = 3, .seed = 4, .sampler = "euler_a"}};
+  std::vector<ResolvedRequest> batch;
+  for (const Request& request : requests) batch.push_back(resolve(networks.model.description, request));
+  const Drawn together = draw(networks, batch);
+  for (size_t k = 0; k < requests.size(); ++k) {
+    INFO(k);
+    const at::Tensor alone = draw_tensors(networks, requests[k]).pictures[0];
+    CHECK(relative_error(together.pictures[static_cast<int64_t>(k)], alone) <= tolerance::tensor_relative);
+    if (k > 0) CHECK(relative_error(together.pictures[0], alone) > 0.01);
+  }
+}
+
 TEST_CASE("guidance scale 1 is the conditional model alone, 0 the unconditional", "[pipeline]") {
   const PipelineNetworks networks = networks_of(describe_golden("sd1"));
   const auto draw = [&](const std::string& prompt, const std::string& negative, double scale) {
