@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 
+#include "weights/bind.hpp"
 #include "weights/component_files.hpp"
 #include "weights/single_file.hpp"
 

@@ -18,6 +18,7 @@
 
 #include "core/error.hpp"
 #include "io/torch_file.hpp"
+#include "weights/mapped_tensor.hpp"
 
 namespace sdtorch {
 namespace {
@@ -100,7 +101,9 @@ class TensorMaker {
   }
 
   at::Tensor read(size_t index, at::ScalarType type) {
-    const TorchBytes bytes = file_.bytes(index, options_.verify && verified_.insert(index).second);
+    const bool verify = options_.verify && verified_.insert(index).second;
+    const TorchBytes bytes = file_.bytes(index, verify);
+    if (verify && !bytes.unpacked) mapped_->release(bytes.bytes);
     // A byte that is neither 0 nor 1 is no bool to the compiler: booleans are read as numbers.
     const at::ScalarType stored = type == at::kBool ? at::kByte : type;
     const auto count = static_cast<int64_t>(bytes.bytes.size() / at::elementSize(stored));
@@ -112,11 +115,16 @@ class TensorMaker {
       copy_numbers(bytes.bytes, static_cast<std::byte*>(copy.data_ptr()), swapped, copy.nbytes());
       return copy;
     }
+    const at::Tensor numbers =
+        bytes.unpacked ? on_unpacked(bytes, count, stored) : map_tensor(mapped_, bytes.bytes, {count}, stored);
+    return type == at::kBool ? numbers.ne(0) : numbers;
+  }
+
+  static at::Tensor on_unpacked(const TorchBytes& bytes, int64_t count, at::ScalarType type) {
     // LibTorch has no tensor of const data; nobody writes through this one.
-    const at::Tensor mapped = at::from_blob(
-        const_cast<std::byte*>(bytes.bytes.data()), {count}, [file = mapped_, owner = bytes.unpacked](void*) {},
-        at::TensorOptions(stored));
-    return type == at::kBool ? mapped.ne(0) : mapped;
+    return at::from_blob(
+        const_cast<std::byte*>(bytes.bytes.data()), {count}, [owner = bytes.unpacked](void*) {},
+        at::TensorOptions(type));
   }
 
   /// Turns the bytes of each number around where it has more than one to turn.
