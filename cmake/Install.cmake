@@ -14,17 +14,27 @@ it was built against; the default for CUDA builds, whose libraries take several 
 
 # The older form of run path holds for the libraries that our libraries need in turn.
 target_link_options(sdtorch_cli PRIVATE -Wl,--disable-new-dtags)
+target_link_options(sdtorch PRIVATE -Wl,--disable-new-dtags)
 if(SDTORCH_INSTALL_LIBRARIES)
   set_target_properties(sdtorch_cli PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/sdtorch")
-  install(TARGETS sdtorch_cli RUNTIME_DEPENDENCY_SET sdtorch_libraries)
+  set_target_properties(sdtorch PROPERTIES INSTALL_RPATH "$ORIGIN")
+  install(TARGETS sdtorch_cli sdtorch RUNTIME_DEPENDENCY_SET sdtorch_libraries LIBRARY DESTINATION lib/sdtorch)
   # The C and C++ run-time libraries stay the system's own.
-  set(system_libraries "^(ld-linux.*|lib(c|m|dl|rt|pthread|gcc_s|stdc\\+\\+))\\.so")
+  set(system_libraries "^(ld-linux.*|lib(c|m|dl|rt|pthread|gcc_s|stdc\\+\\+|sdtorch))\\.so")
   install(RUNTIME_DEPENDENCY_SET sdtorch_libraries PRE_EXCLUDE_REGEXES "${system_libraries}"
           LIBRARY DESTINATION lib/sdtorch)
 else()
-  set_target_properties(sdtorch_cli PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
-  install(TARGETS sdtorch_cli)
+  set_target_properties(sdtorch_cli sdtorch PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+  set_target_properties(sdtorch_cli PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/sdtorch")
+  install(TARGETS sdtorch_cli sdtorch LIBRARY DESTINATION lib/sdtorch)
 endif()
+
+# For programs that use the library: find_package(sdtorch), target sdtorch::sdtorch.
+include(CMakePackageConfigHelpers)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/sdtorch DESTINATION include)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/sdtorchConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_SOURCE_DIR}/cmake/sdtorchConfig.cmake ${PROJECT_BINARY_DIR}/sdtorchConfigVersion.cmake
+        DESTINATION lib/cmake/sdtorch)
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/demo DESTINATION share/sdtorch/models)
 install(DIRECTORY ${SDTORCH_CLIP_VOCABULARY}/ DESTINATION share/sdtorch/clip)

@@ -6,6 +6,7 @@
 #include <new>
 #include <string>
 
+#include "cli/report.hpp"
 #include "cli/run.hpp"
 #include "core/error.hpp"
 #include "core/log.hpp"
@@ -29,6 +30,7 @@ bool is_out_of_memory(const c10::Error& error) {
 int main(int argc, char** argv) {
   using sdtorch::ErrorKind;
   const std::string less_memory = "out of memory; a smaller picture, --batch-size 1 or --dtype bf16 needs less";
+  sdtorch::set_log_sink(sdtorch::print_log_line);
   try {
     return sdtorch::run_command_line(argc, argv);
   } catch (const sdtorch::Error& error) {

@@ -17,6 +17,7 @@
 #include "cli/model_layout.hpp"
 #include "cli/model_recipe.hpp"
 #include "cli/report.hpp"
+#include "core/dtype.hpp"
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
 #include "core/log.hpp"
@@ -29,6 +30,7 @@
 #include "networks/unet.hpp"
 #include "networks/vae.hpp"
 #include "networks/xlm_roberta.hpp"
+#include "text/byte_pairs.hpp"
 #include "weights/pipeline_kind.hpp"
 #include "weights/state_dict.hpp"
 
@@ -41,37 +43,17 @@ using nlohmann::json;
 constexpr std::array vocabulary_files = {"vocab.json", "merges.txt"};
 
 at::ScalarType stored_type(const std::string& name) {
-  if (name == "fp32") return at::kFloat;
-  if (name == "fp16") return at::kHalf;
-  if (name == "bf16") return at::kBFloat16;
+  if (const auto type = find_compute_dtype(name)) return *type;
   throw Error(
       ErrorKind::usage,
       {.file = "--dtype", .reason = fmt::format("'{}' is not known", name), .hint = "there are fp32, fp16 and bf16"});
-}
-
-/// The vocabulary's symbols for single bytes (Radford et al. 2019): printable Latin-1 bytes stand for themselves, the
-/// others for the characters from U+0100 on. In CLIP's order: the printable ones first, so that `!` is 0.
-std::vector<std::string> byte_symbols() {
-  const auto utf8 = [](unsigned code) {
-    if (code < 0x80) return std::string(1, static_cast<char>(code));
-    return std::string{static_cast<char>(0xc0 | code >> 6), static_cast<char>(0x80 | (code & 0x3f))};
-  };
-  const auto printable = [](unsigned byte) { return (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte != 0xad); };
-  std::vector<std::string> symbols;
-  for (unsigned byte = 0; byte < 256; ++byte) {
-    if (printable(byte)) symbols.push_back(utf8(byte));
-  }
-  for (unsigned byte = 0, code = 256; byte < 256; ++byte) {
-    if (!printable(byte)) symbols.push_back(utf8(code++));
-  }
-  return symbols;
 }
 
 /// CLIP's vocabulary without a merge: bytes, bytes that end a word, start, end.
 json byte_vocabulary() {
   json vocabulary = json::object();
   for (const char* suffix : {"", "</w>"}) {
-    for (const std::string& symbol : byte_symbols()) vocabulary[symbol + suffix] = vocabulary.size();
+    for (const std::string& unit : byte_units()) vocabulary[unit + suffix] = vocabulary.size();
   }
   for (const char* special : {"<|startoftext|>", "<|endoftext|>"}) vocabulary[special] = vocabulary.size();
   return vocabulary;

@@ -9,6 +9,7 @@
 #include <set>
 #include <utility>
 
+#include "core/dtype.hpp"
 #include "core/paths.hpp"
 #include "core/utf8.hpp"
 #include "networks/config.hpp"
@@ -25,28 +26,6 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-/// The short names of types, as `--dtype` spells them.
-std::string type_label(at::ScalarType type) {
-  constexpr std::pair<at::ScalarType, const char*> labels[] = {
-      {at::kFloat, "fp32"},
-      {at::kHalf, "fp16"},
-      {at::kBFloat16, "bf16"},
-      {at::kDouble, "fp64"},
-      {at::kFloat8_e4m3fn, "fp8 (e4m3)"},
-      {at::kFloat8_e5m2, "fp8 (e5m2)"},
-      {at::kLong, "int64"},
-      {at::kInt, "int32"},
-      {at::kShort, "int16"},
-      {at::kChar, "int8"},
-      {at::kByte, "uint8"},
-      {at::kBool, "bool"},
-  };
-  for (const auto& [known, label] : labels) {
-    if (known == type) return label;
-  }
-  return c10::toString(type);
-}
-
 struct Component {
   std::string class_name{};
   std::string keys{};  ///< the prefix of its keys in a file of several
@@ -59,7 +38,7 @@ struct Component {
       ++tensors;
       parameters += sourced.tensor.numel();
       bytes += static_cast<int64_t>(sourced.tensor.nbytes());
-      types.insert(type_label(sourced.tensor.scalar_type()));
+      types.insert(dtype_name(sourced.tensor.scalar_type()));
     }
   }
 
@@ -139,7 +118,7 @@ class FolderFindings {
   }
 
   void tell_family() {
-    const auto pipeline = folder_.index().value("_class_name", std::string());
+    const std::string pipeline = pipeline_class(folder_.index());
     std::string why = fmt::format("model_index.json: {}", pipeline);
     const auto class_of = [&](const char* name) {
       const auto entry = folder_.index().find(name);

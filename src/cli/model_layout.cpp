@@ -22,23 +22,10 @@ using Make = std::function<at::Tensor(const std::string& key)>;
 
 const std::map<std::string, std::string> safetensors_metadata = {{"format", "pt"}};
 
-TensorType stored_type(at::ScalarType type) {
-  switch (type) {
-    case at::kHalf:
-      return TensorType::f16;
-    case at::kBFloat16:
-      return TensorType::bf16;
-    case at::kLong:
-      return TensorType::i64;
-    default:
-      return TensorType::f32;
-  }
-}
-
 void save_checkpoint(const fs::path& file, const Plans& plans, const Make& make, const std::string& root) {
   std::vector<PickledTensor> tensors;
   for (const auto& [key, plan] : plans) {
-    tensors.push_back({.name = key, .type = stored_type(plan.type), .shape = plan.shape});
+    tensors.push_back({.name = key, .type = plan.type, .shape = plan.shape});
   }
   TorchZipWriter output(file, tensors, root);
   for (const auto& [key, plan] : plans) {

@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-/// A published model, and what its scheduler's config has otherwise than its family's.
+/// A published model, and what its configs have otherwise than its family's.
 struct FamilyRow {
   std::string_view name;
   Family family;
@@ -22,6 +22,8 @@ struct FamilyRow {
   const char* prediction = "epsilon";
   bool consistency = false;
   const char* scheduler_changes = "{}";
+  const char* unet_changes = "{}";
+  const char* tiny_unet_changes = "{}";  ///< of a tiny model beside them
 };
 
 constexpr const char* few_steps = R"({"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "trailing"})";
@@ -29,6 +31,18 @@ constexpr const char* few_noisy_steps =
     R"({"_class_name": "EulerAncestralDiscreteScheduler", "timestep_spacing": "trailing"})";
 
 constexpr const char* zero_snr = R"({"rescale_betas_zero_snr": true, "timestep_spacing": "trailing"})";
+
+// Distilled SDXL: fewer blocks here and there, and one residual block in the middle.
+constexpr const char* ssd_1b_unet = R"({
+  "mid_block_type": "UNetMidBlock2D",
+  "transformer_layers_per_block": [1, 2, 4],
+  "reverse_transformer_layers_per_block": [[4, 4, 10], [2, 1, 1], 1]
+})";
+constexpr const char* tiny_ssd_1b_unet = R"({
+  "transformer_layers_per_block": [1, 2, 1],
+  "reverse_transformer_layers_per_block": [[1, 3], [2, 1], 1]
+})";
+constexpr const char* vega_unet = R"({"mid_block_type": "UNetMidBlock2D", "transformer_layers_per_block": [1, 1, 2]})";
 
 constexpr FamilyRow families[] = {
     {"sd1", Family::sd1},
@@ -45,6 +59,8 @@ constexpr FamilyRow families[] = {
     {"sdxl-refiner", Family::sdxl_refiner},
     {"sdxl-v", Family::sdxl, Task::text_to_image, "v_prediction", false, R"({"rescale_betas_zero_snr": true})"},
     {"sdxl-turbo", Family::sdxl, Task::text_to_image, "epsilon", false, few_noisy_steps},
+    {.name = "ssd-1b", .family = Family::sdxl, .unet_changes = ssd_1b_unet, .tiny_unet_changes = tiny_ssd_1b_unet},
+    {.name = "segmind-vega", .family = Family::sdxl, .unet_changes = vega_unet},
     {"alt", Family::sd1},
     {"alt-m18", Family::sd1},
     {"japanese", Family::sd1},
@@ -175,6 +191,8 @@ ModelRecipe model_recipe(std::string_view family, std::string_view size, int64_t
     recipe.tokenizers[tokenizer] = published(tokenizer);
   }
   if (size == "tiny") make_tiny(recipe, vocabulary);
+  change(recipe.unet, row->unet_changes);
+  if (size == "tiny") change(recipe.unet, row->tiny_unet_changes);
   if (is_multilingual(family)) {
     make_multilingual(recipe, multilingual_recipe(family, size == "tiny", recipe.text_encoders.at("text_encoder")));
   }

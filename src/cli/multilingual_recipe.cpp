@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/utf8.hpp"
 #include "text/unicode.hpp"
 
 namespace sdtorch {
@@ -100,14 +101,6 @@ struct CodeRange {
 };
 constexpr CodeRange ranges[] = {{'!', '~'},       {0xA1, 0xFF},     {0x410, 0x44F},
                                 {0x3041, 0x3096}, {0x30A1, 0x30F6}, {0xAC00, 0xAC1F}};
-
-/// c: below U+10000.
-std::string utf8(char32_t c) {
-  const auto tail = [c](unsigned shift) { return static_cast<char>(0x80 | (c >> shift & 0x3f)); };
-  if (c < 0x80) return std::string(1, static_cast<char>(c));
-  if (c < 0x800) return {static_cast<char>(0xc0 | c >> 6), tail(0)};
-  return {static_cast<char>(0xe0 | c >> 12), tail(6), tail(0)};
-}
 
 /// tokenizer.json: the special tokens, then each character as likely as any other.
 json character_vocabulary(const std::vector<std::string>& in_front, const std::vector<std::string>& behind,

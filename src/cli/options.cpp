@@ -12,11 +12,11 @@
 #include "core/error.hpp"
 #include "core/number.hpp"
 #include "core/suggest.hpp"
-#include "core/version.hpp"
 #include "diffusion/sampler.hpp"
 #include "jobs/output_names.hpp"
 #include "pipeline/metadata.hpp"
-#include "pipeline/request_fields.hpp"
+#include "pipeline/settings.hpp"
+#include "sdtorch/version.hpp"
 
 namespace sdtorch {
 namespace {
@@ -35,7 +35,7 @@ std::string filled(const std::string& flag, const std::string& text) {
   return text;
 }
 
-/// What the flags said, before it becomes an Invocation: the request's fields wait for --from-image.
+/// What the flags said, before it becomes an Invocation: the settings wait for --from-image.
 struct Reading {
   Invocation invocation{};
   struct Override {
@@ -52,16 +52,11 @@ struct Reading {
 
 using Apply = decltype(Flag::apply);
 
-/// Keeps the value for the request's field of the flag's own name.
-Apply field(Reading& reading) {
-  return [&reading](const std::string& flag, const std::string& text) {
-    reading.overrides.push_back({flag.substr(2), flag, text});
-  };
-}
-
-Apply nonempty_field(Reading& reading) {
-  return [&reading](const std::string& flag, const std::string& text) {
-    reading.overrides.push_back({flag.substr(2), flag, filled(flag, text)});
+/// Keeps the value for the setting of that name.
+Apply to_setting(Reading& reading, const Setting& setting) {
+  return [&reading, &setting](const std::string& flag, const std::string& text) {
+    const bool text_wanted = !setting.value.empty() && !setting.may_be_empty && !setting.range;
+    reading.overrides.push_back({std::string(setting.name), flag, text_wanted ? filled(flag, text) : text});
   };
 }
 
@@ -89,60 +84,26 @@ Apply to_threads(int& target) {
   };
 }
 
-std::vector<FlagGroup> request_groups(Reading& r) {
-  return {
-      {"Picture",
-       {{"-p, --prompt", "TEXT", "what to draw; \"\" is a prompt too", field(r)},
-        {"-n, --negative-prompt", "TEXT", "what to keep out of it; for SDXL, \"\" is a prompt too, unlike none",
-         field(r)},
-        {"--from-image", "FILE.png", "take the request from a picture's metadata; flags override it",
-         [&r](const std::string& flag, const std::string& text) { r.from_image = filled(flag, text); }},
-        {"--steps, --num-inference-steps, --ddim_steps", "N", "denoising steps (20)", field(r)},
-        {"--cfg-scale, --guidance-scale, --cfg, --scale", "S",
-         "how strongly the prompt guides (7.5); 1 is the conditional model alone, 0 ignores the prompt", field(r)},
-        {"-s, --seed", "N", "0…2^64-1 (42); -1 draws one and reports it; image i of a batch uses N + i mod 2^64",
-         field(r)},
-        {"-W, --width", "PIXELS", "default: the model's own size", field(r)},
-        {"-H, --height", "PIXELS", "likewise", field(r)},
-        {"--original-size", "WxH", "what SDXL is told of the picture: its size before cropping (that of -W and -H)",
-         nonempty_field(r)},
-        {"--crop", "LEFTxTOP", "likewise: what was cropped away (0x0); TOP,LEFT works too", nonempty_field(r)},
-        {"--target-size", "WxH", "likewise: its size afterwards (that of -W and -H); H,W works too", nonempty_field(r)},
-        {"-b, --batch-count", "N", "images in all (1)", field(r)},
-        {"--batch-size", "N", "how many of them share a U-Net call (1)", field(r)}}},
-      {"Sampling",
-       {{"--sampler, --sampling-method", "NAME",
-         fmt::format("{}; other tools' spellings work; default: what the model names",
-                     fmt::join(sampler_names(), ", ")),
-         nonempty_field(r)},
-        {"--scheduler, --schedule", "NAME",
-         fmt::format("sigma schedule: {} (model)", fmt::join(scheduler_names(), ", ")), nonempty_field(r)},
-        {"--sigmas", "LIST",
-         "noise levels given outright, as 14.6,7.2,2,0: one a step, and the last; in place of --steps",
-         nonempty_field(r)},
-        {"--spacing", "NAME",
-         fmt::format("timesteps: {}; default: what the model or the sampler says", fmt::join(spacing_names, ", ")),
-         nonempty_field(r)},
-        {"--eta", "X", "0…1: how much noise ddim and tcd add back at each step (0)", field(r)},
-        {"--guidance-rescale", "X", "0…1: how far to undo guidance's overexposure (0)", field(r)}}},
-      {"Model",
-       {{"-m, --model, --ckpt", "PATH",
-         "a diffusers folder, a single file, or ORG/NAME in the Hugging Face cache; default: the built-in model",
-         nonempty_field(r)},
-        {"--refiner", "PATH", "an SDXL model that draws the last steps", nonempty_field(r)},
-        {"--refiner-start", "F",
-         fmt::format("the share of the denoising, above 0 and below 1, after which it takes over ({})",
-                     usual_refiner_start),
-         field(r)},
-        {"--vae", "PATH", "another VAE than the model's own: a folder or a file", nonempty_field(r)},
-        {"--prediction", "NAME", "what the network predicts: epsilon, v, x0; default: what the model says",
-         nonempty_field(r)}}},
-      {"Machine",
-       {{"--device", "NAME", "auto, cpu, cuda, cuda:N (auto)", nonempty_field(r)},
-        {"--dtype", "NAME", fmt::format("{} (auto)", fmt::join(dtype_names, ", ")), nonempty_field(r)},
-        {"-t, --threads", "N", "CPU threads; default: LibTorch's choice", to_threads(r.invocation.threads)},
-        {"--deterministic", "", "same build, device and request: same bytes", field(r)}}},
-  };
+FlagGroup setting_group(Reading& r, SettingGroup group, const char* title) {
+  FlagGroup flags{title, {}};
+  for (const Setting& setting : settings()) {
+    if (setting.group != group) continue;
+    flags.flags.push_back(
+        {std::string(setting.flags), std::string(setting.value), setting.help, to_setting(r, setting)});
+  }
+  return flags;
+}
+
+std::vector<FlagGroup> setting_groups(Reading& r) {
+  std::vector<FlagGroup> groups{
+      setting_group(r, SettingGroup::picture, "Picture"), setting_group(r, SettingGroup::sampling, "Sampling"),
+      setting_group(r, SettingGroup::model, "Model"), setting_group(r, SettingGroup::machine, "Machine")};
+  groups.front().flags.push_back(
+      {"--from-image", "FILE.png", "take the request from a picture's metadata; flags override it",
+       [&r](const std::string& flag, const std::string& text) { r.from_image = filled(flag, text); }});
+  groups.back().flags.push_back(
+      {"-t, --threads", "N", "CPU threads; default: LibTorch's choice", to_threads(r.invocation.threads)});
+  return groups;
 }
 
 FlagGroup general_group(Reading& r, bool logs) {
@@ -176,13 +137,19 @@ Example:
 
 CommandSpec generate_spec(Reading& r) {
   Invocation& i = r.invocation;
-  CommandSpec spec{"sdtorch -p TEXT [FLAGS]", "Draws a picture from a text with Stable Diffusion.", request_groups(r),
+  CommandSpec spec{"sdtorch -p TEXT [FLAGS]", "Draws a picture from a text with Stable Diffusion.", setting_groups(r),
                    generate_footer};
   spec.groups.front().flags.push_back(
       {"--from-file", "FILE",
-       "many prompts: .txt, one a line (blank lines and lines that start with # are passed over), or .jsonl, "
-       "an object of long flag names a line; - reads standard input",
+       "many prompts: .txt, one a line, without flags, or .jsonl, an object of long flag names a line; blank lines and "
+       "lines that start with # are passed over; - reads standard input, which is told by its content, as pipes and "
+       "other endings are",
        [&i](const std::string& flag, const std::string& text) { i.from_file = filled(flag, text); }});
+  spec.groups.front().flags.push_back(
+      {"--from-file-format", "NAME", "txt, jsonl: which of them that file is, whatever it looks like",
+       [&i](const std::string& flag, const std::string& text) {
+         i.from_file_format = picked(flag, text, {"txt", "jsonl"}) == "txt" ? PromptFormat::txt : PromptFormat::jsonl;
+       }});
   spec.groups.push_back(
       {"Output",
        {{"-o, --output", "FILE.png", "one picture's file; replaced if it exists", to_path(i.output.output)},
@@ -204,7 +171,7 @@ CommandSpec generate_spec(Reading& r) {
 
 CommandSpec bench_spec(Reading& r) {
   CommandSpec spec{"sdtorch bench [FLAGS]", "Prints the time and the peak memory of each stage of one run.",
-                   request_groups(r), ""};
+                   setting_groups(r), ""};
   spec.groups.push_back({"Output", {{"--json", "", "one JSON object on a line", to_switch(r.invocation.json)}}});
   spec.groups.push_back(general_group(r, true));
   return spec;
@@ -294,25 +261,31 @@ const CommandEntry* find_command(const std::vector<std::string>& arguments) {
          near.empty() ? "a prompt is given by --prompt; see --help" : fmt::format("did you mean {}?", near));
 }
 
-void finish_request(Reading& r) {
+void finish_settings(Reading& r) {
   Invocation& i = r.invocation;
-  if (!r.from_image.empty()) i.request = request_from_picture(r.from_image);
-  for (const RequestField& known : request_fields()) {
+  if (!r.from_image.empty()) i.settings = settings_from_picture(r.from_image);
+  for (const Setting& known : settings()) {
     for (const auto& given : r.overrides) {
-      if (given.name == known.name) set_from_text(i.request, known, given.flag, given.text);
+      if (given.name == known.name) set_from_text(i.settings, known, given.flag, given.text);
     }
+  }
+  if (!r.from_image.empty()) {
+    std::vector<std::string> given;
+    for (const auto& override : r.overrides) given.push_back(override.name);
+    leave_unused(i.settings, given, r.from_image);
   }
   const auto seed =
       std::find_if(r.overrides.begin(), r.overrides.end(), [](const auto& o) { return o.name == "seed"; });
   i.seed_drawn = seed != r.overrides.end() && seed->text == "-1";
-  if (i.command == Command::bench && !r.has("prompt") && r.from_image.empty()) i.request.prompt = bench_prompt;
-  i.request.validate();
+  if (i.command == Command::bench && !r.has("prompt") && r.from_image.empty()) i.settings.prompt = bench_prompt;
+  i.settings.validate();
   if (i.from_file) return;  // its lines have the last word
-  for (const std::string& line : i.request.warnings()) log_warning(line);
+  for (const std::string& line : i.settings.warnings()) log_warning(line);
 }
 
 void check_prompt_source(const Reading& r) {
   const bool from_file = r.invocation.from_file.has_value();
+  if (!from_file && r.invocation.from_file_format) refuse("--from-file-format", "there is no --from-file");
   if (from_file && r.has("prompt")) refuse("--from-file", "does not go with --prompt", "leave one of them out");
   if (!from_file && !r.has("prompt") && r.from_image.empty()) {
     refuse("--prompt", "nothing to draw", "give --prompt TEXT, --from-file FILE or --from-image FILE.png; see --help");
@@ -322,7 +295,7 @@ void check_prompt_source(const Reading& r) {
 void check_output(const Reading& r) {
   const Invocation& i = r.invocation;
   const OutputOptions& output = i.output;
-  const bool several = i.request.batch_count > 1;
+  const bool several = i.settings.batch_count > 1;
   if (!output.output.empty()) {
     if (!output.outdir.empty()) refuse("--output", "does not go with --outdir", "leave one of them out");
     if (!output.name.empty()) refuse("--output", "does not go with --name", "leave one of them out");
@@ -351,11 +324,11 @@ void finish(Reading& r) {
       break;
     case Command::generate:
       check_prompt_source(r);
-      finish_request(r);
+      finish_settings(r);
       check_output(r);
       break;
     case Command::bench:
-      finish_request(r);
+      finish_settings(r);
       break;
     case Command::inspect:
       if (i.inspect.path.empty()) refuse("PATH", "what to inspect is missing", "see sdtorch inspect --help");

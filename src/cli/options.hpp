@@ -12,7 +12,8 @@
 #include "cli/tokenize.hpp"
 #include "core/log.hpp"
 #include "jobs/output_options.hpp"
-#include "pipeline/request.hpp"
+#include "jobs/prompt_lines.hpp"
+#include "pipeline/settings.hpp"
 
 namespace sdtorch {
 
@@ -28,14 +29,15 @@ enum class Command {
 /// What the command line asks for. Fields of other commands than `command` keep their defaults.
 struct Invocation {
   Command command = Command::generate;
-  std::string text{};                      ///< print: what goes to stdout
-  Request request{};                       ///< generate, bench; valid as far as no model is needed
-  std::optional<std::string> from_file{};  ///< generate: a prompt file, `-` is standard input
-  OutputOptions output{};                  ///< generate
-  bool seed_drawn = false;                 ///< --seed -1: the drawn seed is to be reported
-  bool json = false;                       ///< results as JSON lines
-  bool dry_run = false;                    ///< check everything, load nothing
-  int threads = 0;                         ///< inside an operator; 0 is LibTorch's own choice
+  std::string text{};                              ///< print: what goes to stdout
+  Settings settings{};                             ///< generate, bench; valid as far as no model is needed
+  std::optional<std::string> from_file{};          ///< generate: a prompt file, `-` is standard input
+  std::optional<PromptFormat> from_file_format{};  ///< generate: of that file; none is told by its ending or content
+  OutputOptions output{};                          ///< generate
+  bool seed_drawn = false;                         ///< --seed -1: the drawn seed is to be reported
+  bool json = false;                               ///< results as JSON lines
+  bool dry_run = false;                            ///< check everything, load nothing
+  int threads = 0;                                 ///< inside an operator; 0 is LibTorch's own choice
   LogLevel log_level = LogLevel::normal;
   InspectOptions inspect{};
   TokenizeOptions tokenize{};

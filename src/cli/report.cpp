@@ -56,6 +56,12 @@ std::string rate(double steps_per_second) {
 
 }  // namespace
 
+void print_log_line(LogKind kind, std::string_view line) {
+  const char* mark = kind == LogKind::warning ? "warning: " : kind == LogKind::error ? "error: " : "";
+  const std::string text = fmt::format("{}{}\n", mark, line);
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
 void print_result(std::string_view text) {
   const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
   if (written) return;
@@ -68,11 +74,11 @@ std::string result_line(const ImageResult& result, bool json) {
   const Request& request = result.request;
   const nlohmann::ordered_json object = {{"path", result.path.string()},
                                          {"index", result.index},
-                                         {"seed", result.seed},
+                                         {"seed", request.seed},
                                          {"prompt", request.prompt},
                                          {"width", request.width.value_or(0)},
                                          {"height", request.height.value_or(0)},
-                                         {"sampler", request.sampler.value_or("")},
+                                         {"sampler", result.sampler},
                                          {"steps", request.steps},
                                          {"seconds", std::round(result.seconds * 1000) / 1000}};
   return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
@@ -109,7 +115,7 @@ void ConsoleReporter::on_batch(int64_t first, int64_t images, int64_t total) {
   batch_start_ = last_shown_ = Clock::now();
 }
 
-void ConsoleReporter::on_step(const SamplerStep& step) {
+void ConsoleReporter::on_step(const Step& step) {
   throw_if_interrupted();
   if (!options_.progress) return;
   const auto now = Clock::now();

@@ -7,8 +7,12 @@
 #include <string_view>
 
 #include "jobs/run.hpp"
+#include "sdtorch/log.hpp"
 
 namespace sdtorch {
+
+/// The tool's sink: a line on stderr, with `warning: ` or `error: ` before those.
+void print_log_line(LogKind kind, std::string_view line);
 
 /// Writes text to stdout and flushes it. Throws ErrorKind::output where nobody takes it (a closed pipe, a full disk).
 void print_result(std::string_view text);
@@ -38,7 +42,7 @@ class ConsoleReporter : public Reporter {
 
   void on_batch(int64_t first, int64_t images, int64_t total) override;
   /// Throws ErrorKind::interrupted after Ctrl-C (see interrupt.hpp).
-  void on_step(const SamplerStep& step) override;
+  void on_step(const Step& step) override;
   void on_image(const ImageResult& result) override;
 
  private:

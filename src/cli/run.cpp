@@ -20,27 +20,29 @@ namespace sdtorch {
 namespace {
 
 std::vector<Job> jobs_of(const Invocation& invocation) {
-  if (invocation.from_file) return read_prompt_file(*invocation.from_file, invocation.request, std::cin);
-  return {{.request = invocation.request}};
+  if (invocation.from_file) {
+    return read_prompt_file(*invocation.from_file, invocation.settings, std::cin, invocation.from_file_format);
+  }
+  return {job_of(invocation.settings)};
 }
 
 int generate_command(const Invocation& invocation) {
-  if (invocation.seed_drawn) log_info(fmt::format("seed: {}", invocation.request.seed));
+  if (invocation.seed_drawn) log_info(fmt::format("seed: {}", invocation.settings.seed));
   const std::vector<Job> jobs = jobs_of(invocation);
   if (invocation.dry_run) {
-    check_jobs(jobs, invocation.output);
+    check_jobs(invocation.settings, jobs, invocation.output);
     log_info(fmt::format("nothing drawn: {} checked", jobs.size() == 1 ? "the request is" : "all requests are"));
     return 0;
   }
   ConsoleReporter reporter({.json = invocation.json,
                             .progress = invocation.log_level != LogLevel::quiet,
                             .terminal = isatty(STDERR_FILENO) == 1});
-  run_jobs(jobs, invocation.output, reporter);
+  run_jobs(invocation.settings, jobs, invocation.output, reporter);
   return 0;
 }
 
 int bench_command(const Invocation& invocation) {
-  print_result(bench_text(run_bench(invocation.request), invocation.json));
+  print_result(bench_text(run_bench(invocation.settings), invocation.json));
   return 0;
 }
 
@@ -52,7 +54,6 @@ int run_command_line(int argc, const char* const* argv) {
   const Invocation invocation = parse_command_line(argc, argv);
   set_log_level(invocation.log_level);
   use_threads(invocation.threads);
-  use_exact_fp32();
   switch (invocation.command) {
     case Command::print:
       print_result(invocation.text);

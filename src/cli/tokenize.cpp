@@ -24,7 +24,7 @@ TokenizerPlace find_tokenizer(const std::filesystem::path& chosen) {
   for (const char* name : {"tokenizer", "tokenizer_2"}) {  // an SDXL refiner has the second alone
     if (!is_folder(model / name)) continue;
     const std::filesystem::path index = model / "model_index.json";
-    const PipelineKind* pipeline = is_there(index) ? find_pipeline_kind(load_config(index)) : nullptr;
+    const auto pipeline = is_there(index) ? find_pipeline_kind(load_config(index)) : std::nullopt;
     return pipeline ? tokenizer_place(*pipeline, model / name) : TokenizerPlace{.folder = model / name};
   }
   if (holds_tokenizer(model)) return {.folder = model};

@@ -60,9 +60,7 @@ at::Device resolve_device(const std::string& device) {
 }
 
 at::ScalarType resolve_dtype(const std::string& dtype, at::Device device) {
-  if (dtype == "fp32") return at::kFloat;
-  if (dtype == "fp16") return at::kHalf;
-  if (dtype == "bf16") return at::kBFloat16;
+  if (const auto found = find_compute_dtype(dtype)) return *found;
   if (dtype != "auto") {
     throw Error(ErrorKind::usage, {.file = "--dtype",
                                    .reason = fmt::format("'{}' is not a compute type", dtype),
@@ -72,25 +70,17 @@ at::ScalarType resolve_dtype(const std::string& dtype, at::Device device) {
   return cpu_multiplies_bf16() ? at::kBFloat16 : at::kFloat;
 }
 
-std::string dtype_name(at::ScalarType dtype) {
-  switch (dtype) {
-    case at::kFloat:
-      return "fp32";
-    case at::kHalf:
-      return "fp16";
-    case at::kBFloat16:
-      return "bf16";
-    default:
-      return c10::toString(dtype);
-  }
-}
-
 void use_deterministic_algorithms() {
   // cuBLAS is reproducible only with a fixed workspace, and reads this before its first call.
   setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   at::globalContext().setDeterministicFillUninitializedMemory(false);
   at::globalContext().setBenchmarkCuDNN(false);
+}
+
+void wait_for_device(const std::string& device) {
+  const at::Device place(device);
+  if (place.is_cuda()) torch::cuda::synchronize(place.index());
 }
 
 void use_exact_fp32() {

@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "core/dtype.hpp"
+
 namespace sdtorch {
 
 /// device: auto (CUDA where there is one, else the CPU), cpu, cuda, cuda:N.
@@ -15,14 +17,14 @@ at::Device resolve_device(const std::string& device);
 /// (AMX or AVX512-BF16), else fp32. Throws ErrorKind::usage for another name.
 at::ScalarType resolve_dtype(const std::string& dtype, at::Device device);
 
-/// fp32, fp16 or bf16: as the flag spells it.
-std::string dtype_name(at::ScalarType dtype);
-
 /// fp32 means fp32 on CUDA too, from here on: no rounding to TF32 inside convolutions and matrix products.
 void use_exact_fp32();
 
 /// Same build, device and request give the same bytes from here on: deterministic kernels, no autotuning.
 void use_deterministic_algorithms();
+
+/// Returns when all that was queued on a device ("cuda:0") is done; at once for the CPU.
+void wait_for_device(const std::string& device);
 
 /// threads: 1…1024 for work inside an operator, 0 for LibTorch's own choice.
 void use_threads(int threads);

@@ -1,7 +1,9 @@
-// Messages to a person, on stderr. stdout carries results only.
+// Messages to a person, by way of whatever sink the program has set.
 #pragma once
 
 #include <string_view>
+
+#include "sdtorch/log.hpp"
 
 namespace sdtorch {
 
@@ -11,12 +13,14 @@ enum class LogLevel { quiet, normal, verbose };
 void set_log_level(LogLevel level);
 LogLevel log_level();
 
-/// One line on stderr each, `warning: ` or `error: ` before those, made harmless (utf8.hpp). Text only: format it with
-/// fmt::format.
+/// One line for the sink each, made harmless (utf8.hpp). Text only: format it with fmt::format.
 void log_detail(std::string_view line);
 void log_info(std::string_view line);
 void log_warning(std::string_view line);
 void log_error(std::string_view line);
+
+/// The same warning is written once a run: of what is read for every picture anew.
+void log_warning_once(std::string_view line);
 
 /// Called with `true` before and `false` after a line is written, so that a progress bar can step aside.
 /// One at a time; nullptr for none.

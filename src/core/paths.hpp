@@ -5,10 +5,10 @@
 
 namespace sdtorch {
 
-/// `<the executable's folder>/../share/sdtorch`, symbolic links to the executable followed: the same in a build
-/// folder, in an installed tree and after that tree has been moved. Holds `models/` (the built-in model in
-/// `models/demo`) and `clip/` (`vocab.json`, `merges.txt`). Not checked to exist.
-/// Throws a bug where the system does not tell the executable's path.
+/// `share/sdtorch` in the library's folder or one of the two above it, else `<the executable's
+/// folder>/../share/sdtorch`, symbolic links followed: the same in a build folder, in an installed tree and after that
+/// tree has been moved. Holds `models/` (the built-in model in `models/demo`) and `clip/` (`vocab.json`, `merges.txt`).
+/// Not checked to exist. Throws a bug where the system does not tell the executable's path.
 std::filesystem::path share_folder();
 
 /// Whether there is anything, or a folder, at the path, links followed. What cannot be looked at (no permission, a name

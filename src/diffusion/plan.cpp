@@ -13,8 +13,8 @@ namespace {
 constexpr double smallest_sigma = 1e-6;  // of a step: far below any model's, and far enough from 0 to divide by
 constexpr double largest_sigma = 1e6;
 
-Error usage(std::string flag, std::string reason, std::string hint = {}) {
-  return Error(ErrorKind::usage, {.file = std::move(flag), .reason = std::move(reason), .hint = std::move(hint)});
+Error usage(std::string field, std::string reason, std::string hint = {}) {
+  return Error(ErrorKind::usage, {.place = std::move(field), .reason = std::move(reason), .hint = std::move(hint)});
 }
 
 std::string sampler_names() {
@@ -25,7 +25,7 @@ std::string sampler_names() {
 
 /// The sampler that stands for the class in the model's file.
 const Sampler& model_sampler(const nlohmann::json& config, const std::string& file) {
-  const std::string hint = "choose one with --sampler: " + sampler_names();
+  const std::string hint = "choose one with {sampler}: " + sampler_names();
   const auto name = config.is_object() ? config.find("_class_name") : config.end();
   if (!config.is_object()) throw Error(ErrorKind::model, {.file = file, .reason = "expected a JSON object"});
   if (name == config.end() || !name->is_string()) {
@@ -56,9 +56,9 @@ const Sampler& variant_of(const Sampler& sampler, const SchedulerConfig& config)
 const SigmaSchedule& parse_scheduler(const std::string& name) {
   if (const SigmaSchedule* schedule = find_schedule(name)) return *schedule;
   if (parse_sampler_name(name).sampler) {
-    throw usage("--scheduler", fmt::format("{} is a sampler, not a sigma schedule", name), "use --sampler " + name);
+    throw usage("scheduler", fmt::format("{} is a sampler, not a sigma schedule", name), "use {sampler} " + name);
   }
-  throw usage("--scheduler", fmt::format("unknown schedule {}", name),
+  throw usage("scheduler", fmt::format("unknown schedule {}", name),
               fmt::format("expected one of {}", fmt::join(scheduler_names(), ", ")));
 }
 
@@ -87,10 +87,10 @@ const SigmaSchedule& settle_schedule(SchedulerConfig& config, const Sampler& sam
   const SigmaSchedule* schedule = &flagged;
   if (!schedule->levels && named) schedule = named;
   if (flagged.levels && named && named->levels && named != &flagged) {
-    throw usage("--scheduler", fmt::format("{}, but --sampler says {}", flagged.name, named->name), "give one of them");
+    throw usage("scheduler", fmt::format("{}, but {{sampler}} says {}", flagged.name, named->name), "give one of them");
   }
   if (schedule->levels && !sampler.has_schedules) {
-    throw usage("--scheduler", fmt::format("{} has no {} schedule", sampler.name, schedule->name));
+    throw usage("scheduler", fmt::format("{} has no {} schedule", sampler.name, schedule->name));
   }
   if (!schedule->levels && sampler.reads_schedule_keys) schedule = &config_schedule(config);
   config.use_karras_sigmas = schedule->name == "karras";
@@ -105,12 +105,12 @@ void apply_list(SamplingPlan& plan, const SamplerChoice& choice, bool wants_sche
   if (sigmas.empty()) return;
   check_sigmas(sigmas);
   if (!plan.sampler->has_schedules) {
-    throw usage("--sigmas", fmt::format("{} has no use for it, since it works on timesteps", plan.sampler->name));
+    throw usage("sigmas", fmt::format("{} has no use for it, since it works on timesteps", plan.sampler->name));
   }
-  if (wants_schedule) throw usage("--scheduler", "--sigmas gives the noise levels already");
-  if (choice.spacing) throw usage("--spacing", "--sigmas gives the noise levels already");
+  if (wants_schedule) throw usage("scheduler", "{sigmas} gives the noise levels already");
+  if (choice.spacing) throw usage("spacing", "{sigmas} gives the noise levels already");
   if (plan.steps != std::ssize(sigmas) - 1) {
-    throw usage("--steps", fmt::format("{}, but --sigmas gives the levels of {}", plan.steps, sigmas.size() - 1));
+    throw usage("steps", fmt::format("{}, but {{sigmas}} gives the levels of {}", plan.steps, sigmas.size() - 1));
   }
   SchedulerConfig& config = plan.config;
   plan.schedule = &sigma_schedules().front();
@@ -121,13 +121,13 @@ void apply_list(SamplingPlan& plan, const SamplerChoice& choice, bool wants_sche
 void apply_overrides(SchedulerConfig& config, const Sampler& sampler, const SamplerChoice& choice) {
   if (choice.prediction) {
     const std::optional<Prediction> prediction = find_prediction(*choice.prediction);
-    if (!prediction) throw usage("--prediction", "expected epsilon, v or x0, found " + *choice.prediction);
+    if (!prediction) throw usage("prediction", "expected epsilon, v or x0, found " + *choice.prediction);
     config.prediction_type = *prediction;
   }
   if (choice.spacing) {
     const std::optional<Spacing> spacing = find_spacing(*choice.spacing);
-    if (!spacing) throw usage("--spacing", "expected leading, trailing or linspace, found " + *choice.spacing);
-    if (!sampler.uses_spacing) throw usage("--spacing", fmt::format("{} has no use for it", sampler.name));
+    if (!spacing) throw usage("spacing", "expected leading, trailing or linspace, found " + *choice.spacing);
+    if (!sampler.uses_spacing) throw usage("spacing", fmt::format("{} has no use for it", sampler.name));
     config.timestep_spacing = *spacing;
   }
 }
@@ -135,16 +135,16 @@ void apply_overrides(SchedulerConfig& config, const Sampler& sampler, const Samp
 /// Combinations that diffusers refuses, or that it accepts and quietly drops.
 void check_combination(const Sampler& sampler, const SchedulerConfig& config, bool chosen) {
   if (config.prediction_type == Prediction::x0 && !sampler.supports_x0) {
-    throw usage("--sampler", fmt::format("{} cannot sample a network that predicts x0", sampler.name));
+    throw usage("sampler", fmt::format("{} cannot sample a network that predicts x0", sampler.name));
   }
   if (config.rescale_betas_zero_snr && !sampler.supports_zero_snr) {
     if (!chosen) {
       throw Error(ErrorKind::model, {.file = config.file,
                                      .place = "rescale_betas_zero_snr",
                                      .reason = fmt::format("{} cannot sample from zero terminal SNR", sampler.name),
-                                     .hint = "use --sampler ddim or euler"});
+                                     .hint = "use {sampler} ddim or euler"});
     }
-    throw usage("--sampler",
+    throw usage("sampler",
                 fmt::format("{} cannot sample a model trained to zero terminal SNR (rescale_betas_zero_snr in {})",
                             sampler.name, config.file),
                 "use ddim or euler");
@@ -153,32 +153,32 @@ void check_combination(const Sampler& sampler, const SchedulerConfig& config, bo
 
 void check_steps(int64_t steps, const SchedulerConfig& config) {
   if (steps >= 1 && steps <= config.num_train_timesteps) return;
-  throw usage("--steps", fmt::format("expected 1 to {} (the model's num_train_timesteps), found {}",
-                                     config.num_train_timesteps, steps));
+  throw usage("steps", fmt::format("expected 1 to {} (the model's num_train_timesteps), found {}",
+                                   config.num_train_timesteps, steps));
 }
 
 double checked_eta(const Sampler& sampler, std::optional<double> eta) {
   if (!eta) return 0;
   if (!sampler.uses_eta)
-    throw usage("--eta", fmt::format("{} has no use for it", sampler.name), "use --sampler ddim or tcd");
-  if (!(*eta >= 0 && *eta <= 1)) throw usage("--eta", fmt::format("expected a number from 0 to 1, found {}", *eta));
+    throw usage("eta", fmt::format("{} has no use for it", sampler.name), "use {sampler} ddim or tcd");
+  if (!(*eta >= 0 && *eta <= 1)) throw usage("eta", fmt::format("expected a number from 0 to 1, found {}", *eta));
   return *eta;
 }
 
 }  // namespace
 
 void check_sigmas(std::span<const double> sigmas) {
-  if (sigmas.size() < 2) throw usage("--sigmas", "expected two levels or more: one a step, and the last");
+  if (sigmas.size() < 2) throw usage("sigmas", "expected two levels or more: one a step, and the last");
   for (size_t i = 0; i < sigmas.size(); ++i) {
     const bool last = i + 1 == sigmas.size();
     const bool fits =
         std::isfinite(sigmas[i]) && sigmas[i] <= largest_sigma && (last ? sigmas[i] >= 0 : sigmas[i] >= smallest_sigma);
     if (!fits) {
-      throw usage("--sigmas", fmt::format("expected levels from {} to {}, the last may be 0; found {}", smallest_sigma,
-                                          largest_sigma, sigmas[i]));
+      throw usage("sigmas", fmt::format("expected levels from {} to {}, the last may be 0; found {}", smallest_sigma,
+                                        largest_sigma, sigmas[i]));
     }
     if (i > 0 && !(static_cast<float>(sigmas[i]) < static_cast<float>(sigmas[i - 1]))) {
-      throw usage("--sigmas", fmt::format("expected descending levels, found {} after {}", sigmas[i], sigmas[i - 1]));
+      throw usage("sigmas", fmt::format("expected descending levels, found {} after {}", sigmas[i], sigmas[i - 1]));
     }
   }
 }
@@ -189,8 +189,7 @@ SamplingPlan plan_sampling(const nlohmann::json& model_config, const std::string
   if (choice.sampler) {
     chosen = parse_sampler_name(*choice.sampler);
     if (!chosen.sampler) {
-      throw usage("--sampler", fmt::format("unknown sampler {}", *choice.sampler),
-                  "expected one of " + sampler_names());
+      throw usage("sampler", fmt::format("unknown sampler {}", *choice.sampler), "expected one of " + sampler_names());
     }
   }
   const SigmaSchedule& flagged = parse_scheduler(choice.scheduler);
@@ -202,7 +201,8 @@ SamplingPlan plan_sampling(const nlohmann::json& model_config, const std::string
                                                    : SchedulerOrigin::model;
 
   SamplingPlan plan{.steps = steps, .sdxl = choice.sdxl};
-  plan.config = read_scheduler_config(model_config, file, sampler.defaults, origin);
+  plan.config =
+      read_scheduler_config(model_config, file, sampler.defaults, origin, {.ignore_unknown = choice.ignore_unknown});
   if (chosen.sampler && sampler.sde) plan.config.algorithm_type = "sde-dpmsolver++";
   plan.sampler = &variant_of(sampler, plan.config);
   plan.schedule = &settle_schedule(plan.config, sampler, flagged, chosen.schedule);
@@ -214,16 +214,6 @@ SamplingPlan plan_sampling(const nlohmann::json& model_config, const std::string
   plan.alpha_bar = alpha_bars(plan.config);
   plan.sampler->plan(plan);
   return plan;
-}
-
-at::Tensor noised_for_step(const SamplingPlan& plan, const at::Tensor& x0, const at::Tensor& noise, int64_t step) {
-  const double sigma = plan.sigmas.at(static_cast<size_t>(step));
-  if (plan.sampler->exploding) return add_noise_exploding(x0, noise, sigma);
-  return add_noise(x0, noise, 1 / (sigma * sigma + 1));
-}
-
-at::Tensor run_sampler(const SamplingPlan& plan, const Model& model, const at::Tensor& noise, SamplerContext& context) {
-  return plan.sampler->sample(model, noise * plan.init_noise_sigma, plan, context);
 }
 
 }  // namespace sdtorch

@@ -7,21 +7,14 @@
 namespace sdtorch {
 namespace {
 
-// Other spellings, as `squeezed` leaves them.
-constexpr std::string_view model_aliases[]{"automatic", "default"};
-constexpr std::string_view align_your_steps_aliases[]{"ays"};
-
 constexpr auto schedule_registry = std::to_array<SigmaSchedule>({
-    {.name = "model", .label = "Automatic", .aliases = model_aliases, .levels = nullptr},
-    {.name = "karras", .label = "Karras", .aliases = {}, .bounded = true, .levels = karras_levels},
-    {.name = "exponential", .label = "Exponential", .aliases = {}, .bounded = true, .levels = exponential_levels},
-    {.name = "beta", .label = "Beta", .aliases = {}, .bounded = true, .levels = beta_levels},
-    {.name = "sgm_uniform", .label = "SGM Uniform", .aliases = {}, .levels = sgm_uniform_levels},
-    {.name = "simple", .label = "Simple", .aliases = {}, .levels = simple_levels},
-    {.name = "align_your_steps",
-     .label = "Align Your Steps",
-     .aliases = align_your_steps_aliases,
-     .levels = align_your_steps_levels},
+    {.name = "model", .label = "Automatic", .aliases = {"automatic", "default"}, .levels = nullptr},
+    {.name = "karras", .label = "Karras", .bounded = true, .levels = karras_levels},
+    {.name = "exponential", .label = "Exponential", .bounded = true, .levels = exponential_levels},
+    {.name = "beta", .label = "Beta", .bounded = true, .levels = beta_levels},
+    {.name = "sgm_uniform", .label = "SGM Uniform", .levels = sgm_uniform_levels},
+    {.name = "simple", .label = "Simple", .levels = simple_levels},
+    {.name = "align_your_steps", .label = "Align Your Steps", .aliases = {"ays"}, .levels = align_your_steps_levels},
 });
 
 constexpr auto names = [] {

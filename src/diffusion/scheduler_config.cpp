@@ -2,11 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <utility>
+
+#include "core/config_reader.hpp"
 
 namespace sdtorch {
 namespace {
@@ -15,153 +14,135 @@ using nlohmann::json;
 
 constexpr int64_t max_train_timesteps = 100'000;
 
-/// Keys that diffusers' schedulers know and that change nothing in ours: those of samplers that we do not have,
-/// of flow matching (itself refused where it is switched on), and of files older than diffusers 0.3.
-constexpr std::array<std::string_view, 8> keys_without_effect{
-    "rho",        "shift_terminal", "sigma_data",           "sigma_schedule",
-    "flow_shift", "tensor_format",  "use_dynamic_shifting", "time_shift_type"};
+/// Keys that diffusers' schedulers know and that change nothing in ours: those of samplers that we do not have, and of
+/// flow matching (itself refused where it is switched on).
+constexpr const char* keys_without_effect[]{
+    "rho",           "sigma_data",      "sigma_schedule",       "s_noise",
+    "clip_denoised", "predictor_order", "corrector_order",      "tau_func",
+    "eta",           "flow_shift",      "use_dynamic_shifting", "time_shift_type",
+    "shift_terminal"};
 
-std::string shown(const json& value) {
-  std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
-  constexpr size_t most = 40;
-  return text.size() > most ? text.substr(0, most) + "…" : text;
+/// Keys that a file may leave out, or give as null, in any class's config: only some samplers read them.
+void read_given(ConfigReader& reader, const char* key, std::string& to) {
+  if (reader.given(key)) to = reader.text(key, to);
+}
+void read_given(ConfigReader& reader, const char* key, double& to) {
+  if (reader.given(key)) to = reader.number(key, to);
+}
+void read_given(ConfigReader& reader, const char* key, std::optional<double>& to) {
+  if (reader.given(key)) to = reader.number(key, 0);
+}
+void read_given(ConfigReader& reader, const char* key, int64_t& to, IntegerRange range) {
+  if (reader.given(key)) to = reader.integer(key, to, range);
 }
 
-/// Reads keys one by one and remembers which ones were asked for.
-class Reader {
- public:
-  Reader(const json& values, const std::string& file) : values_(values), file_(file) {
-    if (!values.is_object()) throw Error(ErrorKind::model, {.file = file, .reason = "expected a JSON object"});
+/// A list of numbers, one a timestep.
+void read_given(ConfigReader& reader, const char* key, std::vector<double>& to) {
+  if (!reader.given(key)) return;
+  const json& list = *reader.value(key);
+  if (!list.is_array() || list.empty()) reader.fail(key, "a list of numbers");
+  for (const json& item : list) to.push_back(reader.as_number(key, item));
+}
+
+/// A list of indices, which may be empty.
+void read_given(ConfigReader& reader, const char* key, std::vector<int64_t>& to) {
+  constexpr auto expected = "a list of whole numbers";
+  if (!reader.given(key)) return;
+  if (!reader.value(key)->is_array()) reader.fail(key, expected);
+  for (const json& item : *reader.value(key)) {
+    if (!item.is_number_integer()) reader.fail_item(key, item, expected);
+    to.push_back(item.get<int64_t>());
   }
+}
 
-  bool has(std::string_view key) const { return values_.contains(key); }
+/// A seed.
+void read_given(ConfigReader& reader, const char* key, std::optional<uint64_t>& to) {
+  if (!reader.given(key)) return;
+  if (!reader.value(key)->is_number_unsigned()) reader.fail(key, "a whole number, 0 or more");
+  to = reader.value(key)->get<uint64_t>();
+}
 
-  void read(std::string_view key, bool& to) {
-    if (const json* value = find(key)) {
-      if (!value->is_boolean() && !value->is_null()) fail(key, *value, "true or false");
-      to = value->is_boolean() && value->get<bool>();  // diffusers' optional flags may be null
-    }
-  }
+/// A number, where minus infinity is the default and may stand there.
+void read_from_minus_infinity(ConfigReader& reader, const char* key, double& to) {
+  if (!reader.given(key)) return;
+  const json& value = *reader.value(key);
+  if (value.is_number_float() && value.get<double>() == -std::numeric_limits<double>::infinity()) return;
+  to = reader.number(key, to);
+}
 
-  void read(std::string_view key, std::string& to) {
-    if (const json* value = find(key)) {
-      if (!value->is_string()) fail(key, *value, "a string");
-      to = value->get<std::string>();
-    }
-  }
+/// One of an enumeration's names.
+template <class Enum>
+Enum read_named(ConfigReader& reader, const char* key, Enum fallback, std::optional<Enum> (*by_name)(std::string_view),
+                const char* expected) {
+  const json* value = reader.value(key);
+  if (!value) return fallback;
+  const std::optional<Enum> found = value->is_string() ? by_name(value->get_ref<const std::string&>()) : std::nullopt;
+  if (!found) reader.fail(key, expected);
+  return *found;
+}
 
-  void read(std::string_view key, int64_t& to, int64_t low, int64_t high) {
-    if (const json* value = find(key)) {
-      const bool fits = value->is_number_integer() &&
-                        (!value->is_number_unsigned() || value->get<uint64_t>() <= static_cast<uint64_t>(high)) &&
-                        value->get<int64_t>() >= low && value->get<int64_t>() <= high;
-      if (!fits) fail(key, *value, fmt::format("an integer from {} to {}", low, high));
-      to = value->get<int64_t>();
-    }
-  }
+/// The prediction. diffusers before 0.6 had predict_epsilon for it, which says something only where false.
+Prediction read_prediction(ConfigReader& reader) {
+  constexpr auto old_key = "predict_epsilon";
+  const bool epsilon = reader.flag(old_key, true) || !reader.given(old_key);
+  if (epsilon || reader.given("prediction_type")) reader.outdated({old_key});
+  return read_named(reader, "prediction_type", epsilon ? Prediction::epsilon : Prediction::x0, find_prediction,
+                    "epsilon, v_prediction or sample");
+}
 
-  void read(std::string_view key, double& to) {
-    if (const json* value = find(key)) to = number(key, *value);
-  }
+void read_noise_schedule(ConfigReader& reader, SchedulerConfig& config) {
+  config.num_train_timesteps =
+      reader.integer("num_train_timesteps", config.num_train_timesteps, {.min = 2, .max = max_train_timesteps});
+  config.beta_start = reader.number("beta_start", config.beta_start);
+  config.beta_end = reader.number("beta_end", config.beta_end);
+  config.beta_schedule = reader.text("beta_schedule", config.beta_schedule);
+  read_given(reader, "trained_betas", config.trained_betas);
+  config.rescale_betas_zero_snr = reader.flag("rescale_betas_zero_snr", config.rescale_betas_zero_snr);
+  config.prediction_type = read_prediction(reader);
+}
 
-  void read(std::string_view key, std::optional<double>& to) {
-    const json* value = find(key);
-    if (value && !value->is_null()) to = number(key, *value);
-  }
+void read_levels(ConfigReader& reader, SchedulerConfig& config) {
+  config.timestep_spacing =
+      read_named(reader, "timestep_spacing", config.timestep_spacing, find_spacing, "leading, trailing or linspace");
+  read_given(reader, "steps_offset", config.steps_offset, {.min = -max_train_timesteps, .max = max_train_timesteps});
+  config.use_karras_sigmas = reader.flag("use_karras_sigmas", config.use_karras_sigmas);
+  config.use_exponential_sigmas = reader.flag("use_exponential_sigmas", config.use_exponential_sigmas);
+  config.use_beta_sigmas = reader.flag("use_beta_sigmas", config.use_beta_sigmas);
+  config.use_lu_lambdas = reader.flag("use_lu_lambdas", config.use_lu_lambdas);
+  config.use_flow_sigmas = reader.flag("use_flow_sigmas", config.use_flow_sigmas);
+  read_given(reader, "sigma_min", config.sigma_min);
+  read_given(reader, "sigma_max", config.sigma_max);
+  read_given(reader, "final_sigmas_type", config.final_sigmas_type);
+  read_given(reader, "interpolation_type", config.interpolation_type);
+  read_given(reader, "timestep_type", config.timestep_type);
+}
 
-  /// A seed, or null for none.
-  void read(std::string_view key, std::optional<uint64_t>& to) {
-    const json* value = find(key);
-    if (!value || value->is_null()) return;
-    if (!value->is_number_unsigned()) fail(key, *value, "a whole number, 0 or more");
-    to = value->get<uint64_t>();
-  }
+void read_clipping(ConfigReader& reader, SchedulerConfig& config) {
+  config.clip_sample = reader.flag("clip_sample", config.clip_sample);
+  read_given(reader, "clip_sample_range", config.clip_sample_range);
+  config.thresholding = reader.flag("thresholding", config.thresholding);
+  read_given(reader, "dynamic_thresholding_ratio", config.dynamic_thresholding_ratio);
+  read_given(reader, "sample_max_value", config.sample_max_value);
+}
 
-  /// A list of indices.
-  void read(std::string_view key, std::vector<int64_t>& to) {
-    const json* value = find(key);
-    if (!value) return;
-    if (!value->is_array()) fail(key, *value, "a list of whole numbers");
-    for (const json& item : *value) {
-      if (!item.is_number_integer()) fail(key, item, "a whole number");
-      to.push_back(item.get<int64_t>());
-    }
-  }
-
-  /// Whether the key holds anything.
-  void read_presence(std::string_view key, bool& to) {
-    const json* value = find(key);
-    to = value && !value->is_null();
-  }
-
-  /// One of an enumeration's names.
-  template <class Enum>
-  void read(std::string_view key, Enum& to, std::optional<Enum> (*by_name)(std::string_view),
-            std::string_view expected) {
-    const json* value = find(key);
-    if (!value) return;
-    const std::optional<Enum> found = value->is_string() ? by_name(value->get_ref<const std::string&>()) : std::nullopt;
-    if (!found) fail(key, *value, expected);
-    to = *found;
-  }
-
-  /// A list of numbers, or null for none.
-  void read(std::string_view key, std::vector<double>& to) {
-    const json* value = find(key);
-    if (!value || value->is_null()) return;
-    if (!value->is_array() || value->empty()) fail(key, *value, "a list of numbers");
-    for (const json& item : *value) to.push_back(number(key, item));
-  }
-
-  /// A string, or null for none.
-  void read_optional(std::string_view key, std::string& to) {
-    const json* value = find(key);
-    if (value && !value->is_null()) read(key, to);
-  }
-
-  /// A number, where minus infinity is the default and may stand there.
-  void read_from_minus_infinity(std::string_view key, double& to) {
-    const json* value = find(key);
-    if (!value) return;
-    if (value->is_number_float() && value->get<double>() == -std::numeric_limits<double>::infinity()) return;
-    to = number(key, *value);
-  }
-
-  void ignore(std::string_view key) { find(key); }
-
-  /// Every key must have been asked for; those that begin with _ are diffusers' notes to itself.
-  void finish() const {
-    for (const auto& [key, value] : values_.items()) {
-      if (key.starts_with('_') || std::ranges::find(known_, key) != known_.end()) continue;
-      throw Error(ErrorKind::model, {.file = file_,
-                                     .place = shown(key),
-                                     .reason = "unknown key in a scheduler's configuration",
-                                     .hint = "remove it if it does not change the pictures"});
-    }
-  }
-
- private:
-  const json* find(std::string_view key) {
-    known_.emplace_back(key);
-    const auto found = values_.find(key);
-    return found == values_.end() ? nullptr : &*found;
-  }
-
-  double number(std::string_view key, const json& value) const {
-    if (!value.is_number() || !std::isfinite(value.get<double>())) fail(key, value, "a number");
-    return value.get<double>();
-  }
-
-  [[noreturn]] void fail(std::string_view key, const json& value, std::string_view expected) const {
-    throw Error(ErrorKind::model, {.file = file_,
-                                   .place = std::string(key),
-                                   .reason = fmt::format("expected {}, found {}", expected, shown(value))});
-  }
-
-  const json& values_;
-  const std::string& file_;
-  std::vector<std::string> known_{};
-};
+void read_solver(ConfigReader& reader, SchedulerConfig& config) {
+  config.set_alpha_to_one = reader.flag("set_alpha_to_one", config.set_alpha_to_one);
+  config.skip_prk_steps = reader.flag("skip_prk_steps", config.skip_prk_steps);
+  read_given(reader, "variance_type", config.variance_type);
+  read_given(reader, "solver_order", config.solver_order, {.min = 1, .max = 3});
+  read_given(reader, "algorithm_type", config.algorithm_type);
+  read_given(reader, "solver_type", config.solver_type);
+  config.lower_order_final = reader.flag("lower_order_final", config.lower_order_final);
+  config.euler_at_final = reader.flag("euler_at_final", config.euler_at_final);
+  read_from_minus_infinity(reader, "lambda_min_clipped", config.lambda_min_clipped);
+  config.predict_x0 = reader.flag("predict_x0", config.predict_x0);
+  read_given(reader, "disable_corrector", config.disable_corrector);
+  config.has_solver_p = reader.given("solver_p");
+  read_given(reader, "noise_sampler_seed", config.noise_sampler_seed);
+  config.original_inference_steps =
+      reader.integer("original_inference_steps", config.original_inference_steps, {.max = max_train_timesteps});
+  read_given(reader, "timestep_scaling", config.timestep_scaling);
+}
 
 void check_range(const SchedulerConfig& config) {
   const auto require = [&](bool holds, std::string_view key, std::string_view expected, double found) {
@@ -212,7 +193,7 @@ std::optional<Spacing> find_spacing(std::string_view name) {
 }
 
 SchedulerConfig read_scheduler_config(const json& values, const std::string& file, const SchedulerDefaults& defaults,
-                                      SchedulerOrigin origin) {
+                                      SchedulerOrigin origin, const ReadOptions& options) {
   SchedulerConfig config{.file = file,
                          .beta_start = defaults.beta_start,
                          .beta_end = defaults.beta_end,
@@ -221,47 +202,13 @@ SchedulerConfig read_scheduler_config(const json& values, const std::string& fil
                          .clip_sample = defaults.clip_sample,
                          .set_alpha_to_one = defaults.set_alpha_to_one,
                          .lower_order_final = defaults.lower_order_final};
-  Reader reader(values, file);
-  reader.read("num_train_timesteps", config.num_train_timesteps, 2, max_train_timesteps);
-  reader.read("beta_start", config.beta_start);
-  reader.read("beta_end", config.beta_end);
-  reader.read("beta_schedule", config.beta_schedule);
-  reader.read("trained_betas", config.trained_betas);
-  reader.read("rescale_betas_zero_snr", config.rescale_betas_zero_snr);
-  reader.read("prediction_type", config.prediction_type, find_prediction, "epsilon, v_prediction or sample");
-  reader.read("timestep_spacing", config.timestep_spacing, find_spacing, "leading, trailing or linspace");
-  reader.read("steps_offset", config.steps_offset, -max_train_timesteps, max_train_timesteps);
-  reader.read("use_karras_sigmas", config.use_karras_sigmas);
-  reader.read("use_exponential_sigmas", config.use_exponential_sigmas);
-  reader.read("use_beta_sigmas", config.use_beta_sigmas);
-  reader.read("use_lu_lambdas", config.use_lu_lambdas);
-  reader.read("use_flow_sigmas", config.use_flow_sigmas);
-  reader.read("sigma_min", config.sigma_min);
-  reader.read("sigma_max", config.sigma_max);
-  reader.read("final_sigmas_type", config.final_sigmas_type);
-  reader.read("interpolation_type", config.interpolation_type);
-  reader.read("timestep_type", config.timestep_type);
-  reader.read("clip_sample", config.clip_sample);
-  reader.read("clip_sample_range", config.clip_sample_range);
-  reader.read("thresholding", config.thresholding);
-  reader.read("dynamic_thresholding_ratio", config.dynamic_thresholding_ratio);
-  reader.read("sample_max_value", config.sample_max_value);
-  reader.read("set_alpha_to_one", config.set_alpha_to_one);
-  reader.read("skip_prk_steps", config.skip_prk_steps);
-  reader.read_optional("variance_type", config.variance_type);
-  reader.read("solver_order", config.solver_order, 1, 3);
-  reader.read("algorithm_type", config.algorithm_type);
-  reader.read("solver_type", config.solver_type);
-  reader.read("lower_order_final", config.lower_order_final);
-  reader.read("euler_at_final", config.euler_at_final);
-  reader.read_from_minus_infinity("lambda_min_clipped", config.lambda_min_clipped);
-  reader.read("predict_x0", config.predict_x0);
-  reader.read("disable_corrector", config.disable_corrector);
-  reader.read_presence("solver_p", config.has_solver_p);
-  reader.read("noise_sampler_seed", config.noise_sampler_seed);
-  reader.read("original_inference_steps", config.original_inference_steps, 1, max_train_timesteps);
-  reader.read("timestep_scaling", config.timestep_scaling);
-  for (const std::string_view key : keys_without_effect) reader.ignore(key);
+  ConfigReader reader(values, file, options);
+  read_noise_schedule(reader, config);
+  read_levels(reader, config);
+  read_clipping(reader, config);
+  read_solver(reader, config);
+  reader.ignore(keys_without_effect);
+  reader.outdated({"tensor_format", "timestep_values", "shift"});
   reader.finish();
   check_range(config);
 

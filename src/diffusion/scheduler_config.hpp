@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "core/read_options.hpp"
 
 namespace sdtorch {
 
@@ -98,9 +99,10 @@ enum class SchedulerOrigin {
 
 /// Reads a scheduler_config.json. Keys that are absent take `defaults`; StableDiffusionPipeline's corrections
 /// (steps_offset 1, clip_sample false) reach a chosen scheduler only where the key stands in the file.
-/// Throws ErrorKind::model for an unknown key, a wrong type or a value out of range.
+/// Throws ErrorKind::model for an unknown key (see ReadOptions), a wrong type or a value out of range.
 SchedulerConfig read_scheduler_config(const nlohmann::json& json, const std::string& file,
-                                      const SchedulerDefaults& defaults, SchedulerOrigin origin);
+                                      const SchedulerDefaults& defaults, SchedulerOrigin origin,
+                                      const ReadOptions& options = {});
 
 /// An ErrorKind::model naming config.file and the key.
 Error unsupported(const SchedulerConfig& config, std::string_view key, std::string reason, std::string hint = {});

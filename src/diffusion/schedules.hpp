@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "diffusion/spelling.hpp"
+
 namespace sdtorch {
 
 /// What a schedule spreads its levels over.
@@ -19,10 +21,10 @@ struct LevelRange {
 
 /// One entry of the registry of schedules.
 struct SigmaSchedule {
-  std::string_view name;                      ///< canonical: model, karras, sgm_uniform
-  std::string_view label;                     ///< as A1111 writes it behind `Schedule type:`
-  std::span<const std::string_view> aliases;  ///< other spellings; see find_schedule
-  bool bounded = false;                       ///< runs from LevelRange::max to min, else over the training levels
+  std::string_view name;   ///< canonical: model, karras, sgm_uniform
+  std::string_view label;  ///< as A1111 writes it behind `Schedule type:`
+  Aliases aliases{};       ///< other spellings; see find_schedule
+  bool bounded = false;    ///< runs from LevelRange::max to min, else over the training levels
   std::vector<double> (*levels)(const LevelRange&);  ///< descending; nullptr: the levels of the sampler's own timesteps
 };
 

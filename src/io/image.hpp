@@ -1,22 +1,12 @@
-// Pictures of 8 bits a channel, and PNG.
+// Pictures as PNG.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
 #include <vector>
 
 #include "io/png_text.hpp"
+#include "sdtorch/image.hpp"
 
 namespace sdtorch {
-
-/// RGB, row by row from the top, no padding between rows.
-struct Image {
-  int64_t width = 0;              ///< pixels
-  int64_t height = 0;             ///< pixels
-  std::vector<uint8_t> pixels{};  ///< 3·width·height values: red, green, blue of each pixel
-
-  bool operator==(const Image&) const = default;
-};
 
 /// A PNG file's bytes, with the texts in it (see add_png_text). The same picture and texts give the same bytes.
 /// Throws ErrorKind::output where the encoder fails.

@@ -1,7 +1,6 @@
 #include "io/png_text.hpp"
 
 #include <fmt/format.h>
-#include <utf8proc.h>
 #include <zlib.h>
 
 #include <array>
@@ -46,29 +45,19 @@ std::string chunk(std::string_view type, const std::string& data) {
 /// PNG's Latin-1 of UTF-8 text: printable characters and the line break only (11.3.3.2); none where that is not enough.
 std::optional<std::string> to_latin1(std::string_view text) {
   std::string latin1;
-  const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
   for (size_t i = 0; i < text.size();) {
-    utf8proc_int32_t c = 0;
-    const auto length = utf8proc_iterate(bytes + i, static_cast<utf8proc_ssize_t>(text.size() - i), &c);
+    const auto [c, length] = first_character(text.substr(i));
     const bool printable = (c >= 0x20 && c <= 0x7E) || (c >= 0xA0 && c <= 0xFF);
-    if (length <= 0 || !(printable || c == '\n')) return std::nullopt;
+    if (length == 0 || !(printable || c == '\n')) return std::nullopt;
     latin1 += static_cast<char>(c);
-    i += static_cast<size_t>(length);
+    i += length;
   }
   return latin1;
 }
 
 std::string from_latin1(std::string_view latin1) {
   std::string text;
-  for (const char c : latin1) {
-    const auto code = static_cast<uint8_t>(c);
-    if (code < 0x80) {
-      text += c;
-    } else {
-      text += static_cast<char>(0xC0 | code >> 6);
-      text += static_cast<char>(0x80 | (code & 0x3F));
-    }
-  }
+  for (const char c : latin1) text += utf8(static_cast<unsigned char>(c));
   return text;
 }
 

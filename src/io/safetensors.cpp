@@ -20,26 +20,6 @@ constexpr size_t max_header_bytes = 100'000'000;  // the format's own limit
 constexpr size_t max_axes = 64;                   // more than LibTorch computes with
 constexpr std::string_view metadata_key = "__metadata__";
 
-struct TypeRow {
-  TensorType type;
-  std::string_view name;
-  size_t bytes;
-};
-
-constexpr TypeRow type_rows[] = {
-    {TensorType::f64, "F64", 8},      {TensorType::f32, "F32", 4},         {TensorType::f16, "F16", 2},
-    {TensorType::bf16, "BF16", 2},    {TensorType::f8_e4m3, "F8_E4M3", 1}, {TensorType::f8_e5m2, "F8_E5M2", 1},
-    {TensorType::c64, "C64", 8},      {TensorType::i64, "I64", 8},         {TensorType::i32, "I32", 4},
-    {TensorType::i16, "I16", 2},      {TensorType::i8, "I8", 1},           {TensorType::u64, "U64", 8},
-    {TensorType::u32, "U32", 4},      {TensorType::u16, "U16", 2},         {TensorType::u8, "U8", 1},
-    {TensorType::boolean, "BOOL", 1},
-};
-
-const TypeRow& row_of(TensorType type) {
-  return *std::find_if(std::begin(type_rows), std::end(type_rows),
-                       [&](const TypeRow& row) { return row.type == type; });
-}
-
 /// One tensor's description, checked on its own: {"dtype": …, "shape": […], "data_offsets": [begin, end]}.
 class EntryReader {
  public:
@@ -50,7 +30,7 @@ class EntryReader {
     if (!entry_.is_object()) fail(fmt::format("an object was expected, found {}", entry_.type_name()));
     TensorEntry result;
     result.type = type();
-    size_t bytes = row_of(result.type).bytes;
+    size_t bytes = c10::elementSize(result.type);
     const json& shape = field("shape", json::value_t::array);
     if (shape.size() > max_axes) fail(fmt::format("the shape has {} axes, more than {}", shape.size(), max_axes));
     for (const json& extent : shape) {
@@ -72,7 +52,7 @@ class EntryReader {
     }
     if (end - begin != bytes) {
       fail(fmt::format("data_offsets [{}, {}] hold {} bytes, the {} shape needs {}", begin, end, end - begin,
-                       name_of(result.type), bytes));
+                       find_dtype(result.type)->safetensors, bytes));
     }
     result.begin = data_start_ + begin;
     result.end = data_start_ + end;
@@ -101,11 +81,9 @@ class EntryReader {
     return number.get<size_t>();
   }
 
-  TensorType type() const {
+  at::ScalarType type() const {
     const auto name = field("dtype", json::value_t::string).get<std::string>();
-    for (const TypeRow& row : type_rows) {
-      if (row.name == name) return row.type;
-    }
+    if (const Dtype* known = find_dtype(&Dtype::safetensors, name)) return known->type;
     fail(fmt::format("dtype {:?} is none that can be read", shortened(name, 100)));
   }
 
@@ -128,8 +106,9 @@ std::map<std::string, std::string> read_metadata(const std::string& file, const 
   const auto fail = [&](std::string reason) {
     throw Error(ErrorKind::model, {.file = file, .place = std::string(metadata_key), .reason = std::move(reason)});
   };
-  if (!object.is_object()) fail(fmt::format("an object was expected, found {}", object.type_name()));
   std::map<std::string, std::string> metadata;
+  if (object.is_null()) return metadata;  // the format's own library takes it for none
+  if (!object.is_object()) fail(fmt::format("an object was expected, found {}", object.type_name()));
   for (const auto& [key, value] : object.items()) {
     if (!value.is_string()) fail(fmt::format("{}: a string was expected, found {}", key, value.type_name()));
     metadata.emplace(key, value.get<std::string>());
@@ -165,9 +144,6 @@ void check_coverage(const SafetensorsHeader& header, const std::string& file, si
 }
 
 }  // namespace
-
-std::string_view name_of(TensorType type) { return row_of(type).name; }
-size_t size_of(TensorType type) { return row_of(type).bytes; }
 
 SafetensorsHeader read_safetensors_header(std::span<const std::byte> file, const std::string& name) {
   const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
@@ -214,11 +190,13 @@ std::string make_safetensors_header(std::vector<std::pair<std::string, TensorEnt
   if (!metadata.empty()) object[std::string(metadata_key)] = metadata;
   size_t reached = 0;
   for (auto& [name, entry] : tensors) {
-    size_t bytes = size_of(entry.type);
+    size_t bytes = c10::elementSize(entry.type);
     for (const int64_t extent : entry.shape) bytes *= static_cast<size_t>(extent);
     entry.begin = reached;
     entry.end = reached += bytes;
-    object[name] = {{"dtype", name_of(entry.type)}, {"shape", entry.shape}, {"data_offsets", {entry.begin, entry.end}}};
+    object[name] = {{"dtype", find_dtype(entry.type)->safetensors},
+                    {"shape", entry.shape},
+                    {"data_offsets", {entry.begin, entry.end}}};
   }
   std::string text = object.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');

@@ -10,19 +10,12 @@
 #include <string_view>
 #include <vector>
 
+#include "core/dtype.hpp"
+
 namespace sdtorch {
 
-/// The element types that are read and written, by the format's own names.
-enum class TensorType { f64, f32, f16, bf16, f8_e4m3, f8_e5m2, c64, i64, i32, i16, i8, u64, u32, u16, u8, boolean };
-
-/// "F32", …
-std::string_view name_of(TensorType type);
-
-/// Bytes of one element.
-size_t size_of(TensorType type);
-
 struct TensorEntry {
-  TensorType type = TensorType::f32;
+  at::ScalarType type = at::kFloat;  ///< one that the format has a name for
   std::vector<int64_t> shape{};
   size_t begin = 0;  ///< first byte, counted from the start of the file
   size_t end = 0;    ///< one past the last; end - begin is the size of shape × type

@@ -17,43 +17,8 @@ constexpr size_t max_metadata = 64;
 constexpr size_t max_key_bytes = 1000;                    // of a storage; torch.save numbers them
 constexpr int64_t max_expanded_bytes = int64_t{1} << 46;  // a stride of 0 makes tensors of any size from one number
 
-constexpr TorchType types[] = {
-    {"float64", 8},        {"float32", 4},          {"float16", 2},         {"bfloat16", 2},    {"complex128", 16},
-    {"complex64", 8},      {"complex32", 4},        {"int64", 8},           {"int32", 4},       {"int16", 2},
-    {"int8", 1},           {"uint64", 8},           {"uint32", 4},          {"uint16", 2},      {"uint8", 1},
-    {"bool", 1},           {"float8_e4m3fn", 1},    {"float8_e4m3fnuz", 1}, {"float8_e5m2", 1}, {"float8_e5m2fnuz", 1},
-    {"float8_e8m0fnu", 1}, {"float4_e2m1fn_x2", 1}, {"quint8", 1},          {"qint8", 1},       {"qint32", 4},
-    {"quint4x2", 1},       {"quint2x4", 1},
-};
-
-/// torch.FloatStorage, … and, without a type of its own, torch.storage.UntypedStorage.
-constexpr std::pair<std::string_view, std::string_view> storage_classes[] = {
-    {"DoubleStorage", "float64"},
-    {"FloatStorage", "float32"},
-    {"HalfStorage", "float16"},
-    {"BFloat16Storage", "bfloat16"},
-    {"ComplexDoubleStorage", "complex128"},
-    {"ComplexFloatStorage", "complex64"},
-    {"LongStorage", "int64"},
-    {"IntStorage", "int32"},
-    {"ShortStorage", "int16"},
-    {"CharStorage", "int8"},
-    {"ByteStorage", "uint8"},
-    {"BoolStorage", "bool"},
-    {"QUInt8Storage", "quint8"},
-    {"QInt8Storage", "qint8"},
-    {"QInt32Storage", "qint32"},
-    {"QUInt4x2Storage", "quint4x2"},
-    {"QUInt2x4Storage", "quint2x4"},
-    {"UntypedStorage", "uint8"},
-    {"_UntypedStorage", "uint8"},
-};
-
-const TorchType* find_type(std::string_view name) {
-  const auto* found =
-      std::find_if(std::begin(types), std::end(types), [&](const TorchType& t) { return t.name == name; });
-  return found == std::end(types) ? nullptr : found;
-}
+/// torch.storage.UntypedStorage, under the names that it has had: bytes without a type of their own.
+constexpr std::string_view untyped_storages[] = {"UntypedStorage", "_UntypedStorage"};
 
 enum class BuilderKind { tensor, typed_tensor, wrapper, of_type, refused };
 
@@ -184,14 +149,14 @@ TorchTensor TorchBuilders::call(std::string_view function, PickleRef arguments_r
 /// (storage, offset, shape, strides, requires_grad, hooks, …)
 TorchTensor TorchBuilders::strided(const std::vector<PickleRef>& arguments, PickleRef dtype, PickleRef metadata) {
   const View place = view(arguments[0]);
-  const TorchType* stored = storages_[place.storage].type;
+  const Dtype* stored = storages_[place.storage].type;
   TorchTensor tensor{.type = stored, .storage = place.storage};
   if (dtype != PickleNode::nothing) {
     const PickleNode& named = pickle_[dtype];
     if (named.kind != PickleKind::global) fail("its type is none");
     std::string_view name = named.text;
     if (name.starts_with("torch.")) name.remove_prefix(6);
-    tensor.type = find_type(name);
+    tensor.type = find_dtype(&Dtype::torch, name);
     if (!tensor.type) return {.refusal = fmt::format("a tensor of type {}", named.text)};
   }
   const int64_t offset = integer(arguments[1], "offset");
@@ -202,11 +167,11 @@ TorchTensor TorchBuilders::strided(const std::vector<PickleRef>& arguments, Pick
     fail(fmt::format("it has {} axes and {} strides", tensor.shape.size(), tensor.strides.size()));
   }
   // Untyped storages count bytes; views exist of typed ones alone, where both types are the same.
-  const uint64_t view_begin = place.offset * stored->bytes / tensor.type->bytes;
-  if (view_begin * tensor.type->bytes != place.offset * stored->bytes)
+  const uint64_t view_begin = place.offset * stored->bytes() / tensor.type->bytes();
+  if (view_begin * tensor.type->bytes() != place.offset * stored->bytes())
     fail("its part of a storage begins within an element");
   tensor.offset = offset;
-  check_extent(tensor, place.elements * stored->bytes / tensor.type->bytes);
+  check_extent(tensor, place.elements * stored->bytes() / tensor.type->bytes());
   tensor.offset += static_cast<int64_t>(view_begin);
   read_metadata(metadata, tensor);
   return tensor;
@@ -228,7 +193,7 @@ void TorchBuilders::check_extent(const TorchTensor& tensor, uint64_t elements) c
               !__builtin_mul_overflow(size - 1, stride, &reach) && !__builtin_add_overflow(last, reach, &last);
   }
   if (!counted) fail("its shape has more elements than can be counted");
-  if (!is_empty && count > max_expanded_bytes / static_cast<int64_t>(tensor.type->bytes)) {
+  if (!is_empty && count > max_expanded_bytes / static_cast<int64_t>(tensor.type->bytes())) {
     fail(fmt::format("its shape has {} elements, more than any model has", count));
   }
   if (!is_empty && static_cast<uint64_t>(last) >= elements) {
@@ -264,12 +229,12 @@ TorchBuilders::View TorchBuilders::view(PickleRef ref) {
   if (id.size() < 5 || pickle_[id[0]].text != "storage" || pickle_[id[2]].kind != PickleKind::text) {
     fail("its storage is not described as torch.save does");
   }
-  const TorchType& type = storage_type(id[1]);
+  const Dtype& type = storage_type(id[1]);
   const std::string key(pickle_[id[2]].text.substr(0, max_key_bytes + 1));
   if (key.size() > max_key_bytes) fail(fmt::format("its storage's key has more than {} bytes", max_key_bytes));
   const int64_t elements = integer(id[4], "storage's size");
   int64_t bytes = 0;
-  if (elements < 0 || __builtin_mul_overflow(elements, static_cast<int64_t>(type.bytes), &bytes)) {
+  if (elements < 0 || __builtin_mul_overflow(elements, static_cast<int64_t>(type.bytes()), &bytes)) {
     fail(fmt::format("a storage of {} elements", elements));
   }
   View whole{.storage = storage(key, type, static_cast<uint64_t>(elements)),
@@ -287,7 +252,7 @@ TorchBuilders::View TorchBuilders::view(PickleRef ref) {
   return whole;
 }
 
-size_t TorchBuilders::storage(const std::string& key, const TorchType& type, uint64_t elements) {
+size_t TorchBuilders::storage(const std::string& key, const Dtype& type, uint64_t elements) {
   const auto [found, added] = storage_by_key_.try_emplace(key, storages_.size());
   if (added) {
     storages_.push_back({.key = key, .type = &type, .elements = elements});
@@ -296,18 +261,17 @@ size_t TorchBuilders::storage(const std::string& key, const TorchType& type, uin
   const TorchStorage& there = storages_[found->second];
   if (there.type != &type || there.elements != elements) {
     fail(fmt::format("storage {:?} has {} elements of type {} here, and {} of type {} elsewhere", shortened(key, 100),
-                     elements, type.name, there.elements, there.type->name));
+                     elements, type.torch, there.elements, there.type->torch));
   }
   return found->second;
 }
 
-const TorchType& TorchBuilders::storage_type(PickleRef ref) const {
+const Dtype& TorchBuilders::storage_type(PickleRef ref) const {
   const PickleNode& node = pickle_[ref];
   if (node.kind == PickleKind::global && node.text.starts_with("torch.")) {
     const std::string_view name = node.text.substr(node.text.rfind('.') + 1);
-    for (const auto& [storage_class, type] : storage_classes) {
-      if (storage_class == name) return *find_type(type);
-    }
+    if (const Dtype* type = find_dtype(&Dtype::storage, name)) return *type;
+    if (std::ranges::find(untyped_storages, name) != std::end(untyped_storages)) return *find_dtype(at::kByte);
   }
   fail(fmt::format("{} is no kind of storage", node.kind == PickleKind::global ? node.text : "what is no class"));
 }

@@ -40,8 +40,8 @@ class TorchBuilders {
   void check_extent(const TorchTensor& tensor, uint64_t elements) const;
   void read_metadata(PickleRef metadata, TorchTensor& tensor) const;
   View view(PickleRef persistent);
-  size_t storage(const std::string& key, const TorchType& type, uint64_t elements);
-  const TorchType& storage_type(PickleRef ref) const;
+  size_t storage(const std::string& key, const Dtype& type, uint64_t elements);
+  const Dtype& storage_type(PickleRef ref) const;
 
   const std::vector<PickleRef>& sequence(PickleRef ref, const char* what) const;
   int64_t integer(PickleRef ref, const char* what) const;

@@ -57,13 +57,19 @@ void TorchFile::fail(std::string place, std::string reason, std::string hint) co
               {.file = name_, .place = std::move(place), .reason = std::move(reason), .hint = std::move(hint)});
 }
 
-TorchBytes TorchFile::bytes(size_t storage, bool verify) const {
+TorchBytes TorchFile::bytes(size_t storage) const {
   if (!archive_) return {.bytes = in_place_.at(storage)};
   const std::string& record = records_.at(storage);
   if (record.empty()) return {};
-  TorchBytes bytes = read_record(record);
-  if (verify) archive_->verify(record, bytes.bytes);
-  return bytes;
+  return read_record(record);
+}
+
+bool TorchFile::has_checksum(size_t storage) const {
+  return archive_ && !records_.at(storage).empty() && archive_->find(records_.at(storage))->checksum != 0;
+}
+
+void TorchFile::verify(size_t storage, const TorchBytes& bytes) const {
+  if (has_checksum(storage)) archive_->verify(records_.at(storage), bytes.bytes);
 }
 
 TorchBytes TorchFile::read_record(const std::string& record) const {
@@ -131,7 +137,7 @@ void TorchFile::place_records(const std::string& folder) {
     if (!entry && storage.bytes() > 0) fail(record, "this storage is missing in the archive");
     if (entry && entry->size != storage.bytes()) {
       fail(record, fmt::format("the storage has {} bytes, {} elements of type {} need {}", entry->size,
-                               storage.elements, storage.type->name, storage.bytes()));
+                               storage.elements, storage.type->torch, storage.bytes()));
     }
     if (entry && !archive_->is_stored(record)) unpacked += entry->size;
     records_.push_back(std::move(record));

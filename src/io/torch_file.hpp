@@ -35,8 +35,13 @@ class TorchFile {
   const TorchTensors& contents() const { return contents_; }
   bool big_endian() const { return big_endian_; }
 
-  /// The bytes of contents().storages[storage]. verify: whether they are held against the archive's checksum.
-  TorchBytes bytes(size_t storage, bool verify) const;
+  /// The bytes of contents().storages[storage], not held against the archive's checksum yet.
+  TorchBytes bytes(size_t storage) const;
+
+  /// Whether there is a checksum: old files, and storages of no bytes, have none.
+  bool has_checksum(size_t storage) const;
+  /// Reads all of the storage's bytes. Throws ErrorKind::model naming the record where they do not have its checksum.
+  void verify(size_t storage, const TorchBytes& bytes) const;
 
  private:
   [[noreturn]] void fail(std::string place, std::string reason, std::string hint = {}) const;

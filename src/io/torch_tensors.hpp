@@ -9,28 +9,23 @@
 #include <string_view>
 #include <vector>
 
+#include "core/dtype.hpp"
 #include "io/pickle.hpp"
 
 namespace sdtorch {
 
-/// An element type of LibTorch's, by its name in Python without `torch.`
-struct TorchType {
-  std::string_view name;
-  size_t bytes;  ///< of one element
-};
-
 /// Bytes that several tensors may share.
 struct TorchStorage {
-  std::string key;                  ///< names it within the file
-  const TorchType* type = nullptr;  ///< uint8 where the file leaves the type to the tensors
+  std::string key;              ///< names it within the file
+  const Dtype* type = nullptr;  ///< uint8 where the file leaves the type to the tensors
   uint64_t elements = 0;
 
-  uint64_t bytes() const { return elements * type->bytes; }  ///< fits into 63 bits
+  uint64_t bytes() const { return elements * type->bytes(); }  ///< fits into 63 bits
 };
 
 struct TorchTensor {
   std::vector<std::string> path{};  ///< keys and indexes from the pickle's root: {"state_dict", "conv.weight"}
-  const TorchType* type = nullptr;
+  const Dtype* type = nullptr;
   size_t storage = 0;              ///< index of its storage
   int64_t offset = 0;              ///< of its first element in the storage, in elements
   std::vector<int64_t> shape{};    ///< up to 64 axes

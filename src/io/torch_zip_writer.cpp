@@ -12,13 +12,6 @@
 namespace sdtorch {
 namespace {
 
-constexpr std::pair<TensorType, std::string_view> storages[] = {
-    {TensorType::f64, "DoubleStorage"},       {TensorType::f32, "FloatStorage"},    {TensorType::f16, "HalfStorage"},
-    {TensorType::bf16, "BFloat16Storage"},    {TensorType::i64, "LongStorage"},     {TensorType::i32, "IntStorage"},
-    {TensorType::i16, "ShortStorage"},        {TensorType::i8, "CharStorage"},      {TensorType::u8, "ByteStorage"},
-    {TensorType::c64, "ComplexFloatStorage"}, {TensorType::boolean, "BoolStorage"},
-};
-
 /// Little-endian.
 std::string number(uint64_t value, int bytes) {
   std::string text;
@@ -68,15 +61,16 @@ std::vector<int64_t> strides_of(const std::vector<int64_t>& shape) {
 
 /// torch._utils._rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks)
 void pickle_tensor(PickleWriter& pickle, const PickledTensor& tensor, size_t index) {
-  const std::string_view storage = torch_storage(tensor.type);
-  if (storage.empty()) {
-    throw Error(ErrorKind::output,
-                {.place = tensor.name, .reason = fmt::format("PyTorch has no storage for {}", name_of(tensor.type))});
+  const Dtype* type = find_dtype(tensor.type);
+  if (!type || type->storage.empty()) {
+    throw Error(ErrorKind::output, {.place = tensor.name,
+                                    .reason = fmt::format("PyTorch has no storage for {}",
+                                                          type ? type->safetensors : c10::toString(tensor.type))});
   }
   pickle.global("torch._utils", "_rebuild_tensor_v2");
   pickle.raw("((");
   pickle.string("storage");
-  pickle.global("torch", storage);
+  pickle.global("torch", type->storage);
   pickle.string(std::to_string(index));
   pickle.string("cpu");
   pickle.integer(count(tensor.shape));
@@ -107,13 +101,6 @@ std::string common_header(uint32_t crc, uint64_t size, size_t name_size, size_t 
 }
 
 }  // namespace
-
-std::string_view torch_storage(TensorType type) {
-  for (const auto& [known, storage] : storages) {
-    if (known == type) return storage;
-  }
-  return {};
-}
 
 std::string pickle_state_dict(const std::vector<PickledTensor>& tensors, const std::string& root) {
   PickleWriter pickle;

@@ -9,20 +9,17 @@
 #include <string_view>
 #include <vector>
 
+#include "core/dtype.hpp"
 #include "io/atomic_file.hpp"
-#include "io/safetensors.hpp"
 
 namespace sdtorch {
 
 /// A contiguous tensor of a state dict, with a storage of its own.
 struct PickledTensor {
   std::string name{};
-  TensorType type = TensorType::f32;  ///< of those that PyTorch has a storage class for; see torch_storage
+  at::ScalarType type = at::kFloat;  ///< of those that PyTorch has a storage class for; see Dtype::storage
   std::vector<int64_t> shape{};
 };
-
-/// PyTorch's name of a type's storage, `FloatStorage`; empty for types that have none.
-std::string_view torch_storage(TensorType type);
 
 /// The pickle (protocol 2) of a dictionary of tensors, tensor i in the storage named i; below the key `root` of another
 /// dictionary where that is not empty. Throws ErrorKind::output naming a tensor whose type has no storage.

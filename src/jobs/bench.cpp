@@ -1,16 +1,12 @@
 #include "jobs/bench.hpp"
 
-#include <torch/cuda.h>
-
 #include <algorithm>
 #include <chrono>
-#include <optional>
 #include <vector>
 
 #include "core/device.hpp"
-#include "io/image.hpp"
-#include "pipeline/decode.hpp"
-#include "pipeline/generate.hpp"
+#include "jobs/job.hpp"
+#include "sdtorch/pipeline.hpp"
 
 namespace sdtorch {
 namespace {
@@ -18,10 +14,10 @@ namespace {
 /// Seconds since the last lap, everything queued on the device included.
 class Stopwatch {
  public:
-  explicit Stopwatch(at::Device device) : device_(device) {}
+  explicit Stopwatch(std::string device) : device_(std::move(device)) {}
 
   double lap() {
-    if (device_.is_cuda()) torch::cuda::synchronize(device_.index());
+    wait_for_device(device_);
     const auto now = std::chrono::steady_clock::now();
     const double seconds = std::chrono::duration<double>(now - last_).count();
     last_ = now;
@@ -29,7 +25,7 @@ class Stopwatch {
   }
 
  private:
-  at::Device device_;
+  std::string device_;
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
@@ -42,23 +38,13 @@ double median(std::vector<double> values) {
 
 }  // namespace
 
-BenchResult run_bench(const Request& request) {
-  if (request.deterministic) use_deterministic_algorithms();
-  const at::Device device = resolve_device(request.device);
-  const at::ScalarType dtype = resolve_dtype(request.dtype, device);
-  Stopwatch watch(device);
-
-  ModelDescription description = describe_model(request.model, request.vae, request.prediction.value_or(""));
-  std::optional<ModelDescription> refiner_description;
-  if (!request.refiner.empty()) {
-    refiner_description = describe_model(request.refiner, request.vae);
-    check_refiner(description, *refiner_description);
-  }
-  const ResolvedRequest resolved = resolve(description, request, refiner_description ? &*refiner_description : nullptr);
-  Components model = load_components(std::move(description), device, dtype);
-  std::optional<Components> refiner;
-  if (refiner_description) refiner = load_components(std::move(*refiner_description), device, dtype);
-  BenchResult result{.load_s = watch.lap(), .steps = request.steps, .device = device.str(), .dtype = dtype_name(dtype)};
+BenchResult run_bench(const Settings& settings) {
+  const CheckedModel model = Pipeline::check(settings);
+  Stopwatch watch(model.choice().device);
+  const Pipeline pipeline = Pipeline::open(model);
+  model.check(settings);
+  BenchResult result{
+      .load_s = watch.lap(), .steps = settings.steps, .device = model.choice().device, .dtype = model.choice().dtype};
 
   std::vector<double> steps;
   const Observer observer{.on_stage =
@@ -66,11 +52,11 @@ BenchResult run_bench(const Request& request) {
                                 const double seconds = watch.lap();
                                 if (stage == Stage::denoise) result.text_s = seconds;
                               },
-                          .on_step = [&](const SamplerStep&) { steps.push_back(watch.lap()); }};
-  const int64_t images = std::min(request.batch_size, request.batch_count);
-  const Generated generated = generate(model, resolved, 0, images, observer, refiner ? &*refiner : nullptr);
+                          .on_step = [&](const Step&) { steps.push_back(watch.lap()); }};
+  const std::vector<Job> jobs{job_of(settings)};
+  const std::vector<Picture> pictures = pipeline.draw(Batches(jobs).next(), observer);
   result.vae_s = watch.lap();
-  for (int64_t i = 0; i < images; ++i) encode_png(to_image(generated.pictures[i]));
+  for (const Picture& picture : pictures) encode_png(picture, model.choice());
   result.png_s = watch.lap();
 
   if (steps.empty()) steps.push_back(0);  // a --refiner-start that leaves neither model any

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "pipeline/request.hpp"
+#include "pipeline/settings.hpp"
 
 namespace sdtorch {
 
@@ -22,7 +22,7 @@ struct BenchResult {
   std::string dtype{};
 };
 
-/// Draws the first batch of the request and measures; writes nothing. Throws as run_jobs does.
-BenchResult run_bench(const Request& request);
+/// Draws the first batch and measures; writes nothing. Throws as run_jobs does.
+BenchResult run_bench(const Settings& settings);
 
 }  // namespace sdtorch

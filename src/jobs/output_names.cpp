@@ -7,6 +7,7 @@
 #include "core/error.hpp"
 #include "core/number.hpp"
 #include "core/suggest.hpp"
+#include "core/utf8.hpp"
 #include "jobs/output_names.hpp"
 #include "pipeline/metadata.hpp"
 
@@ -46,25 +47,23 @@ std::string slug(std::string_view text, size_t most_bytes) {
   size_t last_word = 0;  // where the last whole word ends
   bool pending = false;  // a separator, if another word follows
   for (size_t i = 0; i < text.size();) {
-    utf8proc_int32_t c = 0;
-    const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data()) + i;
-    const utf8proc_ssize_t length = utf8proc_iterate(bytes, static_cast<utf8proc_ssize_t>(text.size() - i), &c);
-    i += static_cast<size_t>(std::max<utf8proc_ssize_t>(length, 1));
-    if (length <= 0 || !belongs_to_word(c)) {
+    const auto [code, length] = first_character(text.substr(i));
+    const auto c = static_cast<utf8proc_int32_t>(code);
+    i += std::max<size_t>(length, 1);
+    if (length == 0 || !belongs_to_word(c)) {
       pending = pending || !out.empty();
       if (pending && last_word != out.size()) last_word = out.size();
       continue;
     }
-    std::array<utf8proc_uint8_t, 4> encoded{};
-    const auto size = static_cast<size_t>(utf8proc_encode_char(utf8proc_tolower(c), encoded.data()));
-    if (out.size() + pending + size > most_bytes) {
+    const std::string lower = utf8(static_cast<char32_t>(utf8proc_tolower(c)));
+    if (out.size() + pending + lower.size() > most_bytes) {
       // Half a slug of whole words tells more than a whole one that ends inside a word.
       if (!pending && last_word >= most_bytes / 2) out.resize(last_word);
       break;
     }
     if (pending) out += '-';
     pending = false;
-    out.append(reinterpret_cast<const char*>(encoded.data()), size);
+    out += lower;
   }
   return out.empty() ? "image" : out;
 }
@@ -106,20 +105,21 @@ NameTemplate::NameTemplate(std::string_view text) {
   }
 }
 
-std::string NameTemplate::fill(int64_t index, const Request& picture) const {
+std::string NameTemplate::fill(int64_t index, const Picture& picture, const ModelChoice& choice) const {
+  const Request& request = picture.request;
   std::string name;
   for (const Part& part : parts_) {
     const std::string& field = part.field;
     if (field.empty()) name += part.literal;
     if (field == "index") name += fmt::format("{:0{}}", index, part.digits);
-    if (field == "seed") name += fmt::format("{:0{}}", picture.seed, part.digits);
-    if (field == "steps") name += fmt::format("{:0{}}", picture.steps, part.digits);
-    if (field == "width") name += fmt::format("{:0{}}", picture.width.value_or(0), part.digits);
-    if (field == "height") name += fmt::format("{:0{}}", picture.height.value_or(0), part.digits);
-    if (field == "cfg") name += fmt::format("{}", picture.cfg_scale);
-    if (field == "sampler") name += picture.sampler.value_or("model");
-    if (field == "model") name += slug(model_name(picture));
-    if (field == "slug") name += slug(picture.prompt);
+    if (field == "seed") name += fmt::format("{:0{}}", request.seed, part.digits);
+    if (field == "steps") name += fmt::format("{:0{}}", request.steps, part.digits);
+    if (field == "width") name += fmt::format("{:0{}}", request.width.value_or(0), part.digits);
+    if (field == "height") name += fmt::format("{:0{}}", request.height.value_or(0), part.digits);
+    if (field == "cfg") name += fmt::format("{}", request.cfg_scale);
+    if (field == "sampler") name += picture.sampler;
+    if (field == "model") name += slug(model_name(choice));
+    if (field == "slug") name += slug(request.prompt);
   }
   return name;
 }

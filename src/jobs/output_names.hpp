@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "pipeline/request.hpp"
+#include "sdtorch/pipeline.hpp"
 
 namespace sdtorch {
 
@@ -26,8 +26,8 @@ class NameTemplate {
   /// than .png.
   explicit NameTemplate(std::string_view text);
 
-  /// picture: its own request, with size and sampler filled in.
-  std::string fill(int64_t index, const Request& picture) const;
+  /// picture: all but its pixels.
+  std::string fill(int64_t index, const Picture& picture, const ModelChoice& choice) const;
 
   bool has_index() const;
 

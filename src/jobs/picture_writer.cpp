@@ -5,7 +5,6 @@
 #include "core/error.hpp"
 #include "io/atomic_file.hpp"
 #include "jobs/output_folder.hpp"
-#include "pipeline/metadata.hpp"
 
 namespace sdtorch {
 namespace {
@@ -53,18 +52,17 @@ PictureWriter::PictureWriter(const OutputOptions& output)
   }
 }
 
-fs::path PictureWriter::write(const Image& image, const Request& picture, const Request& repeat,
-                              const std::vector<std::string>& notes) {
-  const Bytes png = encode_png(image, picture_metadata(picture, repeat, notes));
-  if (file_.empty()) return write_next(picture, png);
+fs::path PictureWriter::write(const Picture& picture, const ModelChoice& choice) {
+  const std::vector<std::byte> png = encode_png(picture, choice);
+  if (file_.empty()) return write_next(picture, choice, png);
   write_file_atomically(file_, png);
   return file_;
 }
 
-fs::path PictureWriter::write_next(const Request& picture, std::span<const std::byte> png) {
+fs::path PictureWriter::write_next(const Picture& picture, const ModelChoice& choice, std::span<const std::byte> png) {
   const bool indexed = names_.has_index();
   for (int64_t attempt = 1;; ++attempt) {
-    fs::path path = folder_ / numbered(names_.fill(next_, picture), indexed ? 1 : attempt);
+    fs::path path = folder_ / numbered(names_.fill(next_, picture, choice), indexed ? 1 : attempt);
     std::error_code error;
     const bool taken = fs::exists(fs::symlink_status(path, error)) || !write_new(path, png);
     next_ += indexed;

@@ -8,10 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "io/image.hpp"
 #include "jobs/output_names.hpp"
 #include "jobs/output_options.hpp"
-#include "pipeline/request.hpp"
+#include "sdtorch/pipeline.hpp"
 
 namespace sdtorch {
 
@@ -25,12 +24,11 @@ class PictureWriter {
 
   /// Writes a PNG with its metadata and returns its path: the one that --output names, replaced atomically, or the
   /// next free name in the folder: the next index, or, where the template has none, `-2`, `-3`… before `.png`.
-  /// picture: its own request (Request::image), with size and sampler filled in; repeat, notes: as in picture_metadata.
-  std::filesystem::path write(const Image& image, const Request& picture, const Request& repeat,
-                              const std::vector<std::string>& notes = {});
+  /// choice: what drew it.
+  std::filesystem::path write(const Picture& picture, const ModelChoice& choice);
 
  private:
-  std::filesystem::path write_next(const Request& picture, std::span<const std::byte> png);
+  std::filesystem::path write_next(const Picture& picture, const ModelChoice& choice, std::span<const std::byte> png);
 
   std::filesystem::path file_, folder_;
   NameTemplate names_;

@@ -14,23 +14,35 @@
 #include "core/suggest.hpp"
 #include "core/utf8.hpp"
 #include "io/json.hpp"
-#include "pipeline/request_json.hpp"
+#include "pipeline/settings.hpp"
+#include "pipeline/settings_json.hpp"
 
 namespace sdtorch {
 namespace {
 
-constexpr std::string_view blank = " \t\r\v\f";
 constexpr size_t most_bytes = size_t{256} << 20;  // of a prompt file: a million long prompts
 constexpr size_t most_reported = 20;              // lines at fault that a message lists
+constexpr size_t longest_line = size_t{1} << 20;  // bytes: a file whose line ends are missing is no prompt
 
-/// One model is loaded, once, for all lines.
-constexpr std::array<std::string_view, 7> run_keys = {"model",  "refiner", "vae",          "prediction",
-                                                      "device", "dtype",   "deterministic"};
-
-std::string_view trimmed(std::string_view line) {
-  const size_t first = line.find_first_not_of(blank);
-  return first == std::string_view::npos ? "" : line.substr(first, line.find_last_not_of(blank) - first + 1);
-}
+/// Flags of other tools' prompt files by the keys that mean the same here.
+struct ForeignFlag {
+  std::string_view flag, key;
+};
+constexpr std::array<ForeignFlag, 15> foreign_flags = {{{"n", "negative-prompt"},
+                                                        {"w", "width"},
+                                                        {"h", "height"},
+                                                        {"d", "seed"},
+                                                        {"s", "steps"},
+                                                        {"l", "cfg-scale"},
+                                                        {"num-inference-steps", "steps"},
+                                                        {"ddim-steps", "steps"},
+                                                        {"guidance-scale", "cfg-scale"},
+                                                        {"cfg", "cfg-scale"},
+                                                        {"scale", "cfg-scale"},
+                                                        {"sampling-method", "sampler"},
+                                                        {"sampler-name", "sampler"},
+                                                        {"schedule", "scheduler"},
+                                                        {"batch", "batch-count"}}};
 
 std::string read_all(std::istream& in, const std::string& file) {
   std::string text;
@@ -52,39 +64,67 @@ std::string read_whole(const std::string& file) {
   return read_all(in, file);
 }
 
-enum class Format { txt, jsonl };
-
-Format format_of(const std::string& file, const std::string& text) {
-  if (file == "-") {
-    const size_t first = text.find_first_not_of(std::string(blank) + "\n");
-    return first != std::string::npos && text[first] == '{' ? Format::jsonl : Format::txt;
-  }
+PromptFormat format_of(const std::string& file, const std::string& text) {
   const std::string ending = ascii_lower(std::filesystem::path(file).extension().string());
-  if (ending == ".txt") return Format::txt;
-  if (ending == ".jsonl") return Format::jsonl;
-  fail(ErrorKind::input, file, "", "a prompt file ends in .txt or .jsonl");
+  if (ending == ".txt") return PromptFormat::txt;
+  if (ending == ".jsonl") return PromptFormat::jsonl;
+  const PromptFormat format = format_by_content(text);
+  log_detail(fmt::format("{}: read as {}", file, format == PromptFormat::txt ? "text" : "JSON lines"));
+  return format;
 }
 
-Request read_json_line(std::string_view line, const Request& base, const std::string& name, size_t number) {
-  const std::string place = fmt::format("line {}", number);
-  const nlohmann::json object = parse_json(line, name, ErrorKind::input, {.first_line = number});
-  for (const std::string_view key : run_keys) {
-    if (!object.is_object() || !object.contains(key)) continue;
-    fail(ErrorKind::input, name, fmt::format("{}: {}", place, key), "holds for the whole run, not for a line",
-         fmt::format("give --{} on the command line", key));
+/// The key of a line of JSON that says what a flag says, empty where there is none.
+std::string key_of(std::string_view flag) {
+  std::string key = ascii_lower(flag.substr(2));
+  std::ranges::replace(key, '_', '-');
+  for (const ForeignFlag& foreign : foreign_flags) {
+    if (foreign.flag == key) key = foreign.key;
   }
-  Request request = request_from_json(object, base, {.file = name, .place = place});
+  const Setting* setting = find_setting(key);
+  return setting && setting->scope == SettingScope::picture ? key : "";
+}
+
+/// A line with flags, which is no prompt as a whole; the hint has the keys that they become.
+void refuse_flags(std::string_view line, const std::string& name, const std::string& place) {
+  const std::vector<std::string_view> flags = flags_in(line);
+  if (flags.empty()) return;
+  std::vector<std::string> keys = {"prompt"};
+  for (const std::string_view flag : flags) {
+    const std::string key = key_of(flag);
+    if (!key.empty() && std::ranges::find(keys, key) == keys.end()) keys.push_back(key);
+  }
+  std::string object;
+  for (const std::string& key : keys) object += fmt::format("{}\"{}\": …", object.empty() ? "" : ", ", key);
+  fail(ErrorKind::input, name, place,
+       fmt::format("{} is a flag, and a line of text is a prompt and nothing else", shortened(flags.front(), 40)),
+       fmt::format("use a .jsonl file, with lines like {{{}}}", object));
+}
+
+Settings read_json_line(std::string_view line, const Settings& base, const std::string& name, size_t number) {
+  const std::string place = fmt::format("line {}", number);
+  if (line.ends_with(',') && nlohmann::json::accept(line.substr(0, line.size() - 1))) {
+    fail(ErrorKind::input, name, place, "ends in a comma", "JSON lines have nothing between them");
+  }
+  const nlohmann::json object = parse_json(line, name, ErrorKind::input, {.first_line = number});
+  for (const Setting& setting : settings()) {
+    if (setting.scope != SettingScope::run || !object.is_object() || !object.contains(setting.name)) continue;
+    fail(ErrorKind::input, name, fmt::format("{}: {}", place, setting.name), "holds for the whole run, not for a line",
+         fmt::format("give --{} on the command line", setting.name));
+  }
+  Settings request = settings_from_json(object, base, {.file = name, .place = place});
   if (!object.contains("prompt")) fail(ErrorKind::input, name, place, "the key prompt is missing");
   return request;
 }
 
-Request read_txt_line(std::string_view line, const Request& base, const std::string& name, size_t number) {
-  Request request = base;
+Settings read_txt_line(std::string_view line, const Settings& base, const std::string& name, size_t number) {
+  const std::string place = fmt::format("line {}", number);
+  refuse_flags(line, name, place);
+  Settings request = base;
   request.prompt = line;
   try {
     request.validate();
   } catch (const Error& error) {
-    fail(ErrorKind::input, name, fmt::format("line {}", number), error.parts().reason, error.parts().hint);
+    fail(ErrorKind::input, name, place, error.parts().reason, error.parts().hint);
   }
   return request;
 }
@@ -95,23 +135,37 @@ struct Reading {
   std::vector<std::string> faults{};
 };
 
-Reading read_lines(const std::string& text, Format format, const Request& base, const std::string& name) {
-  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+/// The line's content; empty for one that is passed over.
+std::string_view content_of(std::string_view line, const std::string& name, size_t number) {
+  const std::string place = fmt::format("line {}", number);
+  if (line.size() > longest_line) {
+    fail(ErrorKind::input, name, place, fmt::format("is longer than {} bytes", longest_line), "one prompt a line");
+  }
+  if (const auto offset = invalid_utf8_offset(line)) {
+    fail(ErrorKind::input, name, fmt::format("{}: offset {}", place, *offset), "the text is not UTF-8");
+  }
+  const std::string_view content = without_blanks(line);
+  return content.starts_with('#') ? "" : content;
+}
+
+Reading read_lines(const std::string& text, PromptFormat format, const Settings& base, const std::string& name) {
   Reading reading;
-  std::string_view rest = text;
-  if (rest.starts_with(byte_order_mark)) rest.remove_prefix(byte_order_mark.size());
-  for (size_t number = 1; !rest.empty(); ++number) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view whole = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
+  size_t number = 0;
+  bool warned = false;
+  for (const std::string_view whole : split_lines(text)) {
+    ++number;
     try {
-      if (const auto offset = invalid_utf8_offset(whole)) {
-        fail(ErrorKind::input, name, fmt::format("line {}: offset {}", number, *offset), "the text is not UTF-8");
+      const std::string_view line = content_of(whole, name, number);
+      if (line.empty()) continue;
+      if (format == PromptFormat::txt && !warned && begins_as_object(line)) {
+        log_warning(
+            fmt::format("{}: line {}: looks like JSON, but is drawn as text; for JSON lines, "
+                        "give --from-file-format jsonl",
+                        name, number));
+        warned = true;
       }
-      const std::string_view line = trimmed(whole);
-      if (line.empty() || (format == Format::txt && line.starts_with('#'))) continue;
-      const auto read = format == Format::jsonl ? read_json_line : read_txt_line;
-      reading.jobs.push_back({read(line, base, name, number), fmt::format("{}: line {}", name, number)});
+      const auto read = format == PromptFormat::jsonl ? read_json_line : read_txt_line;
+      reading.jobs.push_back(job_of(read(line, base, name, number), fmt::format("{}: line {}", name, number)));
     } catch (const Error& error) {
       reading.faults.emplace_back(error.what());
     }
@@ -138,10 +192,14 @@ void throw_faults(const std::vector<std::string>& faults) {
   throw Error(ErrorKind::input, {.reason = message});
 }
 
-std::vector<Job> read_prompt_file(const std::string& file, const Request& base, std::istream& in) {
+std::vector<Job> read_prompt_file(const std::string& file, const Settings& base, std::istream& in,
+                                  std::optional<PromptFormat> format) {
   const std::string name = file == "-" ? "<stdin>" : file;
   const std::string text = file == "-" ? read_all(in, name) : read_whole(file);
-  Reading reading = read_lines(text, format_of(file, text), base, name);
+  check_is_text(text, name);
+  if (format != PromptFormat::txt) check_is_no_document(text, name);
+  if (!format) format = format_of(file, text);
+  Reading reading = read_lines(text, *format, base, name);
   if (!reading.faults.empty()) throw_faults(reading.faults);
   if (reading.jobs.empty()) fail(ErrorKind::input, name, "", "holds no prompt");
   warn(reading.jobs);

@@ -2,25 +2,31 @@
 #pragma once
 
 #include <istream>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "jobs/run.hpp"
-#include "pipeline/request.hpp"
+#include "jobs/job.hpp"
+#include "jobs/prompt_lines.hpp"
+#include "pipeline/settings.hpp"
 
 namespace sdtorch {
 
 /// The jobs of a prompt file, in its order; each starts from `base`, the command line's request.
 ///
-/// `.txt`: a prompt a line; blank lines and lines that start with `#` are passed over, blanks at both ends of a line
-/// are not part of the prompt. `.jsonl`: an object a line, its keys long flag names without their dashes; `model`,
-/// `refiner`, `vae`, `device`, `dtype` and `deterministic` hold for the whole run and belong on the command line, and
-/// `prompt` is needed. `-` is standard input: .jsonl if its first character that is no blank is `{`, else .txt.
+/// Text: a prompt a line, blanks at both ends not part of it. A line that holds a flag (`--steps 5`, as other tools
+/// read them) is refused rather than drawn as text. JSON lines: an object a line, its keys long flag names without
+/// their dashes; `model`, `refiner`, `vae`, `device`, `dtype` and `deterministic` hold for the whole run and belong on
+/// the command line, and `prompt` is needed. In both, blank lines and lines that start with `#` are passed over, lines
+/// end in LF, CR LF or CR, and a byte-order mark may come first.
 ///
-/// file: a path or `-`; in: standard input. Throws ErrorKind::input with every line at fault (`FILE: line N: KEY:
-/// reason`), for another ending than those two, for text that is not UTF-8 (line and offset in it), for a file without
-/// any prompt, and for one that cannot be read.
-std::vector<Job> read_prompt_file(const std::string& file, const Request& base, std::istream& in);
+/// file: a path, which may be a pipe and is read once, or `-`; in: standard input. format: none is told by the ending
+/// (.txt, .jsonl, in any case), and of other files and standard input by content (format_by_content).
+/// Throws ErrorKind::input with every line at fault (`FILE: line N: KEY: reason`), for text that is not UTF-8 (line and
+/// offset in it, or UTF-16 by name), for what is no list of lines (a binary file, a JSON array), for lines above 1 MiB,
+/// for a file without any prompt, and for one that cannot be read.
+std::vector<Job> read_prompt_file(const std::string& file, const Settings& base, std::istream& in,
+                                  std::optional<PromptFormat> format = std::nullopt);
 
 /// Throws one ErrorKind::input with what is wrong with each line, as far as a screen holds. faults: at least one.
 [[noreturn]] void throw_faults(const std::vector<std::string>& faults);

@@ -4,8 +4,8 @@
 
 #include "io/animation.hpp"
 #include "io/atomic_file.hpp"
+#include "io/image.hpp"
 #include "jobs/output_folder.hpp"
-#include "pipeline/decode.hpp"
 
 namespace sdtorch {
 namespace {
@@ -17,8 +17,8 @@ constexpr int last_ms = 1500;  // rest on the finished picture before the animat
 
 StepPictures::StepPictures(std::filesystem::path folder) : folder_(std::move(folder)) { make_folder(folder_); }
 
-void StepPictures::add(Components& model, const SamplerStep& step) {
-  pictures_.push_back(to_image(decode(model, step.predicted).pictures[0]));
+void StepPictures::add(const Pipeline& pipeline, const Step& step) {
+  pictures_.push_back(pipeline.decode(step.predicted).front());
   write_file_atomically(folder_ / fmt::format("step-{:03}.png", step.index), encode_png(pictures_.back()));
 }
 

@@ -4,9 +4,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "diffusion/sampler.hpp"
-#include "io/image.hpp"
-#include "pipeline/components.hpp"
+#include "sdtorch/pipeline.hpp"
 
 namespace sdtorch {
 
@@ -18,7 +16,7 @@ class StepPictures {
   explicit StepPictures(std::filesystem::path folder);
 
   /// Decodes the step's predicted x0 and writes it. Throws ErrorKind::output, ErrorKind::non_finite.
-  void add(Components& model, const SamplerStep& step);
+  void add(const Pipeline& pipeline, const Step& step);
 
   /// Writes the animation.
   void finish() const;

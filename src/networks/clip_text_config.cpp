@@ -1,19 +1,19 @@
 #include "networks/config.hpp"
-#include "networks/config_reader.hpp"
 #include "networks/transformers_config.hpp"
 
 namespace sdtorch {
 
-ClipTextConfig ClipTextConfig::from_json(const nlohmann::json& json, const std::string& file, ClipTextHead head) {
+ClipTextConfig ClipTextConfig::from_json(const nlohmann::json& json, const std::string& file, ClipTextHead head,
+                                         const ReadOptions& options) {
   // The config of a whole CLIP (text and vision) holds the text encoder's under `text_config`.
   if (json.is_object() && json.value("model_type", nlohmann::json()) == "clip" && json.contains("text_config")) {
-    return from_json(json["text_config"], file, head);
+    return from_json(json["text_config"], file, head, options);
   }
 
-  ConfigReader reader(json, file);
+  ConfigReader reader(json, file, options);
   ClipTextConfig config;
   read_encoder_sizes(reader, config);
-  config.hidden_act = reader.activation("hidden_act", "quick_gelu", transformers_activations);
+  config.hidden_act = read_activation(reader, "hidden_act", "quick_gelu", transformers_activations);
 
   if (head.projection) {
     constexpr int64_t usual_projection = 512;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/read_options.hpp"
 #include "nn/activation.hpp"
 
 namespace sdtorch {
@@ -33,7 +34,8 @@ struct ClipTextConfig {
   int64_t projection_dim = 0;    ///< width of the pooled text; 0: the model has no projection
   int64_t eos_token_id = 49407;  ///< where the text is pooled; 2: see ClipTextModel::encode
 
-  static ClipTextConfig from_json(const nlohmann::json& json, const std::string& file, ClipTextHead head = {});
+  static ClipTextConfig from_json(const nlohmann::json& json, const std::string& file, ClipTextHead head = {},
+                                  const ReadOptions& options = {});
 };
 
 /// diffusers' RobertaSeriesConfig: AltDiffusion's text encoder.
@@ -55,7 +57,8 @@ struct XlmRobertaConfig {
   /// How many tokens have a position.
   int64_t longest_text() const { return max_position_embeddings - pad_token_id - 1; }
 
-  static XlmRobertaConfig from_json(const nlohmann::json& json, const std::string& file);
+  static XlmRobertaConfig from_json(const nlohmann::json& json, const std::string& file,
+                                    const ReadOptions& options = {});
 };
 
 /// One resolution of the U-Net: what its down block and its up block are made of.
@@ -107,7 +110,7 @@ struct UNetConfig {
   int64_t time_cond_proj_dim = 0;                     ///< width of the guidance scale's embedding; 0: none
   std::optional<AddedEmbedding> added{};              ///< SDXL's
 
-  static UNetConfig from_json(const nlohmann::json& json, const std::string& file);
+  static UNetConfig from_json(const nlohmann::json& json, const std::string& file, const ReadOptions& options = {});
 };
 
 /// diffusers' AutoencoderKL.
@@ -126,11 +129,12 @@ struct VaeConfig {
   bool use_quant_conv = true;
   bool use_post_quant_conv = true;
   bool mid_block_add_attention = true;
+  bool encoder = true;  ///< no config says it: of files that only decode the weights hold none, and then no quant_conv
 
   /// Pixels a latent pixel stands for along each axis: 2^(blocks - 1).
   int64_t factor() const;
 
-  static VaeConfig from_json(const nlohmann::json& json, const std::string& file);
+  static VaeConfig from_json(const nlohmann::json& json, const std::string& file, const ReadOptions& options = {});
 };
 
 }  // namespace sdtorch

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "networks/config_reader.hpp"
+#include "networks/activation_names.hpp"
 
 namespace sdtorch {
 

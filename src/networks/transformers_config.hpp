@@ -4,7 +4,7 @@
 #include <array>
 #include <string>
 
-#include "networks/config_reader.hpp"
+#include "networks/activation_names.hpp"
 
 namespace sdtorch {
 

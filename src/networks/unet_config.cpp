@@ -126,8 +126,8 @@ void read_timestep(ConfigReader& reader, UNetConfig& config) {
   config.time_embedding_dim = reader.given("time_embedding_dim")
                                   ? reader.integer("time_embedding_dim", 0, {.max = 1 << 18})
                                   : usual_widening * width;
-  config.timestep_post_act = reader.optional_activation("timestep_post_act", diffusers_activations);
-  config.time_embedding_act_fn = reader.optional_activation("time_embedding_act_fn", diffusers_activations);
+  config.timestep_post_act = read_optional_activation(reader, "timestep_post_act", diffusers_activations);
+  config.time_embedding_act_fn = read_optional_activation(reader, "time_embedding_act_fn", diffusers_activations);
   reader.only("time_embedding_type", "positional");
 
   const std::string scale_shift = reader.text("resnet_time_scale_shift", "default");
@@ -198,15 +198,15 @@ void ignore_unet_keys_without_effect(ConfigReader& reader) {
 
 }  // namespace
 
-UNetConfig UNetConfig::from_json(const nlohmann::json& json, const std::string& file) {
-  ConfigReader reader(json, file);
+UNetConfig UNetConfig::from_json(const nlohmann::json& json, const std::string& file, const ReadOptions& options) {
+  ConfigReader reader(json, file, options);
   UNetConfig config;
   config.sample_size = read_sample_size(reader, config.sample_size);
   config.in_channels = reader.integer("in_channels", config.in_channels);
   config.out_channels = reader.integer("out_channels", config.out_channels);
   config.norm_num_groups = reader.integer("norm_num_groups", config.norm_num_groups);
   config.norm_eps = reader.positive_number("norm_eps", config.norm_eps);
-  config.act_fn = reader.activation("act_fn", "silu", diffusers_activations);
+  config.act_fn = read_activation(reader, "act_fn", "silu", diffusers_activations);
   config.conv_in_kernel = read_kernel(reader, "conv_in_kernel");
   config.conv_out_kernel = read_kernel(reader, "conv_out_kernel");
   config.downsample_padding = reader.integer("downsample_padding", config.downsample_padding, {.min = 0, .max = 1});

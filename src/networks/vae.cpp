@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include "core/error.hpp"
 #include "nn/attach.hpp"
 
 namespace sdtorch {
@@ -50,9 +51,9 @@ at::Tensor VaeDecoderImpl::forward(const at::Tensor& latent) const {
   return conv_out_(conv_norm_out_(x, last_activation));
 }
 
-AutoencoderKL::AutoencoderKL(const VaeConfig& c)
-    : config_(c), encoder_(attach(*this, "encoder", VaeEncoder(c))), decoder_(attach(*this, "decoder", VaeDecoder(c))) {
-  if (c.use_quant_conv) {
+AutoencoderKL::AutoencoderKL(const VaeConfig& c) : config_(c), decoder_(attach(*this, "decoder", VaeDecoder(c))) {
+  if (c.encoder) encoder_ = attach(*this, "encoder", VaeEncoder(c));
+  if (c.encoder && c.use_quant_conv) {
     quant_conv_ = attach(*this, "quant_conv", Conv2d(2 * c.latent_channels, 2 * c.latent_channels, 1));
   }
   if (c.use_post_quant_conv) {
@@ -65,6 +66,7 @@ at::Tensor AutoencoderKL::decode(const at::Tensor& latent) const {
 }
 
 LatentDistribution AutoencoderKL::encode(const at::Tensor& picture) const {
+  if (!encoder_) throw Error(ErrorKind::model, {.place = "vae", .reason = "has no encoder, and pictures need one"});
   const at::Tensor encoded = encoder_(picture);
   const auto halves = (quant_conv_ ? quant_conv_(encoded) : encoded).chunk(2, 1);
   return {.mean = halves[0], .logvar = halves[1].clamp(-30.0, 20.0)};

@@ -54,13 +54,14 @@ class AutoencoderKL : public torch::nn::Module {
   at::Tensor decode(const at::Tensor& latent) const;
 
   /// picture: [B, 3, H, W] in -1…1, H and W multiples of factor → the distribution of its latent, before scaling.
+  /// Throws ErrorKind::model for one that came without its encoder.
   LatentDistribution encode(const at::Tensor& picture) const;
 
   const VaeConfig& config() const { return config_; }
 
  private:
   VaeConfig config_;
-  VaeEncoder encoder_;
+  VaeEncoder encoder_ = nullptr;
   VaeDecoder decoder_;
   Conv2d quant_conv_ = nullptr, post_quant_conv_ = nullptr;
 };

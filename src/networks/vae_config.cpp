@@ -20,8 +20,8 @@ void require_blocks(ConfigReader& reader, const char* key, const char* supported
 
 int64_t VaeConfig::factor() const { return int64_t{1} << (block_out_channels.size() - 1); }
 
-VaeConfig VaeConfig::from_json(const nlohmann::json& json, const std::string& file) {
-  ConfigReader reader(json, file);
+VaeConfig VaeConfig::from_json(const nlohmann::json& json, const std::string& file, const ReadOptions& options) {
+  ConfigReader reader(json, file, options);
   VaeConfig config;
   config.in_channels = reader.integer("in_channels", config.in_channels);
   config.out_channels = reader.integer("out_channels", config.out_channels);
@@ -29,7 +29,7 @@ VaeConfig VaeConfig::from_json(const nlohmann::json& json, const std::string& fi
   config.block_out_channels = reader.integers("block_out_channels", {64});
   config.layers_per_block = reader.integer("layers_per_block", config.layers_per_block, {.max = 64});
   config.norm_num_groups = reader.integer("norm_num_groups", config.norm_num_groups);
-  config.act_fn = reader.activation("act_fn", "silu", diffusers_activations);
+  config.act_fn = read_activation(reader, "act_fn", "silu", diffusers_activations);
   config.scaling_factor = reader.positive_number("scaling_factor", config.scaling_factor);
   if (reader.given("shift_factor")) config.shift_factor = reader.number("shift_factor", 0);
   config.force_upcast = reader.boolean("force_upcast", config.force_upcast);
@@ -37,9 +37,10 @@ VaeConfig VaeConfig::from_json(const nlohmann::json& json, const std::string& fi
   config.use_post_quant_conv = reader.boolean("use_post_quant_conv", config.use_post_quant_conv);
   config.mid_block_add_attention = reader.boolean("mid_block_add_attention", config.mid_block_add_attention);
 
-  const nlohmann::json* size = reader.value("sample_size");
-  config.sample_size = size && size->is_array() ? reader.integers("sample_size", {}).front()
-                                                : reader.integer("sample_size", config.sample_size);
+  if (reader.given("sample_size")) {
+    config.sample_size = reader.value("sample_size")->is_array() ? reader.integers("sample_size", {}).front()
+                                                                 : reader.integer("sample_size", config.sample_size);
+  }
 
   const size_t blocks = config.block_out_channels.size();
   require_blocks(reader, "down_block_types", "DownEncoderBlock2D", blocks);

@@ -1,17 +1,17 @@
 #include "networks/config.hpp"
-#include "networks/config_reader.hpp"
 #include "networks/transformers_config.hpp"
 
 namespace sdtorch {
 
-XlmRobertaConfig XlmRobertaConfig::from_json(const nlohmann::json& json, const std::string& file) {
-  ConfigReader reader(json, file);
+XlmRobertaConfig XlmRobertaConfig::from_json(const nlohmann::json& json, const std::string& file,
+                                             const ReadOptions& options) {
+  ConfigReader reader(json, file, options);
   XlmRobertaConfig config;
   read_encoder_sizes(reader, config);
   config.type_vocab_size = reader.integer("type_vocab_size", config.type_vocab_size);
   config.project_dim = reader.integer("project_dim", config.project_dim);
   config.pad_token_id = reader.integer("pad_token_id", config.pad_token_id, {.min = 0, .max = 1 << 24});
-  config.hidden_act = reader.activation("hidden_act", "gelu", transformers_activations);
+  config.hidden_act = read_activation(reader, "hidden_act", "gelu", transformers_activations);
   config.has_pre_transformation = reader.boolean("has_pre_transformation", config.has_pre_transformation);
   config.use_attention_mask = reader.boolean("use_attention_mask", config.use_attention_mask);
   if (config.longest_text() < 1) {

@@ -3,10 +3,12 @@
 #include <c10/core/InferenceMode.h>
 
 #include <filesystem>
+#include <mutex>
 #include <string>
 
 #include "weights/bind.hpp"
 #include "weights/component_files.hpp"
+#include "weights/key_names.hpp"
 #include "weights/single_file.hpp"
 
 namespace sdtorch {
@@ -28,13 +30,21 @@ std::shared_ptr<AutoencoderKL> load_vae(const ModelDescription& model, at::Scala
   StateDict weights = other.empty()             ? model.source->weights("vae")
                       : fs::is_directory(other) ? load_component(other)
                                                 : load_vae_file(other);
-  return load_network<AutoencoderKL>(model.vae, std::move(weights), dtype, device, "vae");
+  VaeConfig config = model.vae;
+  config.encoder = keeps_vae_encoder(weights);
+  return load_network<AutoencoderKL>(config, std::move(weights), dtype, device, "vae");
 }
 
 }  // namespace
 
+struct Components::Spare {
+  std::mutex mutex{};
+  std::shared_ptr<AutoencoderKL> vae{};
+};
+
 Components load_components(ModelDescription description, at::Device device, at::ScalarType dtype) {
   Components components{.description = std::move(description), .device = device, .dtype = dtype, .vae_dtype = dtype};
+  components.spare = std::make_shared<Components::Spare>();
   const ModelDescription& model = components.description;
   if (dtype == at::kHalf && model.vae.force_upcast) components.vae_dtype = at::kFloat;
   for (const TextEncoderDescription& text : model.text_encoders) {
@@ -53,10 +63,11 @@ Components load_components(ModelDescription description, at::Device device, at::
   return components;
 }
 
-void reload_vae_in_fp32(Components& components) {
+std::shared_ptr<AutoencoderKL> Components::vae_in_fp32() const {
+  const std::lock_guard lock(spare->mutex);
   const c10::InferenceMode off(false);  // parameters made inside it could not be viewed outside
-  components.vae_dtype = at::kFloat;
-  components.vae = load_vae(components.description, at::kFloat, components.device);
+  if (!spare->vae) spare->vae = load_vae(description, at::kFloat, device);
+  return spare->vae;
 }
 
 }  // namespace sdtorch

@@ -22,12 +22,15 @@ struct Components {
   at::Device device = at::kCPU;
   at::ScalarType dtype = at::kFloat;
   at::ScalarType vae_dtype = at::kFloat;  ///< fp32 where the config says force_upcast and dtype is fp16
+
+  /// The VAE in fp32, read from its files at the first call. For pictures that overflow. Safe from several threads.
+  std::shared_ptr<AutoencoderKL> vae_in_fp32() const;
+
+  struct Spare;
+  std::shared_ptr<Spare> spare{};  ///< what vae_in_fp32 keeps
 };
 
 /// Loads all weights. Throws ErrorKind::model with every missing, unexpected and misshapen key.
 Components load_components(ModelDescription description, at::Device device, at::ScalarType dtype);
-
-/// Loads the VAE again in fp32, from its files. For pictures that overflowed.
-void reload_vae_in_fp32(Components& components);
 
 }  // namespace sdtorch

@@ -9,32 +9,32 @@ namespace sdtorch {
 namespace {
 
 /// latent: fp32 [1, 4, h, w] → fp32 [1, 3, H, W], not yet clamped, so that NaN and infinity still show.
-at::Tensor decode_one(const Components& model, const at::Tensor& latent) {
-  const VaeConfig& vae = model.description.vae;
-  const at::Tensor unscaled = latent / vae.scaling_factor + vae.shift_factor;
-  return model.vae->decode(unscaled.to(model.vae_dtype)).to(at::kFloat);
+at::Tensor decode_one(AutoencoderKL& vae, const VaeConfig& config, at::ScalarType dtype, const at::Tensor& latent) {
+  const at::Tensor unscaled = latent / config.scaling_factor + config.shift_factor;
+  return vae.decode(unscaled.to(dtype)).to(at::kFloat);
 }
 
 bool is_finite(const at::Tensor& tensor) { return at::isfinite(tensor).all().item<bool>(); }
 
 }  // namespace
 
-DecodedPictures decode(Components& model, const at::Tensor& latent) {
+DecodedPictures decode(const Components& model, const at::Tensor& latent) {
   if (!is_finite(latent)) {
     throw Error(ErrorKind::non_finite,
                 {.reason = "the latent has numbers that are not finite",
                  .hint = model.dtype == at::kFloat ? "check the model's weights" : "try --dtype fp32"});
   }
+  const VaeConfig& config = model.description.vae;
   DecodedPictures decoded;
   std::vector<at::Tensor> pictures;
   for (const at::Tensor& one : latent.split(1)) {
-    at::Tensor picture = decode_one(model, one);
-    if (!is_finite(picture) && model.vae_dtype != at::kFloat) {
+    at::Tensor picture = decode_one(*model.vae, config, model.vae_dtype, one);
+    const bool again = !is_finite(picture) && model.vae_dtype != at::kFloat;
+    if (again) {
       log_warning("the decoded picture has numbers that are not finite; decoding again in fp32");
-      reload_vae_in_fp32(model);
-      picture = decode_one(model, one);
-      decoded.again_in_fp32 = true;
+      picture = decode_one(*model.vae_in_fp32(), config, at::kFloat, one);
     }
+    decoded.again_in_fp32.push_back(again);
     if (!is_finite(picture)) {
       throw Error(ErrorKind::non_finite,
                   {.reason = "the decoded picture has numbers that are not finite", .hint = "check the VAE's weights"});

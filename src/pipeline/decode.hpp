@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include <vector>
+
 #include "io/image.hpp"
 #include "pipeline/components.hpp"
 
@@ -10,14 +12,14 @@ namespace sdtorch {
 
 /// A decoded batch, and what had to be done to get it.
 struct DecodedPictures {
-  at::Tensor pictures{};       ///< fp32 on the CPU, [B, 3, H, W] in 0…1
-  bool again_in_fp32 = false;  ///< the compute type overflowed and the VAE ran again in fp32
+  at::Tensor pictures{};              ///< fp32 on the CPU, [B, 3, H, W] in 0…1
+  std::vector<bool> again_in_fp32{};  ///< one a picture: the compute type overflowed and the VAE ran again in fp32
 };
 
 /// latent: fp32 [B, 4, h, w], still times the VAE's scale. Decodes image by image, so that memory does not grow with
 /// the batch. A picture that comes out non-finite is decoded again with an fp32 VAE, with a warning; one that is
 /// non-finite even then throws ErrorKind::non_finite.
-DecodedPictures decode(Components& model, const at::Tensor& latent);
+DecodedPictures decode(const Components& model, const at::Tensor& latent);
 
 /// picture: fp32 [3, H, W] in 0…1 → 8 bits a channel, rounded to nearest.
 Image to_image(const at::Tensor& picture);

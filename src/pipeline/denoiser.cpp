@@ -1,29 +1,11 @@
 #include "pipeline/denoiser.hpp"
 
 #include <cmath>
-
-#include "diffusion/guidance.hpp"
+#include <map>
+#include <memory>
 
 namespace sdtorch {
 namespace {
-
-/// The two sides of guidance in the order of the batch: the negative one first.
-struct Sides {
-  bool conditional, unconditional;
-  int64_t images;
-
-  /// [1, …] each → [B, …], or [2B, …] for both sides; undefined where they are.
-  at::Tensor join(const at::Tensor& uncond, const at::Tensor& cond) const {
-    const auto rows = [&](const at::Tensor& one) {
-      std::vector<int64_t> repeats(static_cast<size_t>(one.dim()), 1);
-      repeats.front() = images;
-      return one.repeat(repeats);
-    };
-    const at::Tensor& any = conditional ? cond : uncond;
-    if (!any.defined()) return {};
-    return conditional && unconditional ? at::cat({rows(uncond), rows(cond)}) : rows(any);
-  }
-};
 
 /// The guidance scale as the network of a guidance-distilled model takes it: w = scale - 1 (Luo et al. 2023,
 /// section 4.2), embedded. In fp32 and in the reference's order: an angle is up to 1000 w. → fp32 [1, width]
@@ -38,28 +20,102 @@ at::Tensor guidance_embedding(double scale, int64_t width) {
   return width % 2 == 0 ? waves : at::constant_pad_nd(waves, {0, 1});
 }
 
+/// [1, …] each → [n, …]; undefined where they are.
+at::Tensor join(const std::vector<const Condition*>& rows, at::Tensor Condition::*part) {
+  if (!(rows.front()->*part).defined()) return {};
+  std::vector<at::Tensor> tensors;
+  for (const Condition* row : rows) tensors.push_back(row->*part);
+  return at::cat(tensors);
+}
+
+/// Rows of one network call: those whose contexts are equally long.
+struct Group {
+  std::vector<int64_t> numbers{};  ///< of its rows; row r belongs to picture r mod B, condition r / B
+  at::Tensor context{}, pooled{}, time_ids{};
+};
+
+class Denoiser {
+ public:
+  Denoiser(const Components& model, Conditions conditions, double guidance_scale)
+      : unet_(model.unet), dtype_(model.dtype), conditions_(std::move(conditions)) {
+    if (const int64_t width = model.unet->config().time_cond_proj_dim; width > 0) {
+      guidance_ = guidance_embedding(guidance_scale, width).to(model.device);
+    }
+  }
+
+  at::Tensor operator()(const at::Tensor& x, const DenoiserCall& call) {
+    gather(call);
+    const int64_t images = x.size(0), rows = std::ssize(current_);
+    at::Tensor outputs;  // [rows, 4, h, w]
+    if (groups_.size() == 1) {
+      outputs = evaluate(groups_.front(), repeated(x, rows / images), call);
+    } else {
+      std::vector<at::Tensor> by_row(current_.size());
+      for (const Group& group : groups_) {
+        std::vector<at::Tensor> samples;
+        for (const int64_t row : group.numbers) samples.push_back(x.slice(0, row % images, row % images + 1));
+        const at::Tensor output = evaluate(group, at::cat(samples), call);
+        for (size_t i = 0; i < group.numbers.size(); ++i) {
+          const auto at = static_cast<int64_t>(i);
+          by_row[static_cast<size_t>(group.numbers[i])] = output.slice(0, at, at + 1);
+        }
+      }
+      outputs = at::cat(by_row);
+    }
+    return conditions_.combine(outputs.split(images), call);
+  }
+
+ private:
+  static at::Tensor repeated(const at::Tensor& x, int64_t times) {
+    return times == 1 ? x : at::cat(std::vector<at::Tensor>(static_cast<size_t>(times), x));
+  }
+
+  at::Tensor evaluate(const Group& group, const at::Tensor& sample, const DenoiserCall& call) {
+    UNetInput input{.sample = sample.to(dtype_),
+                    .timestep = at::full({sample.size(0)}, call.timestep, sample.options().dtype(at::kFloat)),
+                    .context = group.context,
+                    .pooled = group.pooled,
+                    .time_ids = group.time_ids};
+    if (guidance_.defined()) input.guidance = guidance_.repeat({sample.size(0), 1});
+    return unet_->forward(input).to(at::kFloat);
+  }
+
+  /// The conditions that hold at this call, and the groups that they make where they are others than before.
+  void gather(const DenoiserCall& call) {
+    std::vector<const Condition*> rows;
+    for (size_t c = 0; c < conditions_.pictures.front().size(); ++c) {
+      for (const auto& list : conditions_.pictures) rows.push_back(&list[c](call));
+    }
+    if (rows == current_) return;
+    current_ = std::move(rows);
+    std::map<int64_t, std::vector<int64_t>> by_length;
+    for (size_t r = 0; r < current_.size(); ++r) {
+      by_length[current_[r]->context.size(1)].push_back(static_cast<int64_t>(r));
+    }
+    groups_.clear();
+    for (auto& [length, numbers] : by_length) {
+      std::vector<const Condition*> members;
+      for (const int64_t r : numbers) members.push_back(current_[static_cast<size_t>(r)]);
+      groups_.push_back({.numbers = std::move(numbers),
+                         .context = join(members, &Condition::context),
+                         .pooled = join(members, &Condition::pooled),
+                         .time_ids = join(members, &Condition::time_ids)});
+    }
+  }
+
+  std::shared_ptr<UNet2DConditionModel> unet_;
+  at::ScalarType dtype_;
+  Conditions conditions_;
+  at::Tensor guidance_{};                    ///< fp32 [1, time_cond_proj_dim]
+  std::vector<const Condition*> current_{};  ///< a row each, all pictures of the first condition in front
+  std::vector<Group> groups_{};
+};
+
 }  // namespace
 
-Model guided_denoiser(const Components& model, const Conditioning& text, const Request& request, int64_t images) {
-  const Sides sides{
-      .conditional = text.context.defined(), .unconditional = text.uncond_context.defined(), .images = images};
-  UNetInput input{.context = sides.join(text.uncond_context, text.context),
-                  .pooled = sides.join(text.uncond_pooled, text.pooled),
-                  .time_ids = sides.join(text.uncond_time_ids, text.time_ids)};
-  if (const int64_t width = model.unet->config().time_cond_proj_dim; width > 0) {
-    input.guidance = guidance_embedding(request.cfg_scale, width).to(model.device).repeat({images, 1});
-  }
-  const bool guided = sides.conditional && sides.unconditional;
-  return [unet = model.unet, dtype = model.dtype, scale = request.cfg_scale, rescale = request.guidance_rescale, guided,
-          input](const at::Tensor& x, double timestep) {
-    UNetInput call = input;
-    call.sample = (guided ? at::cat({x, x}) : x).to(dtype);
-    call.timestep = at::full({call.sample.size(0)}, timestep, x.options().dtype(at::kFloat));
-    at::Tensor output = unet->forward(call).to(at::kFloat);
-    if (!guided) return output;
-    const std::vector<at::Tensor> halves = output.chunk(2);
-    return guide(halves[0], halves[1], scale, rescale);
-  };
+Model denoiser(const Components& model, Conditions conditions, double guidance_scale) {
+  auto shared = std::make_shared<Denoiser>(model, std::move(conditions), guidance_scale);
+  return [shared](const at::Tensor& x, const DenoiserCall& call) { return (*shared)(x, call); };
 }
 
 }  // namespace sdtorch

@@ -1,14 +1,15 @@
-// The U-Net as a sampler sees it: guided, at one timestep.
+// The U-Net as a sampler sees it: one output at one noise level, whatever conditions steer it.
 #pragma once
 
 #include "diffusion/sampler.hpp"
 #include "pipeline/components.hpp"
-#include "pipeline/conditioning.hpp"
+#include "pipeline/conditions.hpp"
 
 namespace sdtorch {
 
-/// The guided network output for a batch of `images`. Evaluates the pair in one batched call, or, at scale 1 and 0,
-/// the conditional or the unconditional model alone. Computes in the model's type; takes and gives fp32.
-Model guided_denoiser(const Components& model, const Conditioning& text, const Request& request, int64_t images);
+/// The combined network output for a batch of as many pictures as there are lists of conditions. Evaluates all of them
+/// in one call; contexts of several lengths, which one call cannot hold, take one call a length. Computes in the
+/// model's type; takes and gives fp32. guidance_scale: for models that take it as an input (time_cond_proj_dim).
+Model denoiser(const Components& model, Conditions conditions, double guidance_scale);
 
 }  // namespace sdtorch

@@ -1,21 +1,26 @@
-// Reads the infotext that A1111 and its kin write into pictures.
+// Reads the infotext that A1111 and its kin (Forge, SD.Next, Civitai) write into pictures.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
 #include "core/log.hpp"
+#include "core/number.hpp"
 #include "core/suggest.hpp"
+#include "core/utf8.hpp"
+#include "diffusion/sampler.hpp"
 #include "diffusion/schedules.hpp"
 #include "pipeline/metadata.hpp"
-#include "pipeline/request_fields.hpp"
+#include "pipeline/settings.hpp"
 
 namespace sdtorch {
 namespace {
 
 using Entries = std::vector<std::pair<std::string, std::string>>;
 
+constexpr size_t shown_bytes = 60;  // of an entry, in warnings
 constexpr std::string_view negative_mark = "Negative prompt:";
 
 /// Entries of the last line that are fields of a request; those that only name things are left out in silence.
@@ -23,13 +28,14 @@ struct Counterpart {
   std::string_view entry;
   std::string_view field;  ///< empty: tells nothing that a request needs
 };
-constexpr std::array<Counterpart, 18> counterparts = {{
+constexpr std::array<Counterpart, 19> counterparts = {{
     {"Steps", "steps"},
     {"Sigmas", "sigmas"},
     {"Sampler", "sampler"},
     {"CFG scale", "cfg-scale"},
     {"Seed", "seed"},
-    {"Eta", "eta"},
+    {"Size-1", "width"},
+    {"Size-2", "height"},
     {"Guidance rescale", "guidance-rescale"},
     {"Timestep spacing", "spacing"},
     {"Prediction", "prediction"},
@@ -50,15 +56,27 @@ std::string_view trimmed(std::string_view text) {
   return first == std::string_view::npos ? "" : text.substr(first, text.find_last_not_of(blank) - first + 1);
 }
 
-/// Where the value that starts at `start` ends: at a comma, or behind a quoted string.
-size_t value_end(std::string_view line, size_t start) {
+/// Behind the quoted string or the JSON object or array at the text's start; 0 where there is none, or it has no end.
+size_t json_end(std::string_view text) {
+  size_t depth = 0;
   bool quoted = false;
-  for (size_t i = start; i < line.size(); ++i) {
-    if (line[i] == '"') quoted = !quoted;
-    if (quoted && line[i] == '\\') ++i;
-    if (!quoted && line[i] == ',') return i;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quoted && c == '\\') ++i;
+    if (c == '"') quoted = !quoted;
+    if (!quoted && (c == '{' || c == '[')) ++depth;
+    if (!quoted && (c == '}' || c == ']') && depth > 0) --depth;
+    if (!quoted && depth == 0) return c == '"' || c == '}' || c == ']' ? i + 1 : 0;
   }
-  return line.size();
+  return 0;
+}
+
+/// Where the value at the text's start ends: behind a quoted string or JSON, else at a comma or the line's end.
+size_t value_end(std::string_view text) {
+  const size_t json = json_end(text);
+  const size_t next = std::min(text.find_first_not_of(" \t\r", json), text.size());
+  if (json > 0 && (next == text.size() || text[next] == ',' || text[next] == '\n')) return next;
+  return std::min(text.find_first_of(",\n"), text.size());
 }
 
 std::string unquoted(std::string_view value) {
@@ -67,18 +85,71 @@ std::string unquoted(std::string_view value) {
   return text.is_string() ? text.get<std::string>() : std::string(value);
 }
 
-/// `Key: value, Key: "value, with a comma"`, or nothing where the line is not of that form.
-Entries read_entries(std::string_view line) {
+/// What extensions add below the settings, to the end.
+bool begins_template(std::string_view line) {
+  return line.starts_with("Template:") || line.starts_with("Negative Template:");
+}
+
+/// `Key: value, Key: "value, with a comma"` with anything else between them passed over: pieces of values that hold
+/// raw commas and line breaks. Of a key that occurs twice, the first counts.
+Entries read_entries(std::string_view text) {
   Entries entries;
-  while (!(line = trimmed(line)).empty()) {
-    const size_t colon = line.find(':');
-    if (colon == std::string_view::npos) return {};
-    const size_t end = value_end(line, colon + 1);
-    const std::string_view value = trimmed(line.substr(colon + 1, end - colon - 1));
-    entries.emplace_back(trimmed(line.substr(0, colon)), unquoted(value));
-    line.remove_prefix(std::min(end + 1, line.size()));
+  while (!(text = trimmed(text)).empty() && !begins_template(text)) {
+    const size_t piece = std::min(text.find_first_of(",\n"), text.size());
+    const size_t colon = text.find(':');
+    size_t end = piece;
+    if (colon < piece) {
+      const size_t start = std::min(text.find_first_not_of(" \t", colon + 1), text.size());
+      end = start + value_end(text.substr(start));
+      const std::string key(trimmed(text.substr(0, colon)));
+      const bool again = std::ranges::any_of(entries, [&](const auto& entry) { return entry.first == key; });
+      if (!again) entries.emplace_back(key, unquoted(trimmed(text.substr(start, end - start))));
+    }
+    text.remove_prefix(std::min(end + 1, text.size()));
   }
   return entries;
+}
+
+/// Where the line of settings starts: the last that begins with `Steps:` and has three entries, as A1111 counts them,
+/// since prompts and what follows may have such a line, too. Else the last one with fewer, else a last line that has
+/// `Steps:` among its entries.
+size_t find_settings(std::string_view text) {
+  constexpr size_t fewest = 3;
+  size_t found = std::string_view::npos, found_short = std::string_view::npos, last = 0;
+  for (size_t start = 0; start < text.size();) {
+    const size_t end = std::min(text.find('\n', start), text.size());
+    const std::string_view line = trimmed(text.substr(start, end - start));
+    last = start;
+    if (line.starts_with("Steps:")) (read_entries(line).size() >= fewest ? found : found_short) = start;
+    start = end + 1;
+  }
+  if (found != std::string_view::npos) return found;
+  if (found_short != std::string_view::npos) return found_short;
+  const Entries entries = read_entries(text.substr(last));
+  const bool steps = std::ranges::any_of(entries, [](const auto& entry) { return entry.first == "Steps"; });
+  return steps && entries.size() >= fewest ? last : std::string_view::npos;
+}
+
+/// The prompt, and the negative prompt from the first line with its mark on; later marks are left out, as A1111 does.
+void set_prompts(Settings& request, std::string_view text) {
+  std::optional<std::string> negative;
+  std::string prompt;
+  for (size_t start = 0; start <= text.size();) {
+    const size_t end = std::min(text.find('\n', start), text.size());
+    std::string_view line = text.substr(start, end - start);
+    const bool marked = trimmed(line).starts_with(negative_mark);
+    if (marked) line = trimmed(trimmed(line).substr(negative_mark.size()));
+    if (marked && !negative) {
+      negative = line;
+    } else {
+      std::string& part = negative ? *negative : prompt;
+      if (start > 0) part += '\n';
+      part += line;
+    }
+    start = end + 1;
+  }
+  request.prompt = prompt;
+  if (negative) request.negative_prompt = trimmed(*negative);
 }
 
 [[noreturn]] void fail_entry(const std::string& file, const std::string& entry, const std::string& reason,
@@ -87,64 +158,168 @@ Entries read_entries(std::string_view line) {
   throw Error(ErrorKind::input, {.file = file, .place = place, .reason = reason, .hint = hint});
 }
 
-void set(Request& request, std::string_view field, const std::string& entry, const std::string& value,
+void set(Settings& request, std::string_view field, const std::string& entry, const std::string& value,
          const std::string& file) {
   try {
-    set_from_text(request, *find_request_field(field), entry, value);
+    set_from_text(request, *find_setting(field), entry, value);
   } catch (const Error& error) {
     fail_entry(file, entry, error.parts().reason, error.parts().hint);
   }
 }
 
-void set_size(Request& request, const std::string& value, const std::string& file) {
+void set_size(Settings& request, const std::string& value, const std::string& file) {
   const size_t times = value.find('x');
   if (times == std::string::npos) fail_entry(file, "Size", fmt::format("'{}' is not WIDTHxHEIGHT", value));
-  set(request, "width", "Size", value.substr(0, times), file);
-  set(request, "height", "Size", value.substr(times + 1), file);
+  set(request, "width", "Size", std::string(trimmed(value.substr(0, times))), file);
+  set(request, "height", "Size", std::string(trimmed(value.substr(times + 1))), file);
 }
 
-void set_schedule(Request& request, const std::string& value, const std::string& file) {
+void warn(const std::string& file, const std::string& entry, const std::string& value, const std::string& what) {
+  log_warning(fmt::format("{}: parameters: {}: '{}' {}", file, entry, shortened(value, shown_bytes), what));
+}
+
+/// A picture of another program's sampler is still a picture to start from.
+void set_known_sampler(Settings& request, const std::string& value, const std::string& file) {
+  if (parse_sampler_name(value).sampler) return set(request, "sampler", "Sampler", value, file);
+  warn(file, "Sampler", value,
+       "is none of ours, so that the model's own draws; --sampler takes another: " +
+           did_you_mean(value, sampler_names()));
+}
+
+void set_schedule(Settings& request, const std::string& value, const std::string& file) {
   const SigmaSchedule* schedule = find_schedule(value);
-  if (!schedule) {
-    fail_entry(file, "Schedule type", fmt::format("'{}' is a schedule that is not supported", value),
-               "give the flags yourself");
+  if (schedule && schedule->levels) {
+    request.scheduler = std::string(schedule->name);
+  } else if (!schedule) {
+    warn(file, "Schedule type", value, "is none of ours and is left out; --scheduler takes another");
+  } else if (request.scheduler == schedule->name) {  // else the sampler's name has said one
+    warn(file, "Schedule type", value, "is the model's own here; elsewhere it may be Karras or Exponential");
   }
-  if (schedule->levels) request.scheduler = std::string(schedule->name);
 }
 
-void set_entry(Request& request, const std::string& entry, const std::string& value, const std::string& file) {
-  if (entry == "Size") return set_size(request, value, file);
-  if (entry == "Schedule type") return set_schedule(request, value, file);
+/// What the sampler has no use for is told by leave_unused.
+void set_eta(Settings& request, const std::string& entry, const std::string& value, const std::string& file) {
+  const auto eta = parse_real(value);
+  if (!eta || *eta < 0 || *eta > 1) return warn(file, entry, value, "is not a number of 0…1 and is left out");
+  request.eta = *eta;
+}
+
+/// Whether an entry asks for what is done anyway.
+bool is_usual(const std::string& entry, const std::string& value) {
+  return (entry == "Clip skip" && value == "1") || (entry == "RNG" && value == "CPU");
+}
+
+/// False: the entry has no counterpart here.
+bool set_entry(Settings& request, const std::string& entry, const std::string& value, const std::string& file) {
+  if (entry == "Size") return set_size(request, value, file), true;
+  if (entry == "Sampler") return set_known_sampler(request, value, file), true;
+  if (entry == "Schedule type") return set_schedule(request, value, file), true;
+  if (entry == "Eta" || entry == "Eta DDIM") return set_eta(request, entry, value, file), true;
   for (const Counterpart& counterpart : counterparts) {
     if (counterpart.entry != entry) continue;
     if (!counterpart.field.empty()) set(request, counterpart.field, entry, value, file);
-    return;
+    return true;
   }
-  log_warning(fmt::format("{}: parameters: '{}: {}' has no counterpart here and is left out", file, entry, value));
+  return is_usual(entry, value);
+}
+
+/// Other programs write dozens of them: one line names them all.
+void warn_of_others(const Entries& others, const std::string& file) {
+  std::string list;
+  for (const auto& [entry, value] : others) {
+    list +=
+        fmt::format("{}{}: {}", list.empty() ? "" : ", ", shortened(entry, shown_bytes), shortened(value, shown_bytes));
+  }
+  std::ranges::replace(list, '\n', ' ');
+  if (!list.empty()) log_warning(fmt::format("{}: parameters: no counterpart here, left out: {}", file, list));
+}
+
+/// A flag's name as the entry that it came from.
+std::string entry_of(std::string_view flag) {
+  if (flag.starts_with("--")) flag.remove_prefix(2);
+  if (flag == "width" || flag == "height") return "Size";
+  for (const Counterpart& counterpart : counterparts) {
+    if (counterpart.field == flag) return std::string(counterpart.entry);
+  }
+  return std::string(flag);
+}
+
+/// Sets back what depends on a sampler that is not known.
+void leave_samplers_part(Settings& request, const std::string& file) {
+  Settings without = request;
+  without.eta.reset();
+  without.scheduler = Settings{}.scheduler;
+  without.sigmas.clear();
+  without.spacing.reset();
+  if (without == request) return;
+  log_warning(fmt::format("{}: parameters: schedule and eta are left out, since the sampler is not known", file));
+  request = without;
+}
+
+[[noreturn]] void fail_without_settings(const std::string& text, const std::string& file) {
+  if (text.starts_with('{') && nlohmann::json::accept(text)) {
+    fail_entry(file, "", "is JSON, as SwarmUI and Fooocus write it, and not A1111's text", "give its values as flags");
+  }
+  fail_entry(file, "", "the last line does not start with Steps:");
 }
 
 }  // namespace
 
-Request parse_parameters(const std::string& text, const std::string& file) {
-  const std::string_view whole = trimmed(text);
-  const size_t last_break = whole.rfind('\n');
-  const std::string_view last = last_break == std::string_view::npos ? whole : whole.substr(last_break + 1);
-  const Entries entries = read_entries(last);
-  if (entries.empty() || entries.front().first != "Steps")
-    fail_entry(file, "", "the last line does not start with Steps:");
-  const std::string before(last_break == std::string_view::npos ? "" : text.substr(0, text.rfind(last) - 1));
-  Request request;
-  const size_t negative = before.starts_with(negative_mark) ? 0 : before.find("\n" + std::string(negative_mark));
-  request.prompt = before.substr(0, std::min(negative, before.size()));
-  if (negative != std::string::npos) {
-    const size_t start = before.find(':', negative) + 1;
-    request.negative_prompt = trimmed(std::string_view(before).substr(start));
+void leave_unused(Settings& request, std::span<const std::string> given, const std::string& file) {
+  const auto from_picture = [&](std::string_view name) { return std::ranges::find(given, name) == given.end(); };
+  const auto left_out = [&](std::string_view name, std::string_view reason) {
+    log_warning(fmt::format("{}: {} is left out: {}", file, name, reason));
+  };
+  const Settings usual;
+  const bool listed = !request.sigmas.empty();
+  if (listed && from_picture("sigmas") &&
+      !(from_picture("steps") && from_picture("scheduler") && from_picture("spacing"))) {
+    left_out("sigmas", "a flag says otherwise");
+    request.sigmas.clear();
+  } else if (listed && !from_picture("sigmas")) {
+    if (from_picture("scheduler")) request.scheduler = usual.scheduler;
+    if (from_picture("spacing")) request.spacing.reset();
   }
-  for (const auto& [entry, value] : entries) set_entry(request, entry, value, file);
+  const Sampler* sampler = request.sampler ? find_sampler(*request.sampler) : nullptr;
+  if (!sampler) return;
+  const std::string reason = fmt::format("{} has no use for it", sampler->name);
+  if (request.eta && !sampler->uses_eta && from_picture("eta")) {
+    left_out("eta", reason);
+    request.eta.reset();
+  }
+  if (request.spacing && !sampler->uses_spacing && from_picture("spacing")) {
+    left_out("spacing", reason);
+    request.spacing.reset();
+  }
+  if (sampler->has_schedules) return;
+  if (request.scheduler != usual.scheduler && from_picture("scheduler")) {
+    left_out("scheduler", reason);
+    request.scheduler = usual.scheduler;
+  }
+  if (!request.sigmas.empty() && from_picture("sigmas")) {
+    left_out("sigmas", reason);
+    request.sigmas.clear();
+  }
+}
+
+Settings parse_parameters(const std::string& text, const std::string& file) {
+  std::string whole = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
+  for (size_t at = 0; (at = whole.find("\r\n", at)) != std::string::npos;) whole.erase(at, 1);
+  const size_t settings = find_settings(whole);
+  if (settings == std::string::npos) fail_without_settings(whole, file);
+  Settings request;
+  set_prompts(request, std::string_view(whole).substr(0, settings > 0 ? settings - 1 : 0));
+  Entries others;
+  for (const auto& [entry, value] : read_entries(std::string_view(whole).substr(settings))) {
+    if (!set_entry(request, entry, value, file)) others.emplace_back(entry, value);
+  }
+  warn_of_others(others, file);
+  if (!request.sampler) leave_samplers_part(request, file);
+  if (!request.sigmas.empty()) request.scheduler = Settings{}.scheduler;
   try {
     request.validate();
   } catch (const Error& error) {
-    fail_entry(file, error.parts().file, error.parts().reason, error.parts().hint);
+    fail_entry(file, entry_of(error.parts().file), error.parts().reason, error.parts().hint);
   }
   return request;
 }

@@ -2,37 +2,42 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "io/png_text.hpp"
-#include "pipeline/request.hpp"
+#include "pipeline/settings.hpp"
+#include "sdtorch/pipeline.hpp"
 
 namespace sdtorch {
 
 /// A model's name for people: its folder's, `demo` for the built-in one.
-std::string model_name(const Request& request);
+std::string model_name(const ModelChoice& choice);
 
 /// A1111's infotext: the prompt, a line `Negative prompt: …` where there is one, and a line
 /// `Steps: 20, Sampler: Euler a, CFG scale: 7.5, Seed: 42, Size: 512x512, …`.
-/// picture: one picture's own request (Request::image), with size and sampler filled in.
-/// notes: fallbacks that made the picture another one than it would have been.
-std::string parameters_text(const Request& picture, const std::vector<std::string>& notes = {});
+std::string parameters_text(const ModelChoice& choice, const Picture& picture);
 
 /// Both chunks: `parameters`, and `sdtorch` with a whole request as JSON, its model's path made absolute so that it
-/// can be repeated from any folder. picture, notes: as in parameters_text. repeat: the request that draws the picture
-/// again; its sampler is unset where the model chose it, since a sampler chosen by name may read the model's scheduler
-/// config otherwise.
-std::vector<PngText> picture_metadata(const Request& picture, const Request& repeat,
-                                      const std::vector<std::string>& notes = {});
+/// can be repeated from any folder. The request's sampler stays unset where the model chose it, since a sampler chosen
+/// by name may read the model's scheduler config otherwise.
+std::vector<PngText> picture_metadata(const ModelChoice& choice, const Picture& picture);
 
 /// The request that infotext describes, as far as it goes: prompt, negative prompt, steps, sampler and schedule, CFG
-/// scale, seed, size and what else parameters_text writes. Says in a warning which entries have no counterpart here.
+/// scale, seed, size and what else parameters_text writes. The settings are the last line that begins with `Steps:` and
+/// has three entries; text below it that is no entry, and templates, are passed over. What has no counterpart here
+/// is left out with a warning, samplers and schedules of other programs, too; what the sampler has no use for is kept,
+/// for leave_unused.
 /// Throws ErrorKind::input naming `file` and the entry: no `Steps:` line, a value that is not one.
-Request parse_parameters(const std::string& text, const std::string& file);
+Settings parse_parameters(const std::string& text, const std::string& file);
+
+/// Sets back, with a warning, what a picture's request says and its sampler has no use for, or a flag contradicts: the
+/// user may have given another sampler than the picture's. given: names of the fields that flags said, which stay.
+void leave_unused(Settings& request, std::span<const std::string> given, const std::string& file);
 
 /// The request that repeats a picture: from its `sdtorch` chunk, or from its `parameters`.
-/// Throws ErrorKind::input where it has neither, or they are damaged.
-Request request_from_picture(const std::filesystem::path& png);
+/// Throws ErrorKind::input where it has neither, or they are damaged; what other programs write is named.
+Settings settings_from_picture(const std::filesystem::path& png);
 
 }  // namespace sdtorch

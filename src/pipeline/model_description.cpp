@@ -110,15 +110,16 @@ void check_parts_fit(const ModelDescription& model) {
   check_added_embedding_fits(model, unet_file);
 }
 
-TextEncoderConfig text_encoder_config(const ModelSource& source, const char* encoder, ClipTextHead head) {
+TextEncoderConfig text_encoder_config(const ModelSource& source, const char* encoder, ClipTextHead head,
+                                      const ReadOptions& options) {
   const std::string place = source.config_place(encoder);
   const nlohmann::json::json_pointer class_name(fmt::format("/{}/1", encoder));
   if (source.index().contains(class_name) && source.index().at(class_name) == roberta_text_encoder)
-    return XlmRobertaConfig::from_json(source.config(encoder), place);
-  return ClipTextConfig::from_json(source.config(encoder), place, head);
+    return XlmRobertaConfig::from_json(source.config(encoder), place, options);
+  return ClipTextConfig::from_json(source.config(encoder), place, head, options);
 }
 
-std::vector<TextEncoderDescription> describe_text_encoders(const ModelSource& source) {
+std::vector<TextEncoderDescription> describe_text_encoders(const ModelSource& source, const ReadOptions& options) {
   struct Place {
     const char *encoder, *tokenizer_name;
     bool pools;
@@ -133,25 +134,27 @@ std::vector<TextEncoderDescription> describe_text_encoders(const ModelSource& so
          .tokenizer = load_tokenizer(tokenizer.folder, {.pad_token = tokenizer.pad_token,
                                                         .lower_case = tokenizer.lower_case,
                                                         .model_max_length = tokenizer.model_max_length}),
-         .config = text_encoder_config(source, encoder, {.projection = pools})});
+         .config = text_encoder_config(source, encoder, {.projection = pools}, options)});
   }
   return described;
 }
 
 }  // namespace
 
-ModelDescription describe_model(const std::string& model, const std::string& vae, const std::string& prediction) {
+ModelDescription describe_model(const std::string& model, const std::string& vae, const std::string& prediction,
+                                const ReadOptions& options) {
   std::string canonical;
   if (!prediction.empty()) canonical = to_string(find_prediction(prediction).value());
   ModelDescription description;
-  description.source = open_model(model, canonical);
+  description.read_options = options;
+  description.source = open_model(model, canonical, options);
   const ModelSource& source = *description.source;
   const fs::path& path = source.path();
   description.name = (path.has_filename() ? path : path.parent_path()).filename().string();
   description.scheduler_file = source.config_place("scheduler");
   description.scheduler = source.scheduler();
   if (!canonical.empty()) description.scheduler["prediction_type"] = canonical;
-  const PipelineKind& pipeline = pipeline_kind(source.index(), path.string());
+  const PipelineKind pipeline = pipeline_kind(source.index(), path.string());
   description.corrects_scheduler = pipeline.corrects_configs;
   if (pipeline.xl) {
     const XlSettings defaults;
@@ -159,19 +162,19 @@ ModelDescription describe_model(const std::string& model, const std::string& vae
         .zeros_for_no_negative = setting(source, "force_zeros_for_empty_prompt", defaults.zeros_for_no_negative),
         .aesthetic_score = setting(source, "requires_aesthetics_score", defaults.aesthetic_score)};
   }
-  description.text_encoders = describe_text_encoders(source);
+  description.text_encoders = describe_text_encoders(source, options);
   const nlohmann::json unet = source.config(unet_name);
-  description.unet = UNetConfig::from_json(unet, source.config_place(unet_name));
+  description.unet = UNetConfig::from_json(unet, source.config_place(unet_name), options);
   if (pipeline.corrects_configs && has_wrong_sample_size(unet)) description.unet.sample_size = 64;
 
   const VaeSource replaced = vae.empty() ? VaeSource{} : find_vae(vae);
   description.vae_weights = replaced.weights;
   if (!replaced.config.empty()) {
-    description.vae = VaeConfig::from_json(load_config(replaced.config), replaced.config.string());
+    description.vae = VaeConfig::from_json(load_config(replaced.config), replaced.config.string(), options);
   } else {
     nlohmann::json config = source.config(vae_name);
     if (!vae.empty()) config = vae_file_config(vae, config);
-    description.vae = VaeConfig::from_json(config, vae.empty() ? source.config_place(vae_name) : vae);
+    description.vae = VaeConfig::from_json(config, vae.empty() ? source.config_place(vae_name) : vae, options);
   }
   description.task = task_of(description);
   check_parts_fit(description);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/read_options.hpp"
 #include "networks/config.hpp"
 #include "networks/text_encoder.hpp"
 #include "text/tokenizer.hpp"
@@ -44,6 +45,7 @@ struct ModelDescription {
   bool corrects_scheduler = true;  ///< its pipeline corrects the scheduler's config (PipelineKind::corrects_configs)
   std::vector<TextEncoderDescription> text_encoders;  ///< one; SDXL has two, a refiner of its the second alone
   std::optional<XlSettings> xl;                       ///< SDXL models and their refiners
+  ReadOptions read_options;                           ///< as given: the scheduler's config is read with each request
   UNetConfig unet;
   VaeConfig vae;
   Task task = Task::text_to_image;
@@ -53,6 +55,7 @@ struct ModelDescription {
 /// model: a folder or file, empty for the built-in model; vae: a folder or file, empty for the model's own;
 /// prediction: a name of find_prediction, empty for the model's own.
 /// Throws ErrorKind::model naming file and key.
-ModelDescription describe_model(const std::string& model, const std::string& vae, const std::string& prediction = {});
+ModelDescription describe_model(const std::string& model, const std::string& vae, const std::string& prediction = {},
+                                const ReadOptions& options = {});
 
 }  // namespace sdtorch

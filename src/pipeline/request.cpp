@@ -1,9 +1,8 @@
-#include "pipeline/request.hpp"
+#include "sdtorch/request.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <span>
 
 #include "core/error.hpp"
@@ -12,30 +11,11 @@
 #include "core/utf8.hpp"
 #include "diffusion/sampler.hpp"
 #include "diffusion/scheduler_config.hpp"
-#include "pipeline/request_fields.hpp"
+#include "pipeline/flag_names.hpp"
+#include "pipeline/settings.hpp"
 
 namespace sdtorch {
 namespace {
-
-constexpr int64_t most_steps = 1'000'000;         // the model's own limit, checked with the model, is lower
-constexpr int64_t largest_side = 16'384;          // pixels: three bytes each of the largest square still fit an int
-constexpr int64_t largest_condition = 1'000'000;  // of what a model is told of sizes: fp32 holds it exactly
-constexpr int64_t most_images = 1'000'000;
-constexpr int64_t largest_batch = 4'096;
-
-void check_range(const std::string& flag, int64_t value, int64_t least, int64_t most) {
-  if (value < least || value > most) refuse(flag, fmt::format("must be {}…{}, is {}", least, most, value));
-}
-
-void check_pair(const std::string& flag, const std::optional<PixelPair>& pair) {
-  if (!pair) return;
-  check_range(flag, pair->vertical, 0, largest_condition);
-  check_range(flag, pair->horizontal, 0, largest_condition);
-}
-
-void check_unit(const std::string& flag, double value) {
-  if (!(value >= 0 && value <= 1)) refuse(flag, fmt::format("must be 0…1, is {}", value));
-}
 
 void check_text(const std::string& flag, const std::string& text) {
   if (const auto offset = invalid_utf8_offset(text)) {
@@ -61,7 +41,7 @@ void check_scheduler(const std::string& value) {
 
 void check_list(const Request& request) {
   if (request.sigmas.empty()) return;
-  check_sigmas(request.sigmas);
+  in_flags([&] { check_sigmas(request.sigmas); });
   const int64_t listed = std::ssize(request.sigmas) - 1;
   if (request.steps != listed) {
     refuse("--steps", fmt::format("is {}, but --sigmas gives the levels of {}", request.steps, listed), "leave it out");
@@ -89,14 +69,6 @@ void check_prediction(const std::string& value) {
          did_you_mean(value, {"epsilon", "v", "x0", "eps", "v_prediction", "sample"}));
 }
 
-void check_refiner_start(const Request& request) {
-  const double start = *request.refiner_start;
-  if (request.refiner.empty()) refuse("--refiner-start", "there is no refiner to start", "give --refiner MODEL");
-  if (!(start > 0 && start < 1)) {
-    refuse("--refiner-start", fmt::format("must be above 0 and below 1, is {}", start), "0.8 is usual");
-  }
-}
-
 void check_sampler(const Request& request) {
   if (!request.sampler) return;
   if (!find_sampler(*request.sampler)) {
@@ -107,30 +79,20 @@ void check_sampler(const Request& request) {
 
 }  // namespace
 
-void Request::validate() const {
+void ModelChoice::validate() const {
   if (prediction) check_prediction(*prediction);
-  if (refiner_start) check_refiner_start(*this);
+  check_device(device);
+  check_choice("--dtype", dtype, dtype_names);
+}
+
+void Request::validate() const {
   check_text("--prompt", prompt);
   if (negative_prompt) check_text("--negative-prompt", *negative_prompt);
-  check_range("--steps", steps, 1, most_steps);
-  if (!(std::isfinite(cfg_scale) && cfg_scale >= 0)) {
-    refuse("--cfg-scale", fmt::format("must be 0 or more, is {}", cfg_scale));
-  }
-  check_unit("--guidance-rescale", guidance_rescale);
-  if (width) check_range("--width", *width, 1, largest_side);
-  if (height) check_range("--height", *height, 1, largest_side);
-  check_pair("--original-size", original_size);
-  check_pair("--crop", crop);
-  check_pair("--target-size", target_size);
-  check_range("--batch-count", batch_count, 1, most_images);
-  check_range("--batch-size", batch_size, 1, largest_batch);
+  check_ranges({ModelChoice{}, *this}, SettingScope::picture);
   check_sampler(*this);
   check_scheduler(scheduler);
   check_list(*this);
   if (spacing) check_choice("--spacing", *spacing, spacing_names);
-  if (eta) check_unit("--eta", *eta);
-  check_device(device);
-  check_choice("--dtype", dtype, dtype_names);
 }
 
 std::vector<std::string> Request::warnings() const {
@@ -140,19 +102,36 @@ std::vector<std::string> Request::warnings() const {
     lines.push_back(
         fmt::format("--sigmas ends at {}, so that noise stays in the picture; end it with 0", sigmas.back()));
   }
+  return lines;
+}
+
+bool can_share_batch(const Request& a, const Request& b) {
+  Request other = b;
+  other.prompt = a.prompt;
+  other.negative_prompt = a.negative_prompt;
+  other.seed = a.seed;
+  other.original_size = a.original_size;
+  other.crop = a.crop;
+  other.target_size = a.target_size;
+  return a == other;
+}
+
+void Settings::validate() const {
+  ModelChoice::validate();
+  if (refiner_start && refiner.empty()) {
+    refuse("--refiner-start", "there is no refiner to start", "give --refiner MODEL");
+  }
+  check_ranges(*this, SettingScope::picture);
+  Request::validate();
+}
+
+std::vector<std::string> Settings::warnings() const {
+  std::vector<std::string> lines = Request::warnings();
   if (batch_size > batch_count) {
     lines.push_back(fmt::format("--batch-size {} is more than --batch-count {}, which is the number of pictures",
                                 batch_size, batch_count));
   }
   return lines;
-}
-
-Request Request::image(int64_t index) const {
-  Request alone = *this;
-  alone.seed += static_cast<uint64_t>(index);
-  alone.batch_count = 1;
-  alone.batch_size = 1;
-  return alone;
 }
 
 }  // namespace sdtorch

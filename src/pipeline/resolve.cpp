@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include "core/error.hpp"
-#include "diffusion/handover.hpp"
+#include "diffusion/start.hpp"
+#include "pipeline/flag_names.hpp"
+#include "pipeline/settings.hpp"
 
 namespace sdtorch {
 namespace {
@@ -49,15 +51,15 @@ void check_draws_alone(const ModelDescription& model) {
 }
 
 SamplingPlan plan_of(const ModelDescription& model, const Request& request) {
-  return plan_sampling(model.scheduler, model.scheduler_file,
-                       {.sampler = request.sampler,
-                        .scheduler = request.scheduler,
-                        .sigmas = request.sigmas,
-                        .spacing = request.spacing,
-                        .eta = request.eta,
-                        .corrected = model.corrects_scheduler,
-                        .sdxl = model.xl.has_value()},
-                       request.steps);
+  const SamplerChoice choice{.sampler = request.sampler,
+                             .scheduler = request.scheduler,
+                             .sigmas = request.sigmas,
+                             .spacing = request.spacing,
+                             .eta = request.eta,
+                             .ignore_unknown = model.read_options.ignore_unknown,
+                             .corrected = model.corrects_scheduler,
+                             .sdxl = model.xl.has_value()};
+  return in_flags([&] { return plan_sampling(model.scheduler, model.scheduler_file, choice, request.steps); });
 }
 
 }  // namespace
@@ -101,8 +103,8 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   if (refiner) {
     const double start = request.refiner_start.value_or(usual_refiner_start);
     filled.refiner_start = start;
-    resolved.plan = plan_until(std::move(resolved.plan), start);
-    resolved.refiner_plan = plan_from(plan_of(*refiner, request), start);
+    resolved.plan = in_flags([&] { return plan_until(std::move(resolved.plan), start); });
+    resolved.refiner_plan = in_flags([&] { return plan_from(plan_of(*refiner, request), start); });
   }
   return resolved;
 }

@@ -8,7 +8,7 @@
 
 #include "diffusion/sampler.hpp"
 #include "pipeline/model_description.hpp"
-#include "pipeline/request.hpp"
+#include "sdtorch/request.hpp"
 
 namespace sdtorch {
 

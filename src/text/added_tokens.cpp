@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/utf8.hpp"
 #include "text/unicode.hpp"
 
 namespace sdtorch {

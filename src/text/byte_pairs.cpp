@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <queue>
 
 #include "core/error.hpp"
+#include "core/utf8.hpp"
 
 namespace sdtorch {
 namespace {
@@ -28,22 +30,28 @@ struct Candidate {
   }
 };
 
-bool stands_for_itself(unsigned char byte) {
+bool stands_for_itself(unsigned byte) {
   return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
+}
+
+/// By byte: bytes without a printable Latin-1 character get the code points from 256 on, in order.
+std::array<char32_t, 256> byte_codes() {
+  std::array<char32_t, 256> codes{};
+  char32_t next = 256;
+  for (unsigned byte = 0; byte < codes.size(); ++byte) codes[byte] = stands_for_itself(byte) ? byte : next++;
+  return codes;
 }
 
 }  // namespace
 
-std::string byte_unit(unsigned char byte) {
-  // Bytes without a printable Latin-1 character get the code points from 256 on, in order.
-  unsigned code = byte;
-  if (!stands_for_itself(byte)) {
-    code = 256;
-    for (unsigned b = 0; b < byte; ++b)
-      if (!stands_for_itself(static_cast<unsigned char>(b))) ++code;
-  }
-  if (code < 0x80) return std::string(1, static_cast<char>(code));
-  return {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
+std::string byte_unit(unsigned char byte) { return utf8(byte_codes()[byte]); }
+
+std::vector<std::string> byte_units() {
+  std::array<char32_t, 256> codes = byte_codes();
+  std::ranges::sort(codes);
+  std::vector<std::string> units;
+  for (const char32_t code : codes) units.push_back(utf8(code));
+  return units;
 }
 
 BytePairs::BytePairs(const std::unordered_map<std::string_view, int32_t>& ids, const std::vector<BytePairMerge>& merges,

@@ -19,6 +19,9 @@ struct BytePairMerge {
 /// The printable character that stands for a byte in a byte-level vocabulary, as UTF-8.
 std::string byte_unit(unsigned char byte);
 
+/// All 256 of them in CLIP's order, that of their code points: `!` is the first.
+std::vector<std::string> byte_units();
+
 class BytePairs {
  public:
   static constexpr std::string_view end_of_word = "</w>";

@@ -1,6 +1,7 @@
 #include "text/charsmap.hpp"
 
 #include "core/error.hpp"
+#include "core/utf8.hpp"
 #include "text/unicode.hpp"
 
 namespace sdtorch {
@@ -33,7 +34,7 @@ Charsmap::Charsmap(std::string_view blob, const std::string& file) {
   units_.reserve(trie_size / unit_size);
   for (size_t at = 0; at < trie_size; at += unit_size) units_.push_back(little_endian(blob.substr(at)));
   replacements_ = blob.substr(trie_size);
-  if (find_invalid_utf8(replacements_) != std::string_view::npos)
+  if (invalid_utf8_offset(replacements_))
     fail(ErrorKind::model, file, "precompiled_charsmap", "a replacement is not valid UTF-8");
 }
 
@@ -53,7 +54,7 @@ std::optional<std::string_view> Charsmap::find(std::string_view chunk) const {
     // A value may point into a character only in a damaged file: then nothing is replaced.
     std::string_view replacement = std::string_view(replacements_).substr(start);
     replacement = replacement.substr(0, replacement.find('\0'));
-    if (find_invalid_utf8(replacement) != std::string_view::npos) return std::nullopt;
+    if (invalid_utf8_offset(replacement)) return std::nullopt;
     return replacement;
   }
   return std::nullopt;

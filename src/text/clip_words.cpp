@@ -1,5 +1,6 @@
 #include "text/clip_words.hpp"
 
+#include "core/utf8.hpp"
 #include "text/unicode.hpp"
 
 namespace sdtorch {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/utf8.hpp"
 #include "io/mapped_file.hpp"
 #include "text/unicode.hpp"
 #include "text/wire_format.hpp"
@@ -28,7 +29,7 @@ void check(const SentencePiece& piece, const std::string& file, const std::strin
   if (piece.text.empty()) fail("an empty piece");
   if (piece.text.size() > longest_piece) fail("a piece of more than 4096 bytes");
   if (piece.text.find('\0') != std::string::npos) fail("a piece with a zero byte");
-  if (find_invalid_utf8(piece.text) != std::string_view::npos) fail("a piece that is not valid UTF-8");
+  if (invalid_utf8_offset(piece.text)) fail("a piece that is not valid UTF-8");
   if (!std::isfinite(piece.score)) fail("a score that is not finite");
 }
 

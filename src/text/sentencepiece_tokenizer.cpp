@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "core/utf8.hpp"
 #include "text/added_vocabulary.hpp"
 #include "text/charsmap.hpp"
 #include "text/sentencepiece_model.hpp"

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/utf8.hpp"
 #include "text/unicode.hpp"
 
 namespace sdtorch {
@@ -14,9 +15,9 @@ Tokenizer::Tokenizer(std::shared_ptr<const TokenModel> model, const TokenFrame& 
     : model_(std::move(model)), frame_(frame) {}
 
 std::vector<int64_t> Tokenizer::encode(std::string_view text) const {
-  if (const size_t offset = find_invalid_utf8(text); offset != std::string_view::npos)
+  if (const auto offset = invalid_utf8_offset(text))
     throw Error(ErrorKind::input,
-                {.file = "prompt", .place = fmt::format("offset {}", offset), .reason = "not valid UTF-8"});
+                {.file = "prompt", .place = fmt::format("offset {}", *offset), .reason = "not valid UTF-8"});
   return model_->encode(text);
 }
 

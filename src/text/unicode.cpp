@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "core/error.hpp"
+#include "core/utf8.hpp"
 #include "text/unicode_pins.hpp"
 
 namespace sdtorch {
@@ -17,12 +18,6 @@ bool is_ascii(std::string_view text) {
   for (const char c : text)
     if (static_cast<unsigned char>(c) >= 0x80) return false;
   return true;
-}
-
-void append(std::string& text, char32_t c) {
-  utf8proc_uint8_t encoded[4];
-  const auto size = utf8proc_encode_char(static_cast<utf8proc_int32_t>(c), encoded);
-  text.append(reinterpret_cast<const char*>(encoded), static_cast<size_t>(size));
 }
 
 char32_t lower(char32_t c) {
@@ -50,24 +45,6 @@ void append_composed(std::string& out, std::string_view text) {
 }
 
 }  // namespace
-
-size_t find_invalid_utf8(std::string_view text) {
-  for (size_t offset = 0; offset < text.size();) {
-    utf8proc_int32_t c = 0;
-    const auto size = utf8proc_iterate(bytes(text) + offset, static_cast<utf8proc_ssize_t>(text.size() - offset), &c);
-    if (size <= 0) return offset;
-    offset += static_cast<size_t>(size);
-  }
-  return std::string_view::npos;
-}
-
-char32_t next_code_point(std::string_view text, size_t& offset) {
-  utf8proc_int32_t c = 0;
-  const auto size = utf8proc_iterate(bytes(text) + offset, static_cast<utf8proc_ssize_t>(text.size() - offset), &c);
-  if (size <= 0) throw Error(ErrorKind::bug, {.reason = "text was not checked to be UTF-8"});
-  offset += static_cast<size_t>(size);
-  return static_cast<char32_t>(c);
-}
 
 size_t grapheme_end(std::string_view text, size_t offset) {
   utf8proc_int32_t state = 0;
@@ -140,9 +117,9 @@ std::string to_lower(std::string_view text) {
     const char32_t c = next_code_point(text, offset);
     if (c == capital_i_with_dot) {
       out += 'i';
-      append(out, combining_dot_above);
+      out += utf8(combining_dot_above);
     } else {
-      append(out, lower(c));
+      out += utf8(lower(c));
     }
   }
   return out;

@@ -1,4 +1,4 @@
-// Unicode as the reference tokenizer sees it: UTF-8, character classes, lower case and composition.
+// Unicode as the reference tokenizer sees it: character classes, lower case and composition.
 #pragma once
 
 #include <cstddef>
@@ -6,12 +6,6 @@
 #include <string_view>
 
 namespace sdtorch {
-
-/// The offset of the first byte that does not belong to well-formed UTF-8 (Unicode 15, table 3-7), or npos.
-size_t find_invalid_utf8(std::string_view text);
-
-/// The code point at `offset` of well-formed UTF-8; moves offset behind it.
-char32_t next_code_point(std::string_view text, size_t& offset);
 
 /// Where the grapheme cluster (UAX 29, extended) that begins at `offset` ends. offset: the start of one, not text's
 /// end.

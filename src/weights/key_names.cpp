@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "core/error.hpp"
@@ -29,15 +30,21 @@ constexpr RenameRule rename_rules[] = {
 /// Where attention projections may be stored as 1×1 convolutions.
 constexpr std::string_view attention_scopes[] = {"encoder.mid_block.attentions.", "decoder.mid_block.attentions."};
 
-constexpr std::string_view no_weights[] = {
+/// Ends of keys, behind whatever prefix.
+constexpr std::string_view no_weight_ends[] = {
     "embeddings.position_ids",
-    "text_model.embeddings.position_ids",
-    "roberta.embeddings.position_ids",
-    "roberta.embeddings.token_type_ids",
+    "embeddings.token_type_ids",
+    "attn_mask",
+    "causal_attention_mask",
+    "num_batches_tracked",
+    "logit_scale",
+    "logit_bias",
+};
+
+constexpr std::string_view no_weights[] = {
     // What XLM-RoBERTa was trained with, and AltDiffusion's text encoder does not use.
     "roberta.pooler.dense.weight",
     "roberta.pooler.dense.bias",
-    "logit_scale",
     // Of an encoder that projects the state before its last layer; others have the layer and need it.
     "transformation.weight",
     "transformation.bias",
@@ -68,10 +75,10 @@ bool is_attention_projection(std::string_view key) {
 }  // namespace
 
 bool is_no_weight(std::string_view key) {
-  for (const std::string_view name : no_weights) {
-    if (key == name) return true;
-  }
-  return false;
+  const auto is_end = [&](std::string_view end) {
+    return key.ends_with(end) && (key.size() == end.size() || key[key.size() - end.size() - 1] == '.');
+  };
+  return std::ranges::any_of(no_weight_ends, is_end) || std::ranges::count(no_weights, key) > 0;
 }
 
 std::string canonical_key(std::string_view key) {
@@ -108,6 +115,13 @@ StateDict with_canonical_keys(StateDict weights) {
     }
   }
   return renamed;
+}
+
+bool keeps_vae_encoder(StateDict& weights) {
+  const auto first = weights.lower_bound("encoder.");
+  if (first != weights.end() && first->first.starts_with("encoder.")) return true;
+  std::erase_if(weights, [](const auto& item) { return item.first.starts_with("quant_conv."); });
+  return false;
 }
 
 }  // namespace sdtorch

@@ -8,8 +8,9 @@
 
 namespace sdtorch {
 
-/// Whether the key names something that files hold beside the weights: `embeddings.position_ids` (0, 1, 2, … of a
-/// text encoder, which the network counts itself), or parts of a text encoder that a picture has no use for.
+/// Whether the key, behind any prefix, names a buffer that files hold beside the weights: `embeddings.position_ids`
+/// (0, 1, 2, … of a text encoder, which the network counts itself), masks, counters; or, as it is, a part of a text
+/// encoder that a picture has no use for.
 bool is_no_weight(std::string_view key);
 
 /// The network's own spelling of a key: `text_model.` gone, as transformers 5 writes it; the attention of an
@@ -20,5 +21,8 @@ std::string canonical_key(std::string_view key);
 /// Throws ErrorKind::model where two keys become one, and where the keys are of another layout altogether (the
 /// original latent-diffusion code's), naming it.
 StateDict with_canonical_keys(StateDict weights);
+
+/// Whether a VAE's weights hold an encoder. Those that only decode are left without what belongs to one (`quant_conv`).
+bool keeps_vae_encoder(StateDict& weights);
 
 }  // namespace sdtorch

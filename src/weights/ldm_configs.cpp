@@ -36,7 +36,7 @@ int64_t heads_of(const StateDict& weights, const std::string& key, int64_t chann
 }
 
 bool has_attention(const UNetLayout::Level& level) {
-  return std::ranges::any_of(level, [](int64_t depth) { return depth > 0; });
+  return std::ranges::any_of(level, [](int64_t depth) { return depth != UNetLayout::none; });
 }
 
 /// One number where all are equal, as configs are written, else the list.
@@ -46,26 +46,29 @@ json shortened(const std::vector<Value>& values) {
   return equal ? json(values.front()) : json(values);
 }
 
+/// One level's entry of transformer_layers_per_block; the last one's first number is the middle's, too.
+json down_depths(const UNetLayout& layout, size_t level) {
+  const UNetLayout::Level &down = layout.down[level], &up = layout.up[layout.down.size() - 1 - level];
+  if (has_attention(down)) return shortened(down);
+  if (level + 1 == layout.down.size() && layout.middle_transformer != UNetLayout::none) {
+    return layout.middle_transformer;
+  }
+  return has_attention(up) && std::ranges::count(up, up.front()) == std::ssize(up) ? json(up.front()) : json(1);
+}
+
+/// The shortest of the forms that say it: a number for all, one a level, or lists of their own for the way up.
 void set_transformers(const UNetLayout& layout, json& config) {
   const size_t count = layout.down.size();
-  std::vector<int64_t> depths;
-  bool uniform = true;
+  std::vector<json> down, up;
+  bool mirrored = true;
+  for (size_t i = 0; i < count; ++i) down.push_back(down_depths(layout, i));
   for (size_t i = 0; i < count; ++i) {
-    const UNetLayout::Level &down = layout.down[i], &up = layout.up[count - 1 - i];
-    const bool last = i + 1 == count;
-    int64_t depth = has_attention(down) ? down.front() : has_attention(up) ? up.front() : 0;
-    if (depth == 0) depth = last && layout.middle_transformer > 0 ? layout.middle_transformer : 1;
-    const auto fits = [&](int64_t d) { return d == depth; };
-    if (has_attention(down)) uniform = uniform && std::ranges::all_of(down, fits);
-    if (has_attention(up)) uniform = uniform && std::ranges::all_of(up, fits);
-    depths.push_back(depth);
+    const json& below = down[count - 1 - i];
+    up.push_back(has_attention(layout.up[i]) ? shortened(layout.up[i]) : below.is_number() ? below : json(1));
+    mirrored = mirrored && below.is_number() && up.back() == below;
   }
-  if (uniform) {
-    config["transformer_layers_per_block"] = shortened(depths);
-  } else {
-    config["transformer_layers_per_block"] = layout.down;
-    config["reverse_transformer_layers_per_block"] = layout.up;
-  }
+  config["transformer_layers_per_block"] = mirrored ? shortened(down) : json(down);
+  if (!mirrored) config["reverse_transformer_layers_per_block"] = up;
 }
 
 void set_block_types(const UNetLayout& layout, json& config) {
@@ -74,7 +77,94 @@ void set_block_types(const UNetLayout& layout, json& config) {
   for (const auto& level : layout.up) up.push_back(has_attention(level) ? "CrossAttnUpBlock2D" : "UpBlock2D");
   config["down_block_types"] = down;
   config["up_block_types"] = up;
-  if (!layout.has_middle) config["mid_block_type"] = nullptr;
+  if (!layout.has_middle) {
+    config["mid_block_type"] = nullptr;
+  } else if (layout.middle_transformer == UNetLayout::none) {
+    config["mid_block_type"] = "UNetMidBlock2D";
+  }
+}
+
+/// The level of each block of `input_blocks` (from its second on) or `output_blocks`, counted from the finest.
+std::vector<size_t> levels_of_blocks(const UNetLayout& layout, bool down) {
+  std::vector<size_t> levels(down ? 1 : 0, 0);
+  const std::vector<UNetLayout::Level>& blocks = down ? layout.down : layout.up;
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    const bool resamples = down && i + 1 < blocks.size();
+    levels.insert(levels.end(), blocks[i].size() + (resamples ? 1 : 0), down ? i : blocks.size() - 1 - i);
+  }
+  return levels;
+}
+
+/// Where a level's first attention takes its keys from the text, too, they are as wide as that. A level that is as wide
+/// itself does not tell: it is as the others are where they agree.
+void set_only_cross_attention(const StateDict& weights, const UNetLayout& layout, int64_t context, json& config) {
+  std::vector<bool> levels(layout.down.size(), false);
+  bool told = false, everywhere = true;
+  for (const bool down : {true, false}) {
+    const std::vector<size_t> level_of = levels_of_blocks(layout, down);
+    for (size_t block = 0; block < level_of.size(); ++block) {
+      const auto found = weights.find(
+          fmt::format("{}_blocks.{}.1.transformer_blocks.0.attn1.to_k.weight", down ? "input" : "output", block));
+      if (found == weights.end() || found->second.tensor.dim() != 2) continue;
+      const int64_t inner = found->second.tensor.size(0), width = found->second.tensor.size(1);
+      if (inner == context) continue;
+      told = true;
+      everywhere = everywhere && width == context;
+      if (width == context) levels[level_of[block]] = true;
+    }
+  }
+  if (told && everywhere) levels.assign(levels.size(), true);
+  if (std::ranges::count(levels, true) > 0) config["only_cross_attention"] = shortened(levels);
+}
+
+/// What is the same in all published models.
+void set_sizes(const StateDict& weights, int64_t width, json& config) {
+  constexpr int64_t usual_kernel = 3, usual_widening = 4;
+  const int64_t embedding = extent_of(weights, "time_embed.0.weight", 0);
+  const int64_t kernel_in = extent_of(weights, "input_blocks.0.0.weight", 3);
+  const int64_t kernel_out = extent_of(weights, "out.2.weight", 3);
+  if (embedding != usual_widening * width) config["time_embedding_dim"] = embedding;
+  if (kernel_in != usual_kernel) config["conv_in_kernel"] = kernel_in;
+  if (kernel_out != usual_kernel) config["conv_out_kernel"] = kernel_out;
+  if (extent_of(weights, "input_blocks.1.0.emb_layers.1.weight", 0) == 2 * width) {
+    config["resnet_time_scale_shift"] = "scale_shift";
+  }
+}
+
+/// Whether networks with diffusers' names can have these blocks.
+void check_layout(const StateDict& weights, const UNetLayout& layout) {
+  const size_t count = layout.down.size();
+  const bool regular = layout.up.size() == count && std::ranges::none_of(layout.down, &UNetLayout::Level::empty) &&
+                       std::ranges::none_of(layout.up, &UNetLayout::Level::empty);
+  if (!regular) {
+    fail_tensor(
+        weights, "input_blocks",
+        fmt::format("{} levels down and {} up, each with residual blocks, make no U-Net", count, layout.up.size()));
+  }
+  const auto mixed = [](const UNetLayout::Level& level) {
+    return has_attention(level) && std::ranges::count(level, UNetLayout::none) > 0;
+  };
+  for (size_t i = 0; i < count; ++i) {
+    const UNetLayout::Level &down = layout.down[i], &up = layout.up[count - 1 - i];
+    if (up.size() != down.size() + 1) {
+      fail_tensor(weights, "output_blocks",
+                  fmt::format("level {} has {} residual blocks down and {} up, where one more was expected", i,
+                              down.size(), up.size()));
+    }
+    if (mixed(down) || mixed(up)) {
+      fail_tensor(weights, mixed(down) ? "input_blocks" : "output_blocks",
+                  fmt::format("some residual blocks of level {} have a transformer and some have none, which is not "
+                              "supported",
+                              i));
+    }
+  }
+  const UNetLayout::Level& last = layout.down.back();
+  const int64_t middle = layout.middle_transformer;
+  if (has_attention(last) && middle != UNetLayout::none && middle != last.front()) {
+    fail_tensor(
+        weights, "middle_block.1",
+        fmt::format("a transformer of {} blocks after a level with {}, which is not supported", middle, last.front()));
+  }
 }
 
 void set_text_sizes(const StateDict& weights, const std::string& token_key, const std::string& position_key,
@@ -101,13 +191,7 @@ int64_t extent_of(const StateDict& weights, const std::string& key, int64_t axis
 json ldm_unet_config(const StateDict& weights, json config, const HeadRule& rule, const AddedConditions& added) {
   const UNetLayout layout = ldm_unet_layout(keys_of(weights));
   const size_t count = layout.down.size();
-  const bool regular = layout.up.size() == count && std::ranges::none_of(layout.down, &UNetLayout::Level::empty) &&
-                       std::ranges::none_of(layout.up, &UNetLayout::Level::empty);
-  if (!regular) {
-    fail_tensor(
-        weights, "input_blocks",
-        fmt::format("{} levels down and {} up, each with residual blocks, make no U-Net", count, layout.up.size()));
-  }
+  check_layout(weights, layout);
   std::vector<int64_t> channels, layers, heads;
   for (size_t level = 0, block = 1; level < count; ++level) {
     const std::string key = fmt::format("input_blocks.{}.0.out_layers.3.weight", block);
@@ -123,10 +207,13 @@ json ldm_unet_config(const StateDict& weights, json config, const HeadRule& rule
   config["attention_head_dim"] = rule.heads > 0 ? json(rule.heads) : json(heads);
   set_block_types(layout, config);
   set_transformers(layout, config);
+  set_sizes(weights, channels.front(), config);
   config["in_channels"] = extent_of(weights, "input_blocks.0.0.weight", 1);
   config["out_channels"] = extent_of(weights, "out.2.weight", 0);
   if (const std::string* key = find_ending(weights, ".attn2.to_k.weight")) {
-    config["cross_attention_dim"] = extent_of(weights, *key, 1);
+    const int64_t context = extent_of(weights, *key, 1);
+    config["cross_attention_dim"] = context;
+    set_only_cross_attention(weights, layout, context, config);
   }
   if (const std::string* key = find_ending(weights, ".proj_in.weight")) {
     config["use_linear_projection"] = weights.at(*key).tensor.dim() == 2;
@@ -134,7 +221,7 @@ json ldm_unet_config(const StateDict& weights, json config, const HeadRule& rule
   if (const std::string* key = find_ending(weights, ".cond_proj.weight")) {
     config["time_cond_proj_dim"] = extent_of(weights, *key, 1);
   }
-  if (config.contains("addition_embed_type")) {
+  if (config.value("addition_embed_type", json()).is_string()) {
     const int64_t width = extent_of(weights, "label_emb.0.0.weight", 1);
     config["projection_class_embeddings_input_dim"] = width;
     const int64_t embedded = width - added.pooled.value_or(width);
@@ -155,7 +242,9 @@ json ldm_vae_config(const StateDict& weights, json config) {
   config["down_block_types"] = std::vector<std::string>(count, "DownEncoderBlock2D");
   config["up_block_types"] = std::vector<std::string>(count, "UpDecoderBlock2D");
   config["layers_per_block"] = layout.layers;
-  config["in_channels"] = extent_of(weights, "encoder.conv_in.weight", 1);
+  if (weights.contains("encoder.conv_in.weight")) {
+    config["in_channels"] = extent_of(weights, "encoder.conv_in.weight", 1);
+  }
   config["out_channels"] = extent_of(weights, "decoder.conv_out.weight", 0);
   config["latent_channels"] = extent_of(weights, "decoder.conv_in.weight", 1);
   config["use_quant_conv"] = weights.contains("quant_conv.weight");

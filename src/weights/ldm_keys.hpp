@@ -13,12 +13,13 @@ namespace sdtorch {
 
 /// What blocks a U-Net is made of.
 struct UNetLayout {
-  using Level = std::vector<int64_t>;  ///< one a residual block: the depth of the transformer after it, 0 for none
+  static constexpr int64_t none = -1;  ///< no transformer: one of depth 0 has its projections still
+  using Level = std::vector<int64_t>;  ///< one a residual block: the depth of the transformer after it
 
   std::vector<Level> down{};  ///< from the finest resolution to the coarsest
   std::vector<Level> up{};    ///< as they run, from the coarsest to the finest
   bool has_middle = false;
-  int64_t middle_transformer = 0;  ///< depth, 0 for none
+  int64_t middle_transformer = none;  ///< depth; without it the middle is one residual block
 };
 
 /// keys: of the U-Net alone, `input_blocks.0.0.weight` …

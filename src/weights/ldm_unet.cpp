@@ -32,7 +32,7 @@ constexpr const char* diffusers_residual_mark = ".conv1.weight";  // and every o
 int64_t transformer_depth(const KeySet& keys, const std::string& block) {
   int64_t depth = 0;
   while (keys.contains(fmt::format("{}.transformer_blocks.{}.norm1.weight", block, depth))) ++depth;
-  return depth;
+  return depth > 0 || keys.contains(block + ".proj_in.weight") ? depth : UNetLayout::none;
 }
 
 /// The blocks `name`.0, .1, … of diffusers' names.
@@ -61,7 +61,7 @@ class TableMaker {
     for (size_t i = 0; i < depths.size(); ++i, ++block) {
       residual(fmt::format("{}.{}.0", theirs, block), fmt::format("{}.{}.resnets.{}", name, index, i));
       // Transformers have the same names inside.
-      if (depths[i] > 0) {
+      if (depths[i] != UNetLayout::none) {
         pair(fmt::format("{}.{}.1", theirs, block), fmt::format("{}.{}.attentions.{}", name, index, i));
       }
     }
@@ -96,7 +96,7 @@ UNetLayout ldm_unet_layout(const KeySet& keys) {
     if (!keys.contains(name + ".0" + residual_mark)) break;
     const int64_t depth = transformer_depth(keys, name + ".1");
     layout.up.back().push_back(depth);
-    if (keys.contains(name + (depth > 0 ? ".2" : ".1") + ".conv.weight")) layout.up.emplace_back();
+    if (keys.contains(name + (depth == UNetLayout::none ? ".1" : ".2") + ".conv.weight")) layout.up.emplace_back();
   }
   return layout;
 }
@@ -131,7 +131,7 @@ KeyTable unet_key_table(const UNetLayout& layout) {
     table.level("up_blocks", level, block, depths);
     block += depths.size();
     if (level + 1 < layout.up.size() && !depths.empty()) {
-      table.pair(fmt::format("output_blocks.{}.{}.conv", block - 1, depths.back() > 0 ? 2 : 1),
+      table.pair(fmt::format("output_blocks.{}.{}.conv", block - 1, depths.back() == UNetLayout::none ? 1 : 2),
                  fmt::format("up_blocks.{}.upsamplers.0.conv", level));
     }
   }

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "weights/ldm_keys.hpp"
@@ -30,21 +31,22 @@ constexpr std::pair<const char*, const char*> middle_parts[] = {
     {"mid.attn_1.proj_out", "mid_block.attentions.0.to_out.0"},
 };
 
-VaeLayout count(const KeySet& keys, const char* level, const char* layer) {
+/// Both counted in the decoder, which a file that only decodes has, too.
+VaeLayout count(const KeySet& keys, const char* block) {
   VaeLayout layout;
-  while (keys.contains(fmt::format(fmt::runtime(level), layout.levels))) ++layout.levels;
-  while (keys.contains(fmt::format(fmt::runtime(layer), layout.layers))) ++layout.layers;
+  int64_t layers = 0;
+  while (keys.contains(fmt::format(fmt::runtime(block), layout.levels, 0))) ++layout.levels;
+  while (keys.contains(fmt::format(fmt::runtime(block), 0, layers))) ++layers;
+  layout.layers = std::max<int64_t>(layers - 1, 0);
   return layout;
 }
 
 }  // namespace
 
-VaeLayout ldm_vae_layout(const KeySet& keys) {
-  return count(keys, "decoder.up.{}.block.0.conv1.weight", "encoder.down.0.block.{}.conv1.weight");
-}
+VaeLayout ldm_vae_layout(const KeySet& keys) { return count(keys, "decoder.up.{}.block.{}.conv1.weight"); }
 
 VaeLayout diffusers_vae_layout(const KeySet& keys) {
-  return count(keys, "decoder.up_blocks.{}.resnets.0.conv1.weight", "encoder.down_blocks.0.resnets.{}.conv1.weight");
+  return count(keys, "decoder.up_blocks.{}.resnets.{}.conv1.weight");
 }
 
 KeyTable vae_key_table(const VaeLayout& layout) {

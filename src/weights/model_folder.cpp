@@ -10,7 +10,9 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/log.hpp"
 #include "core/paths.hpp"
+#include "core/utf8.hpp"
 #include "io/json.hpp"
 #include "weights/component_files.hpp"
 #include "weights/model_path.hpp"
@@ -22,6 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
+constexpr size_t longest_name = 100;  // in a message
 constexpr const char* index_name = "model_index.json";
 
 struct ComponentRule {
@@ -60,7 +63,11 @@ constexpr ComponentRule xl_components[] = {
 
 /// Components that may be there and are not used.
 constexpr std::string_view unused_components[] = {"safety_checker", "feature_extractor", "image_encoder",
-                                                  "depth_estimator"};
+                                                  "depth_estimator", "inverse_scheduler"};
+
+/// Settings of the pipelines: those that are read, and those that change no picture of ours.
+constexpr std::string_view settings[] = {"force_zeros_for_empty_prompt", "requires_aesthetics_score",
+                                         "requires_safety_checker", "add_watermarker"};
 
 template <class Range>
 bool contains(const Range& range, std::string_view value) {
@@ -68,7 +75,8 @@ bool contains(const Range& range, std::string_view value) {
 }
 
 /// [library, class], [null, null] for a component that is left out. Anything else is a setting of the pipeline.
-bool is_component(const json& entry) { return entry.is_array(); }
+/// `_class_name` and the like are notes of the writing library, the class of a community pipeline a list, too.
+bool is_component(const std::string& name, const json& entry) { return entry.is_array() && !name.starts_with('_'); }
 
 std::string class_of(const fs::path& file, const std::string& name, const json& entry) {
   const bool shaped = entry.is_array() && entry.size() == 2;
@@ -84,12 +92,25 @@ bool names(const json& index, const std::string& component) {
   return entry != index.end() && entry->is_array() && entry->size() == 2 && (*entry)[1].is_string();
 }
 
-void check_components(const fs::path& root, const fs::path& file, const json& index, const PipelineKind& pipeline) {
+/// A component that no rule knows of: it may have a say in the picture.
+void check_extra_component(const fs::path& file, const std::string& name, const json& entry,
+                           const ReadOptions& options) {
+  const std::string type = class_of(file, name, entry);
+  if (type.empty()) return;
+  const std::string reason = fmt::format("a component that is not supported ({})", type);
+  if (!options.ignore_unknown) fail(ErrorKind::model, file, name, reason, "--ignore-unknown passes over it");
+  log_warning_once(
+      fmt::format("{}: {}: {}: passed over", file.string(), sdtorch::shortened(name, longest_name), reason));
+}
+
+void check_components(const fs::path& root, const fs::path& file, const json& index, const PipelineKind& pipeline,
+                      const ReadOptions& options) {
   const auto rules =
       pipeline.xl ? std::span<const ComponentRule>(xl_components) : std::span<const ComponentRule>(sd_components);
   for (const ComponentRule& rule : rules) {
     const auto entry = index.find(rule.name);
-    const std::string type = entry == index.end() ? std::string() : class_of(file, rule.name, *entry);
+    const bool absent = entry == index.end() || entry->is_null();
+    const std::string type = absent ? std::string() : class_of(file, rule.name, *entry);
     if (type.empty() && !rule.needed) continue;
     if (type.empty()) fail(ErrorKind::model, file, rule.name, "this component is missing, and text-to-image needs it");
     if (!rule.classes.empty() && !contains(rule.classes, type)) {
@@ -103,9 +124,12 @@ void check_components(const fs::path& root, const fs::path& file, const json& in
   for (const auto& [name, entry] : index.items()) {
     const bool known = std::any_of(rules.begin(), rules.end(),
                                    [&, &key = name](const ComponentRule& rule) { return key == rule.name; });
-    if (known || !is_component(entry) || contains(unused_components, name)) continue;
-    if (const std::string type = class_of(file, name, entry); !type.empty()) {
-      fail(ErrorKind::model, file, name, fmt::format("a component that is not supported ({})", type));
+    if (known || entry.is_null() || contains(unused_components, name)) continue;
+    if (is_component(name, entry)) {
+      check_extra_component(file, name, entry, options);
+    } else if (!name.starts_with('_') && !contains(settings, name)) {
+      log_warning_once(
+          fmt::format("{}: {}: unknown setting: passed over", file.string(), sdtorch::shortened(name, longest_name)));
     }
   }
 }
@@ -115,7 +139,8 @@ constexpr const char* scheduler_name = "scheduler";
 
 }  // namespace
 
-ModelFolder::ModelFolder(const fs::path& folder_or_name) : root_(find_model(folder_or_name)) {
+ModelFolder::ModelFolder(const fs::path& folder_or_name, const ReadOptions& options)
+    : root_(find_model(folder_or_name)) {
   const fs::path& root = root_;
   if (!is_folder(root)) {
     fail(ErrorKind::model, root, {},
@@ -126,7 +151,13 @@ ModelFolder::ModelFolder(const fs::path& folder_or_name) : root_(find_model(fold
   const bool named = is_there(file) || fs::is_symlink(file, ignored);  // of a link to nothing the reader tells
   if (!named) fail(ErrorKind::model, root, {}, fmt::format("is no diffusers model folder: it has no {}", index_name));
   index_ = load_config(file);
-  check_components(root, file, index_, pipeline_kind(index_, file.string()));
+  const PipelineKind pipeline = pipeline_kind(index_, file.string());
+  check_components(root, file, index_, pipeline, options);
+  if (pipeline.class_name.empty()) {
+    log_warning(fmt::format("{}: _class_name: {} is not known here; its components are drawn with as a {} would",
+                            file.string(), pipeline_class(index_),
+                            pipeline.xl ? "StableDiffusionXLPipeline" : "StableDiffusionPipeline"));
+  }
   const bool encodes = names(index_, "text_encoder"), tokenizes = names(index_, "tokenizer");
   if (encodes != tokenizes) {
     fail(ErrorKind::model, file, encodes ? "tokenizer" : "text_encoder",

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "core/read_options.hpp"
 #include "weights/component_files.hpp"
 #include "weights/model_source.hpp"
 #include "weights/state_dict.hpp"
@@ -16,8 +17,9 @@ class ModelFolder : public ModelSource {
  public:
   /// The folder, by whatever name find_model knows it.
   /// Throws ErrorKind::model where the folder, its index or a component that a text-to-image pipeline
-  /// needs is missing or of a class that is not supported, naming it.
-  explicit ModelFolder(const std::filesystem::path& folder_or_name);
+  /// needs is missing or of a class that is not supported, naming it, or the index names another component (see
+  /// ReadOptions). A setting of the pipeline that nobody knows is a warning, as in diffusers.
+  explicit ModelFolder(const std::filesystem::path& folder_or_name, const ReadOptions& options = {});
 
   const std::filesystem::path& root() const { return root_; }
   const std::filesystem::path& path() const override { return root_; }

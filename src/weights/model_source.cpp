@@ -7,10 +7,10 @@
 
 namespace sdtorch {
 
-std::shared_ptr<const ModelSource> open_model(const std::filesystem::path& path_or_name,
-                                              const std::string& prediction) {
+std::shared_ptr<const ModelSource> open_model(const std::filesystem::path& path_or_name, const std::string& prediction,
+                                              const ReadOptions& options) {
   const std::filesystem::path found = find_model(path_or_name);
-  if (is_folder(found)) return std::make_shared<const ModelFolder>(found);
+  if (is_folder(found)) return std::make_shared<const ModelFolder>(found, options);
   return std::make_shared<const SingleFile>(found, prediction);
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "core/read_options.hpp"
 #include "weights/state_dict.hpp"
 
 namespace sdtorch {
@@ -57,6 +58,6 @@ class ModelSource {
 /// Opens a diffusers folder or a single file, by whatever name find_model knows it
 /// (model_path.hpp). prediction: the user's word, `epsilon`, `v_prediction` or `sample`; empty: the model's own.
 std::shared_ptr<const ModelSource> open_model(const std::filesystem::path& path_or_name,
-                                              const std::string& prediction = {});
+                                              const std::string& prediction = {}, const ReadOptions& options = {});
 
 }  // namespace sdtorch

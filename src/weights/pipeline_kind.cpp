@@ -1,12 +1,10 @@
 #include "weights/pipeline_kind.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <iterator>
 #include <nlohmann/json.hpp>
-#include <vector>
 
 #include "core/error.hpp"
 
@@ -34,26 +32,89 @@ constexpr PipelineKind pipelines[] = {
     {.class_name = "JapaneseStableDiffusionPipeline", .corrects_configs = true, .japanese = true},
     {.class_name = "JapaneseStableDiffusionImg2ImgPipeline", .corrects_configs = true, .japanese = true},
     {.class_name = "JapaneseStableDiffusionInpaintPipeline", .corrects_configs = true, .japanese = true},
+    // Other ways to draw with the same models.
+    {.class_name = "StableDiffusionPAGPipeline", .corrects_configs = true},
+    {.class_name = "StableDiffusionPAGImg2ImgPipeline", .corrects_configs = true},
+    {.class_name = "StableDiffusionPAGInpaintPipeline", .corrects_configs = true},
+    {.class_name = "StableDiffusionXLPAGPipeline", .xl = true},
+    {.class_name = "StableDiffusionXLPAGImg2ImgPipeline", .xl = true},
+    {.class_name = "StableDiffusionXLPAGInpaintPipeline", .xl = true},
+    {.class_name = "StableDiffusionPanoramaPipeline"},
+    {.class_name = "StableDiffusionSAGPipeline"},
+    {.class_name = "StableDiffusionKDiffusionPipeline"},
+    {.class_name = "StableDiffusionXLKDiffusionPipeline", .xl = true},
+    {.class_name = "StableDiffusionAttendAndExcitePipeline"},
+    {.class_name = "StableDiffusionParadigmsPipeline"},
+    {.class_name = "StableDiffusionModelEditingPipeline"},
+    {.class_name = "StableDiffusionPipelineSafe", .corrects_configs = true},
+    {.class_name = "SemanticStableDiffusionPipeline"},
+    {.class_name = "LEditsPPPipelineStableDiffusion", .corrects_configs = true},
+    {.class_name = "LEditsPPPipelineStableDiffusionXL", .xl = true},
+};
+
+/// What the classes of pipelines whose models are others begin with, though their components may go by known names.
+constexpr std::string_view other_models[] = {
+    "Flux",
+    "StableDiffusion3",
+    "Kandinsky",
+    "PixArt",
+    "Wuerstchen",
+    "StableCascade",
+    "IFPipeline",
+    "IFImg2Img",
+    "IFInpaint",
+    "IFSuperResolution",
+    "HunyuanDiT",
+    "Sana",
+    "AuraFlow",
+    "Lumina",
+    "Chroma",
+    "QwenImage",
+    "Kolors",
+    "UnCLIP",
+    "StableUnCLIP",
+    "AudioLDM",
+    "MusicLDM",
+    "StableDiffusionUpscale",
+    "StableDiffusionLatentUpscale",
+    "StableDiffusionImageVariation",
+    "StableDiffusionLDM3D",
+    "StableDiffusionGLIGEN",
+    "StableVideoDiffusion",
+    "TextToVideo",
+    "AnimateDiff",
+    "VersatileDiffusion",
+    "Marigold",
+    "LDMTextToImage",
 };
 
 }  // namespace
 
-const PipelineKind* find_pipeline_kind(const nlohmann::json& index) {
-  const auto name = index.find(class_key);
-  if (name == index.end() || !name->is_string()) return nullptr;
-  const auto found = std::ranges::find(pipelines, name->get_ref<const std::string&>(), &PipelineKind::class_name);
-  return found == std::end(pipelines) ? nullptr : &*found;
+std::string pipeline_class(const nlohmann::json& index) {
+  const auto found = index.find(class_key);
+  if (found == index.end()) return {};
+  const nlohmann::json& name = found->is_array() && found->size() == 2 ? found->back() : *found;
+  return name.is_string() ? name.get<std::string>() : std::string();
 }
 
-const PipelineKind& pipeline_kind(const nlohmann::json& index, const std::string& file) {
-  if (const PipelineKind* kind = find_pipeline_kind(index)) return *kind;
-  const auto name = index.find(class_key);
-  if (name == index.end() || !name->is_string())
-    fail(ErrorKind::model, file, class_key, "a pipeline's class was expected");
-  std::vector<std::string_view> known;
-  for (const PipelineKind& kind : pipelines) known.push_back(kind.class_name);
-  fail(ErrorKind::model, file, class_key, fmt::format("{} is not supported", name->get_ref<const std::string&>()),
-       fmt::format("models of {} are", fmt::join(known, ", ")));
+std::optional<PipelineKind> find_pipeline_kind(const nlohmann::json& index) {
+  const std::string name = pipeline_class(index);
+  const auto known = std::ranges::find(pipelines, name, &PipelineKind::class_name);
+  if (known != std::end(pipelines)) return *known;
+  const bool other = std::ranges::any_of(other_models, [&](std::string_view start) { return name.starts_with(start); });
+  if (name.empty() || other) return std::nullopt;
+  const auto second = index.find("text_encoder_2");
+  const bool xl = second != index.end() && second->is_array() && !second->empty() && second->back().is_string();
+  // Without SDXL's, its components are a StableDiffusionPipeline's, which is how it is drawn.
+  return PipelineKind{.xl = xl, .corrects_configs = !xl};
+}
+
+PipelineKind pipeline_kind(const nlohmann::json& index, const std::string& file) {
+  if (const auto kind = find_pipeline_kind(index)) return *kind;
+  const std::string name = pipeline_class(index);
+  if (name.empty()) fail(ErrorKind::model, file, class_key, "a pipeline's class was expected");
+  fail(ErrorKind::model, file, class_key, fmt::format("{} is not supported", name),
+       "models of Stable Diffusion 1.x, 2.x and XL are");
 }
 
 TokenizerPlace tokenizer_place(const PipelineKind& pipeline, const std::filesystem::path& folder) {
@@ -68,7 +129,7 @@ TokenizerPlace tokenizer_place(const PipelineKind& pipeline, const std::filesyst
 
 bool setting(const ModelSource& model, const std::string& name, bool fallback) {
   const auto entry = model.index().find(name);
-  if (entry == model.index().end()) return fallback;
+  if (entry == model.index().end() || (entry->is_null() && !fallback)) return fallback;  // null is Python's false
   if (!entry->is_boolean()) fail(ErrorKind::model, model.path().string(), name, "true or false was expected");
   return entry->get<bool>();
 }

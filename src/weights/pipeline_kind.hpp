@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -11,8 +12,8 @@
 namespace sdtorch {
 
 struct PipelineKind {
-  std::string_view class_name;
-  bool xl = false;  ///< SDXL: two text encoders or the second alone, a pooled text, sizes
+  std::string_view class_name{};  ///< empty: one that is not known, told by its components
+  bool xl = false;                ///< SDXL: two text encoders or the second alone, a pooled text, sizes
   /// Puts right what the first models' configs say: steps_offset 1, clip_sample false, a sample_size of 64.
   bool corrects_configs = false;
   bool japanese = false;  ///< Japanese Stable Diffusion: its tokenizer makes lower case and chunks of 77
@@ -24,12 +25,17 @@ inline constexpr std::string_view roberta_text_encoder = "RobertaSeriesModelWith
 /// A pipeline's tokenizer in this folder.
 TokenizerPlace tokenizer_place(const PipelineKind& pipeline, const std::filesystem::path& folder);
 
-/// That which an index's `_class_name` says. file: where the index stands, for messages.
-/// Throws ErrorKind::model where it is none of them.
-const PipelineKind& pipeline_kind(const nlohmann::json& index, const std::string& file);
+/// An index's `_class_name`: diffusers' class, or of a list [module, class], as pipelines with code of their own are
+/// saved, the second. Empty where it is neither.
+std::string pipeline_class(const nlohmann::json& index);
 
-/// The same, or nullptr where it is none of them.
-const PipelineKind* find_pipeline_kind(const nlohmann::json& index);
+/// That which an index's `_class_name` says. A class that is not known is what its components are: somebody's own way
+/// to draw with a model (a community pipeline) says nothing against the model. file: where the index stands, for
+/// messages. Throws ErrorKind::model where it names none, and for pipelines of other kinds of models, by name.
+PipelineKind pipeline_kind(const nlohmann::json& index, const std::string& file);
+
+/// The same, or nothing where it is none of them.
+std::optional<PipelineKind> find_pipeline_kind(const nlohmann::json& index);
 
 /// A setting that stands in the model's index beside the components, such as force_zeros_for_empty_prompt.
 /// Throws ErrorKind::model where it is there and neither true nor false.

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/number.hpp"
+#include "weights/key_names.hpp"
 #include "weights/ldm_keys.hpp"
 #include "weights/sidecar.hpp"
 
@@ -71,8 +72,9 @@ constexpr std::pair<std::string_view, const char*> left_rules[] = {
 
 /// What the names of models that sdtorch knows of, and cannot draw with, begin with.
 constexpr std::pair<std::string_view, const char*> obstacles[] = {
-    {"edm_mean", "it denoises as Karras et al. 2022 do (EDM), and that is not implemented"},
-    {"edm_vpred.sigma_max", "it denoises as Karras et al. 2022 do (EDM), and that is not implemented"},
+    {"edm_vpred.", "it predicts v of EDM's noise levels (Karras et al. 2022; CosXL), and that is not implemented"},
+    {"edm_mean", "it denoises as EDM does (Karras et al. 2022; Playground v2.5), and that is not implemented"},
+    {"edm_std", "it denoises as EDM does (Karras et al. 2022; Playground v2.5), and that is not implemented"},
     {"noise_augmentor.", "it is an unCLIP model, which draws from pictures"},
 };
 
@@ -125,8 +127,8 @@ class Recognizer {
     for (auto& [key, weight] : file_.tensors) {
       const auto left =
           std::ranges::find_if(left_rules, [&key = key](const auto& r) { return key.starts_with(r.first); });
-      if (left != std::end(left_rules)) {
-        ++found_.left[left->second];
+      if (left != std::end(left_rules) || is_no_weight(key)) {
+        ++found_.left[left != std::end(left_rules) ? left->second : "buffers (positions, masks, counters)"];
         continue;
       }
       FilePart* owner = nullptr;
@@ -234,7 +236,7 @@ class Recognizer {
   }
 
   bool predicts_by_metadata() {
-    for (const char* key : {"modelspec.prediction_type", "prediction_type"}) {
+    for (const char* key : {"modelspec.prediction_type", "modelspec.predict_key", "prediction_type"}) {
       if (predicts_as(metadata(key), fmt::format("the metadata's {}", key))) return true;
     }
     if (const std::string v = metadata("ss_v_parameterization"); !v.empty()) {
@@ -317,6 +319,9 @@ class Recognizer {
 
   bool ends_at_zero_snr() {
     if (keys_.contains("ztsnr")) return find("zero terminal SNR", "yes", "the key ztsnr"), true;
+    if (metadata("ss_zero_terminal_snr") == "True") {
+      return find("zero terminal SNR", "yes", "the metadata's ss_zero_terminal_snr"), true;
+    }
     for (const char* key : {"rescale_betas_zero_snr", "zero_terminal_snr", "ztsnr", "zsnr"}) {
       const std::string value = sidecar_ ? sidecar_->find(key).value_or("") : "";
       if (value == "true" || value == "True") return find("zero terminal SNR", "yes", beside_ + key), true;
@@ -327,6 +332,7 @@ class Recognizer {
     const at::Tensor& schedule = found->second.tensor;
     constexpr double practically_zero = 1e-7;
     if (!schedule.is_floating_point()) return false;
+    if (found->second.verify) found->second.verify();
     const auto last = schedule[-1].item<double>();
     if (last <= practically_zero) return find("zero terminal SNR", "yes", "alphas_cumprod ends at 0"), true;
     compare_schedules(last);

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/dtype.hpp"
 #include "core/error.hpp"
 #include "io/atomic_file.hpp"
 #include "io/mapped_file.hpp"
@@ -17,36 +18,9 @@
 namespace sdtorch {
 namespace {
 
-constexpr std::pair<TensorType, at::ScalarType> type_pairs[] = {
-    {TensorType::f64, at::kDouble},
-    {TensorType::f32, at::kFloat},
-    {TensorType::f16, at::kHalf},
-    {TensorType::bf16, at::kBFloat16},
-    {TensorType::f8_e4m3, at::kFloat8_e4m3fn},
-    {TensorType::f8_e5m2, at::kFloat8_e5m2},
-    {TensorType::c64, at::kComplexFloat},
-    {TensorType::i64, at::kLong},
-    {TensorType::i32, at::kInt},
-    {TensorType::i16, at::kShort},
-    {TensorType::i8, at::kChar},
-    {TensorType::u64, at::kUInt64},
-    {TensorType::u32, at::kUInt32},
-    {TensorType::u16, at::kUInt16},
-    {TensorType::u8, at::kByte},
-    {TensorType::boolean, at::kBool},
-};
-
-at::ScalarType torch_type(TensorType type) {
-  for (const auto& [ours, torchs] : type_pairs) {
-    if (ours == type) return torchs;
-  }
-  throw Error(ErrorKind::bug, {.reason = "a tensor type without a counterpart in LibTorch"});
-}
-
-TensorType safetensors_type(at::ScalarType type, const std::filesystem::path& file, const std::string& key) {
-  for (const auto& [ours, torchs] : type_pairs) {
-    if (torchs == type) return ours;
-  }
+/// The type itself, where the format has a name for it.
+at::ScalarType safetensors_type(at::ScalarType type, const std::filesystem::path& file, const std::string& key) {
+  if (const Dtype* known = find_dtype(type); known && !known->safetensors.empty()) return type;
   throw Error(ErrorKind::output, {.file = file.string(),
                                   .place = key,
                                   .reason = fmt::format("safetensors have no type for {}", c10::toString(type))});
@@ -54,10 +28,10 @@ TensorType safetensors_type(at::ScalarType type, const std::filesystem::path& fi
 
 at::Tensor tensor_of(const std::shared_ptr<MappedFile>& file, const TensorEntry& entry) {
   // A byte that is neither 0 nor 1 is no bool to the compiler: booleans are read as numbers.
-  const bool boolean = entry.type == TensorType::boolean;
-  const at::ScalarType type = boolean ? at::kByte : torch_type(entry.type);
+  const bool boolean = entry.type == at::kBool;
+  const at::ScalarType type = boolean ? at::kByte : entry.type;
   const std::byte* data = file->bytes().data() + entry.begin;
-  if (entry.begin == entry.end) return at::empty(entry.shape, torch_type(entry.type));
+  if (entry.begin == entry.end) return at::empty(entry.shape, entry.type);
   if (reinterpret_cast<uintptr_t>(data) % at::elementSize(type) != 0) {
     at::Tensor copy = at::empty(entry.shape, type);
     std::memcpy(copy.data_ptr(), data, entry.end - entry.begin);
@@ -69,12 +43,22 @@ at::Tensor tensor_of(const std::shared_ptr<MappedFile>& file, const TensorEntry&
 
 }  // namespace
 
+void verify_checksums(const StateDict& weights) {
+  for (const auto& [key, weight] : weights) {
+    if (weight.verify) weight.verify();
+  }
+}
+
+StateDict load_safetensors(const std::shared_ptr<MappedFile>& mapped, const SafetensorsHeader& header) {
+  const std::string file = mapped->path().string();
+  StateDict tensors;
+  for (const auto& [key, entry] : header.tensors) tensors[key] = {tensor_of(mapped, entry), file};
+  return tensors;
+}
+
 StateDict load_safetensors(const std::filesystem::path& file) {
   const auto mapped = std::make_shared<MappedFile>(file, ErrorKind::model);
-  const SafetensorsHeader header = read_safetensors_header(mapped->bytes(), file.string());
-  StateDict tensors;
-  for (const auto& [key, entry] : header.tensors) tensors[key] = {tensor_of(mapped, entry), file.string()};
-  return tensors;
+  return load_safetensors(mapped, read_safetensors_header(mapped->bytes(), file.string()));
 }
 
 void save_safetensors(const std::filesystem::path& file, const std::map<std::string, at::Tensor>& tensors,

@@ -4,12 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,31 +24,6 @@
 namespace sdtorch {
 namespace {
 
-constexpr std::pair<std::string_view, at::ScalarType> type_names[] = {
-    {"float64", at::kDouble},
-    {"float32", at::kFloat},
-    {"float16", at::kHalf},
-    {"bfloat16", at::kBFloat16},
-    {"complex128", at::kComplexDouble},
-    {"complex64", at::kComplexFloat},
-    {"complex32", at::kComplexHalf},
-    {"int64", at::kLong},
-    {"int32", at::kInt},
-    {"int16", at::kShort},
-    {"int8", at::kChar},
-    {"uint64", at::kUInt64},
-    {"uint32", at::kUInt32},
-    {"uint16", at::kUInt16},
-    {"uint8", at::kByte},
-    {"bool", at::kBool},
-    {"float8_e4m3fn", at::kFloat8_e4m3fn},
-    {"float8_e4m3fnuz", at::kFloat8_e4m3fnuz},
-    {"float8_e5m2", at::kFloat8_e5m2},
-    {"float8_e5m2fnuz", at::kFloat8_e5m2fnuz},
-    {"float8_e8m0fnu", at::kFloat8_e8m0fnu},
-    {"float4_e2m1fn_x2", at::kFloat4_e2m1fn_x2},
-};
-
 /// Under which keys checkpoints keep the model's weights beside other things, the best first.
 constexpr std::string_view wrappers[] = {"state_dict", "model_state_dict", "model", "module", "net"};
 constexpr size_t max_wrappers = 4;  // {"module": {"state_dict": …}} has two
@@ -58,13 +34,6 @@ constexpr std::string_view unet_wrapper = "model", unet_module = "diffusion_mode
 /// Wraps every key of a model that was trained by several processes.
 constexpr std::string_view parallel_prefix = "module.";
 
-std::optional<at::ScalarType> scalar_type(std::string_view name) {
-  for (const auto& [known, type] : type_names) {
-    if (known == name) return type;
-  }
-  return std::nullopt;
-}
-
 /// Bytes of one number: a complex one has two.
 size_t number_bytes(at::ScalarType type) {
   return at::isComplexType(type) ? at::elementSize(type) / 2 : at::elementSize(type);
@@ -73,8 +42,25 @@ size_t number_bytes(at::ScalarType type) {
 /// Makes tensors on the storages of one file, each storage once for all its tensors.
 class TensorMaker {
  public:
-  TensorMaker(const TorchFile& file, std::shared_ptr<MappedFile> mapped, const LoadOptions& options)
-      : file_(file), mapped_(std::move(mapped)), options_(options) {}
+  TensorMaker(std::shared_ptr<const TorchFile> file, std::shared_ptr<MappedFile> mapped)
+      : file_(std::move(file)), mapped_(std::move(mapped)) {}
+
+  /// Verifies the tensor's storage, once for all that share it.
+  std::function<void()> check(const TorchTensor& plan) {
+    if (!file_->has_checksum(plan.storage)) return {};
+    const auto [found, added] = checks_.try_emplace(plan.storage);
+    if (added) {
+      found->second = [file = file_, mapped = mapped_, index = plan.storage,
+                       done = std::make_shared<std::atomic<bool>>(false)] {
+        if (*done) return;
+        const TorchBytes bytes = file->bytes(index);
+        file->verify(index, bytes);
+        if (!bytes.unpacked) mapped->release(bytes.bytes);
+        *done = true;
+      };
+    }
+    return found->second;
+  }
 
   at::Tensor make(const TorchTensor& plan) {
     const std::string name = joined(plan.path);
@@ -82,9 +68,9 @@ class TensorMaker {
       throw Error(ErrorKind::model, {.file = mapped_->path().string(), .place = name, .reason = reason});
     };
     if (!plan.refusal.empty()) fail(fmt::format("is {}, which is not read", plan.refusal));
-    const std::optional<at::ScalarType> type = scalar_type(plan.type->name);
-    if (!type) fail(fmt::format("is of type {}, which is not read", plan.type->name));
-    const at::Tensor base = storage(plan.storage, *type);
+    const at::ScalarType type = plan.type->type;
+    if (at::isQIntType(type)) fail(fmt::format("is of type {}, which is not read", plan.type->torch));
+    const at::Tensor base = storage(plan.storage, type);
     at::Tensor tensor = at::as_strided(base, plan.shape, plan.strides, plan.offset);
     if (!plan.conjugate && !plan.negative) return tensor;
     if (tensor.numel() > base.numel()) fail("repeats its storage and is to be conjugated or negated");
@@ -101,14 +87,12 @@ class TensorMaker {
   }
 
   at::Tensor read(size_t index, at::ScalarType type) {
-    const bool verify = options_.verify && verified_.insert(index).second;
-    const TorchBytes bytes = file_.bytes(index, verify);
-    if (verify && !bytes.unpacked) mapped_->release(bytes.bytes);
+    const TorchBytes bytes = file_->bytes(index);
     // A byte that is neither 0 nor 1 is no bool to the compiler: booleans are read as numbers.
     const at::ScalarType stored = type == at::kBool ? at::kByte : type;
     const auto count = static_cast<int64_t>(bytes.bytes.size() / at::elementSize(stored));
     if (count == 0) return at::empty({0}, type);
-    const size_t swapped = file_.big_endian() ? number_bytes(stored) : 1;
+    const size_t swapped = file_->big_endian() ? number_bytes(stored) : 1;
     const bool aligned = reinterpret_cast<uintptr_t>(bytes.bytes.data()) % at::elementSize(stored) == 0;
     if (swapped > 1 || !aligned) {
       at::Tensor copy = at::empty({count}, stored);
@@ -136,11 +120,10 @@ class TensorMaker {
     for (size_t i = 0; i < size; i += number) std::reverse_copy(from.data() + i, from.data() + i + number, to + i);
   }
 
-  const TorchFile& file_;
+  std::shared_ptr<const TorchFile> file_;
   std::shared_ptr<MappedFile> mapped_;
-  const LoadOptions& options_;
   std::map<std::pair<size_t, at::ScalarType>, at::Tensor> storages_{};
-  std::set<size_t> verified_{};
+  std::map<size_t, std::function<void()>> checks_{};
 };
 
 /// The tensors that are the model's weights, and how deep in the paths they lie.
@@ -199,19 +182,20 @@ void drop_parallel_prefix(WeightsFile& weights) {
 
 }  // namespace
 
-WeightsFile load_torch_weights(const std::shared_ptr<MappedFile>& mapped, WeightsFormat format,
-                               const LoadOptions& options) {
+WeightsFile load_torch_weights(const std::shared_ptr<MappedFile>& mapped, WeightsFormat format) {
   const std::string path = mapped->path().string();
-  const TorchFile file(mapped->bytes(), path, format);
+  const auto owner = std::make_shared<const TorchFile>(mapped->bytes(), path, format);
+  const TorchFile& file = *owner;
   const Selection selection = select_weights(file.contents().tensors);
   WeightsFile weights{.format = format,
                       .metadata = file.contents().scalars,
                       .found_under = selection.found_under,
                       .left_out = file.contents().tensors.size() - selection.tensors.size()};
-  TensorMaker maker(file, mapped, options);
+  TensorMaker maker(owner, mapped);
   for (const TorchTensor* tensor : selection.tensors) {
     const std::string name = name_of_tensor(*tensor, selection.depth);
-    const bool added = weights.tensors.emplace(name, SourcedTensor{maker.make(*tensor), path}).second;
+    const bool added =
+        weights.tensors.emplace(name, SourcedTensor{maker.make(*tensor), path, maker.check(*tensor)}).second;
     if (!added) throw Error(ErrorKind::model, {.file = path, .place = name, .reason = "two tensors have this name"});
   }
   drop_parallel_prefix(weights);

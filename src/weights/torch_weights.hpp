@@ -10,7 +10,7 @@ namespace sdtorch {
 
 /// Reads what torch.save wrote (torch_file.hpp). Tensors with the same storage share its bytes, which stay in the file
 /// where they lie there as the machine wants them. Throws ErrorKind::model.
-WeightsFile load_torch_weights(const std::shared_ptr<MappedFile>& file, WeightsFormat format,
-                               const LoadOptions& options);
+/// Their checksums are left to SourcedTensor::verify.
+WeightsFile load_torch_weights(const std::shared_ptr<MappedFile>& file, WeightsFormat format);
 
 }  // namespace sdtorch

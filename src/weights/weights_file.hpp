@@ -29,8 +29,8 @@ struct WeightsFile {
 };
 
 struct LoadOptions {
-  /// Whether the checksums of the tensors' bytes are held against them, where the format has any (PyTorch's zip):
-  /// reads every byte. Without it, only what has to be unpacked is read.
+  /// Whether the checksums of the tensors' bytes are held against them at once, where the format has any (PyTorch's
+  /// zip): reads every byte. Without it, only what has to be unpacked is read, and SourcedTensor::verify is left to do.
   bool verify = true;
 };
 

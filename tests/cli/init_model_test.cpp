@@ -7,7 +7,7 @@
 #include "networks/clip_text.hpp"
 #include "networks/unet.hpp"
 #include "networks/vae.hpp"
-#include "pipeline/generate.hpp"
+#include "support/drawing.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/temp_dir.hpp"
@@ -72,14 +72,12 @@ TEST_CASE("tiny models of other languages draw", "[cli]") {
     INFO(family);
     const TempDir temp;
     init_model({.family = family, .target = temp / "m"});
-    sdtorch::Components model =
-        sdtorch::load_components(sdtorch::describe_model((temp / "m").string(), ""), at::kCPU, at::kFloat);
-    const auto& tokenizer = model.description.text_encoders.at(0).tokenizer;
+    const auto networks = networks_of(sdtorch::describe_model((temp / "m").string(), ""));
+    const auto& tokenizer = networks.model.description.text_encoders.at(0).tokenizer;
     CHECK(tokenizer.encode("猫 a кот") == tokenizer.encode(" 猫  a кот "));
     CHECK(tokenizer.encode("猫と犬").size() == 4);
     const auto draw = [&](const char* prompt) {
-      const sdtorch::Request request{.prompt = prompt, .steps = 1};
-      return sdtorch::generate(model, sdtorch::resolve(model.description, request), 0, 1).pictures;
+      return draw_tensors(networks, {.prompt = prompt, .steps = 1}).pictures;
     };
     const at::Tensor cat = draw("赤い猫"), dog = draw("青い犬");
     CHECK(cat.isfinite().all().item<bool>());
@@ -96,10 +94,9 @@ TEST_CASE("tiny models of other languages draw", "[cli]") {
 TEST_CASE("a tiny folder with CLIP's vocabulary and a file hold the same weights", "[cli]") {
   const TempDir temp;
   const auto draw = [](const std::filesystem::path& path) {
-    sdtorch::Components model =
-        sdtorch::load_components(sdtorch::describe_model(path.string(), ""), at::kCPU, at::kFloat);
+    const auto networks = networks_of(sdtorch::describe_model(path.string(), ""));
     const sdtorch::Request request{.prompt = "a cat", .steps = 1, .width = 64, .height = 64, .sampler = "euler"};
-    return sdtorch::generate(model, sdtorch::resolve(model.description, request), 0, 1).pictures;
+    return draw_tensors(networks, request).pictures;
   };
   init_model({.vocabulary = "clip", .target = temp / "folder"});
   init_model({.layout = "single", .target = temp / "file.safetensors"});

@@ -10,15 +10,16 @@
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/golden.hpp"
+#include "support/pictures.hpp"
 #include "support/temp_dir.hpp"
 
 using namespace sdtorch;
 
 TEST_CASE("inspect prints a picture's texts", "[cli]") {
   const TempDir folder;
-  Request request;
+  Settings request;
   request.prompt = "a boat 海\x1b[2J";
-  const Bytes png = encode_png({.width = 1, .height = 1, .pixels = {1, 2, 3}}, picture_metadata(request, request));
+  const Bytes png = encode_png(picture_for(request), request);
   write_file(folder / "a.png", {reinterpret_cast<const char*>(png.data()), png.size()});
   const std::string text = inspect_text({.path = folder / "a.png"});
   CHECK(text.find("parameters:\na boat 海?[2J\nSteps: 20") != std::string::npos);
@@ -27,7 +28,7 @@ TEST_CASE("inspect prints a picture's texts", "[cli]") {
   const nlohmann::json object = nlohmann::json::parse(inspect_text({.path = folder / "a.png", .json = true}));
   CHECK(object["kind"] == "png");
   CHECK(object["request"]["prompt"] == request.prompt);
-  CHECK(object["texts"]["parameters"] == parameters_text(request));
+  CHECK(object["texts"]["parameters"] == parameters_text(request, picture_for(request)));
 }
 
 TEST_CASE("inspect counts a model's parameters", "[cli]") {

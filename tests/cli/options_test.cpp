@@ -30,27 +30,27 @@ struct BadLine {
 TEST_CASE("a bare prompt takes every default", "[cli]") {
   const Invocation invocation = parse({"-p", "a boat"});
   CHECK(invocation.command == Command::generate);
-  Request expected;
+  Settings expected;
   expected.prompt = "a boat";
-  CHECK(invocation.request == expected);
+  CHECK(invocation.settings == expected);
   CHECK(invocation.output.output.empty());
   CHECK(invocation.log_level == LogLevel::normal);
 }
 
 TEST_CASE("every flag sets its field under all of its names", "[cli]") {
   for (const char* name : {"--steps", "--num-inference-steps", "--ddim_steps"}) {
-    CHECK(parse({"-p", "x", name, "30"}).request.steps == 30);
+    CHECK(parse({"-p", "x", name, "30"}).settings.steps == 30);
   }
   for (const char* name : {"--cfg-scale", "--guidance-scale", "--cfg", "--scale"}) {
-    CHECK(parse({"-p", "x", name, "1.5"}).request.cfg_scale == 1.5);
+    CHECK(parse({"-p", "x", name, "1.5"}).settings.cfg_scale == 1.5);
   }
   for (const char* name : {"-m", "--model", "--ckpt"})
-    CHECK(parse({"-p", "x", name, "some/dir"}).request.model == "some/dir");
+    CHECK(parse({"-p", "x", name, "some/dir"}).settings.model == "some/dir");
   for (const char* name : {"--sampler", "--sampling-method"}) {
-    CHECK(parse({"-p", "x", name, "Euler"}).request.sampler == "euler");
+    CHECK(parse({"-p", "x", name, "Euler"}).settings.sampler == "euler");
   }
   for (const char* name : {"--scheduler", "--schedule"}) {
-    CHECK(parse({"-p", "x", name, "Karras"}).request.scheduler == "karras");
+    CHECK(parse({"-p", "x", name, "Karras"}).settings.scheduler == "karras");
   }
   const Invocation all = parse({"--prompt",
                                 "x",
@@ -94,19 +94,19 @@ TEST_CASE("every flag sets its field under all of its names", "[cli]") {
                                 "-t",
                                 "2",
                                 "--dry-run"});
-  CHECK(all.request.negative_prompt == "y");
-  CHECK(all.request.seed == 18446744073709551615u);
-  CHECK(all.request.width == 64);
-  CHECK(all.request.height == 128);
-  CHECK(all.request.batch_count == 4);
-  CHECK(all.request.batch_size == 2);
-  CHECK(all.request.spacing == "trailing");
-  CHECK(all.request.eta == 0.5);
-  CHECK(all.request.guidance_rescale == 0.7);
-  CHECK(all.request.vae == "v");
-  CHECK(all.request.device == "cuda:1");
-  CHECK(all.request.dtype == "bf16");
-  CHECK(all.request.deterministic);
+  CHECK(all.settings.negative_prompt == "y");
+  CHECK(all.settings.seed == 18446744073709551615u);
+  CHECK(all.settings.width == 64);
+  CHECK(all.settings.height == 128);
+  CHECK(all.settings.batch_count == 4);
+  CHECK(all.settings.batch_size == 2);
+  CHECK(all.settings.spacing == "trailing");
+  CHECK(all.settings.eta == 0.5);
+  CHECK(all.settings.guidance_rescale == 0.7);
+  CHECK(all.settings.vae == "v");
+  CHECK(all.settings.device == "cuda:1");
+  CHECK(all.settings.dtype == "bf16");
+  CHECK(all.settings.deterministic);
   CHECK(all.output.outdir == "o");
   CHECK(all.output.name == "{index}.png");
   CHECK(all.output.save_steps == "st");
@@ -118,39 +118,39 @@ TEST_CASE("every flag sets its field under all of its names", "[cli]") {
 }
 
 TEST_CASE("any text is a prompt", "[cli]") {
-  CHECK(parse({"-p", ""}).request.prompt.empty());
-  CHECK(parse({"--prompt="}).request.prompt.empty());
-  CHECK(parse({"--prompt=", "--steps", "3"}).request.steps == 3);
-  CHECK(parse({"-p", "-foo"}).request.prompt == "-foo");
-  CHECK(parse({"--prompt=-foo"}).request.prompt == "-foo");
-  CHECK(parse({"-p", "--steps"}).request.prompt == "--steps");
-  CHECK(parse({"-p", "--steps="}).request.prompt == "--steps=");
-  CHECK(parse({"-p", "[a,b]"}).request.prompt == "[a,b]");
-  CHECK(parse({"--prompt=[a,b]"}).request.prompt == "[a,b]");
-  CHECK(parse({"-p", "a=b, \"c\" 'd' \\ 海"}).request.prompt == "a=b, \"c\" 'd' \\ 海");
+  CHECK(parse({"-p", ""}).settings.prompt.empty());
+  CHECK(parse({"--prompt="}).settings.prompt.empty());
+  CHECK(parse({"--prompt=", "--steps", "3"}).settings.steps == 3);
+  CHECK(parse({"-p", "-foo"}).settings.prompt == "-foo");
+  CHECK(parse({"--prompt=-foo"}).settings.prompt == "-foo");
+  CHECK(parse({"-p", "--steps"}).settings.prompt == "--steps");
+  CHECK(parse({"-p", "--steps="}).settings.prompt == "--steps=");
+  CHECK(parse({"-p", "[a,b]"}).settings.prompt == "[a,b]");
+  CHECK(parse({"--prompt=[a,b]"}).settings.prompt == "[a,b]");
+  CHECK(parse({"-p", "a=b, \"c\" 'd' \\ 海"}).settings.prompt == "a=b, \"c\" 'd' \\ 海");
 }
 
 TEST_CASE("levels given outright decide the number of steps", "[cli]") {
-  const Request request = parse({"-p", "x", "--sigmas", "14.6, 3.5,1,0"}).request;
+  const Settings request = parse({"-p", "x", "--sigmas", "14.6, 3.5,1,0"}).settings;
   CHECK(request.sigmas == std::vector<double>{14.6, 3.5, 1, 0});
   CHECK(request.steps == 3);
-  CHECK(parse({"-p", "x", "--steps", "3", "--sigmas", "14.6,3.5,1,0"}).request.steps == 3);
-  CHECK(parse({"-p", "x", "--scheduler", "SGM Uniform"}).request.scheduler == "sgm_uniform");
-  CHECK(parse({"-p", "x", "--sampler", "DPM++ SDE Align Your Steps"}).request.scheduler == "align_your_steps");
+  CHECK(parse({"-p", "x", "--steps", "3", "--sigmas", "14.6,3.5,1,0"}).settings.steps == 3);
+  CHECK(parse({"-p", "x", "--scheduler", "SGM Uniform"}).settings.scheduler == "sgm_uniform");
+  CHECK(parse({"-p", "x", "--sampler", "DPM++ SDE Align Your Steps"}).settings.scheduler == "align_your_steps");
 }
 
 TEST_CASE("a sampler's name may say its schedule", "[cli]") {
-  const Request request = parse({"-p", "x", "--sampler", "DPM++ 2M Karras"}).request;
+  const Settings request = parse({"-p", "x", "--sampler", "DPM++ 2M Karras"}).settings;
   CHECK(request.sampler == "dpm++2m");
   CHECK(request.scheduler == "karras");
-  CHECK(parse({"-p", "x", "--scheduler", "model", "--sampler", "DPM++ 2M Karras"}).request.scheduler == "model");
+  CHECK(parse({"-p", "x", "--scheduler", "model", "--sampler", "DPM++ 2M Karras"}).settings.scheduler == "model");
 }
 
 TEST_CASE("a seed of -1 is drawn and to be reported", "[cli]") {
   const Invocation first = parse({"-p", "x", "-s", "-1"});
   const Invocation second = parse({"-p", "x", "--seed=-1"});
   CHECK(first.seed_drawn);
-  CHECK(first.request.seed != second.request.seed);
+  CHECK(first.settings.seed != second.settings.seed);
   CHECK_FALSE(parse({"-p", "x", "-s", "1"}).seed_drawn);
 }
 
@@ -232,6 +232,8 @@ TEST_CASE("bad command lines are refused by name", "[cli]") {
       {{"-p", "x", "--name", "{slug:05}.png"}, "--name: '{slug}' takes no count of digits"},
       {{"-p", "x", "--dump", "d.pt"}, "--dump: 'd.pt' does not end in .safetensors"},
       {{"-p", "x", "--from-file", "f.txt"}, "--from-file: does not go with --prompt"},
+      {{"-p", "x", "--from-file-format", "txt"}, "--from-file-format: there is no --from-file"},
+      {{"--from-file", "f", "--from-file-format", "csv"}, "--from-file-format: 'csv' is not a choice"},
       {{"inspect"}, "PATH: what to inspect is missing"},
       {{"inspect", "a", "b"}, "PATH: given 2 times"},
       {{"inspect", "--jsn", "a"}, "--jsn: unknown flag; did you mean --json?"},
@@ -270,8 +272,8 @@ TEST_CASE("sub-commands read their own flags", "[cli]") {
   CHECK(init.init_model.target == "d");
   const Invocation bench = parse({"bench", "--steps", "3", "--json"});
   CHECK(bench.command == Command::bench);
-  CHECK(bench.request.steps == 3);
-  CHECK_FALSE(bench.request.prompt.empty());
+  CHECK(bench.settings.steps == 3);
+  CHECK_FALSE(bench.settings.prompt.empty());
   CHECK(bench.json);
 }
 
@@ -311,7 +313,7 @@ TEST_CASE("--version names what it is built from", "[cli]") {
 TEST_CASE("--from-image takes a picture's request, flags override it", "[cli]") {
   const std::string file = golden_path("io/infotext.png").string();
   const Invocation invocation = parse({"--from-image", file.c_str(), "--steps", "3", "-n", ""});
-  const Request& request = invocation.request;
+  const Settings& request = invocation.settings;
   CHECK(request.prompt == "a castle, (stone:1.2)\nby a lake");
   CHECK(request.negative_prompt == "");
   CHECK(request.steps == 3);
@@ -323,4 +325,5 @@ TEST_CASE("--from-image takes a picture's request, flags override it", "[cli]") 
   const std::string other = golden_path("io/texts.png").string();
   check_error(ErrorKind::input, "carries no request", [&] { parse({"--from-image", other.c_str()}); });
   check_error(ErrorKind::input, "no-such.png", [&] { parse({"--from-image", "no-such.png"}); });
+  CHECK(parse({"--from-image", file.c_str(), "--sampler", "ddim"}).settings.scheduler == "model");
 }

@@ -56,3 +56,19 @@ TEST_CASE("bytes that are not UTF-8 are found", "[core]") {
   CHECK(invalid_utf8_offset("x\xed\xa0\x80") == 1);     // a surrogate
   CHECK(invalid_utf8_offset("\xf4\x90\x80\x80") == 0);  // above U+10FFFF
 }
+
+TEST_CASE("a code point becomes UTF-8 and is read back", "[core]") {
+  CHECK(sdtorch::utf8(U'$') == "$");
+  CHECK(sdtorch::utf8(U'é') == "é");
+  CHECK(sdtorch::utf8(U'€') == "€");
+  CHECK(sdtorch::utf8(U'😀') == "😀");
+  for (const char32_t code : {0x00, 0x7F, 0x80, 0x7FF, 0x800, 0xD7FF, 0xE000, 0xFFFF, 0x10000, 0x10FFFF}) {
+    const std::string text = sdtorch::utf8(code) + "x";
+    size_t offset = 0;
+    CHECK(sdtorch::next_code_point(text, offset) == code);
+    CHECK(offset == text.size() - 1);
+  }
+  for (const char* text : {"", "\x80", "\xC3", "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80"}) {
+    CHECK(sdtorch::first_character(text).bytes == 0);
+  }
+}

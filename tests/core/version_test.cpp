@@ -1,4 +1,4 @@
-#include "core/version.hpp"
+#include "sdtorch/version.hpp"
 
 #include <torch/version.h>
 

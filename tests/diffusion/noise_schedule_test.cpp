@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "diffusion/sampler.hpp"
+#include "diffusion/start.hpp"
 #include "support/catch.hpp"
 #include "support/golden.hpp"
 #include "support/tolerance.hpp"

@@ -3,7 +3,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "diffusion/sampler.hpp"
+#include "diffusion/start.hpp"
 #include "support/catch.hpp"
 #include "support/golden.hpp"
 #include "support/tolerance.hpp"
@@ -30,6 +30,8 @@ SamplerChoice choice_of(const json& golden) {
   return choice;
 }
 
+const Model closed_form = [](const at::Tensor& x, const DenoiserCall& call) { return network(x, call.timestep); };
+
 struct Trajectory {
   std::vector<double> timesteps;
   std::vector<at::Tensor> latents;
@@ -38,18 +40,21 @@ struct Trajectory {
 Trajectory run(const SamplingPlan& plan, uint64_t seed) {
   Noise noise({seed});
   Trajectory trajectory;
-  const Model model = [&](const at::Tensor& x, double timestep) {
-    trajectory.timesteps.push_back(timestep);
-    return network(x, timestep);
+  const Model model = [&](const at::Tensor& x, const DenoiserCall& call) {
+    CHECK(call.step == std::ssize(trajectory.latents));
+    CHECK(call.steps == plan.steps);
+    trajectory.timesteps.push_back(call.timestep);
+    return network(x, call.timestep);
   };
-  SamplerContext context{.noise = noise, .on_step = [&](const SamplerStep& step) {
+  SamplerContext context{.noise = noise, .after_step = [&](const SamplerStep& step) -> at::Tensor {
                            CHECK(step.index == std::ssize(trajectory.latents));
                            CHECK(step.count == plan.steps);
                            CHECK(step.predicted.sizes() == step.latent.sizes());
                            trajectory.latents.push_back(step.latent);
+                           return {};
                          }};
   const at::Tensor start = noise.draw({4, 4, 4});
-  const at::Tensor end = run_sampler(plan, model, start, context);
+  const at::Tensor end = run_sampler(start_from_noise(plan, start), model, context);
   CHECK(at::equal(end, trajectory.latents.back()));
   return trajectory;
 }
@@ -101,7 +106,7 @@ TEST_CASE("image k of a batch is the image alone", "[diffusion]") {
     const auto draw = [&](const std::vector<uint64_t>& seeds) {
       Noise noise(seeds);
       SamplerContext context{.noise = noise};
-      return run_sampler(plan, network, noise.draw({4, 2, 6}), context);
+      return run_sampler(start_from_noise(plan, noise.draw({4, 2, 6})), closed_form, context);
     };
     const at::Tensor batch = draw({7, 8, 9});
     for (int64_t k = 0; k < 3; ++k) {
@@ -116,10 +121,11 @@ TEST_CASE("an observer can end a run", "[diffusion]") {
     const SamplingPlan plan = plan_sampling(config, "", {.sampler = std::string(sampler.name)}, 10);
     Noise noise({1});
     int steps = 0;
-    SamplerContext context{.noise = noise, .on_step = [&](const SamplerStep&) {
+    SamplerContext context{.noise = noise, .after_step = [&](const SamplerStep&) -> at::Tensor {
                              if (++steps == 3) throw Error(ErrorKind::interrupted, {.reason = "stop"});
+                             return {};
                            }};
-    CHECK_THROWS_AS(run_sampler(plan, network, noise.draw({4, 2, 2}), context), Error);
+    CHECK_THROWS_AS(run_sampler(start_from_noise(plan, noise.draw({4, 2, 2})), closed_form, context), Error);
     CHECK(steps == 3);
   }
 }

@@ -5,7 +5,6 @@
 #include "support/errors.hpp"
 
 using sdtorch::ErrorKind;
-using sdtorch::TensorType;
 
 namespace {
 
@@ -37,15 +36,29 @@ TEST_CASE("a header's tensors, in any order, with metadata and padding", "[io]")
   CHECK(read_back.metadata == std::map<std::string, std::string>{{"k", "v"}});
   REQUIRE(read_back.tensors.size() == 3);
   CHECK(read_back.tensors.at("a").shape == std::vector<int64_t>{1, 2});
-  CHECK(read_back.tensors.at("b").type == TensorType::f16);
+  CHECK(read_back.tensors.at("b").type == at::kHalf);
   CHECK(read_back.tensors.at("b").begin == 8 + header.size() + 8);
   CHECK(read_back.tensors.at("b").end == 8 + header.size() + 12);
   CHECK(read_header(file_of("{}", 0)).tensors.empty());
 }
 
+TEST_CASE("what the format's own library reads of metadata, padding and empty tensors is read", "[io]") {
+  const std::string tensor = R"("t":)" + entry("F32", "[1]", "[0,4]");
+  for (const char* metadata : {"null", "{}"}) {
+    CHECK(read_header(file_of(R"({"__metadata__":)" + std::string(metadata) + "," + tensor + "}", 4)).metadata.empty());
+  }
+  CHECK(read_header(file_of("{" + tensor + "}\n\n\t ", 4)).tensors.size() == 1);
+  CHECK(read_header(file_of("{" + tensor + R"(,"z":)" + entry("F32", "[0,3]", "[0,0]") + "}", 4)).tensors.size() == 2);
+  CHECK(read_header(file_of(R"({"t":)" + entry("F32", "[]", "[0,4]") + "}", 4)).tensors.at("t").shape.empty());
+  CHECK(read_header(file_of(R"({"__metadata__":{"a":"b"}})", 0)).metadata.at("a") == "b");
+  for (const char* type : {"F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"}) {
+    CHECK(read_header(file_of(R"({"t":)" + entry(type, "[4]", "[0,4]") + "}", 4)).tensors.at("t").end > 0);
+  }
+}
+
 TEST_CASE("a written header says what was put into it", "[io]") {
-  std::vector<std::pair<std::string, sdtorch::TensorEntry>> entries = {{"z", {.type = TensorType::bf16, .shape = {3}}},
-                                                                       {"a", {.type = TensorType::i64, .shape = {}}}};
+  std::vector<std::pair<std::string, sdtorch::TensorEntry>> entries = {{"z", {.type = at::kBFloat16, .shape = {3}}},
+                                                                       {"a", {.type = at::kLong, .shape = {}}}};
   const std::string head = sdtorch::make_safetensors_header(entries, {{"format", "pt"}});
   CHECK(head.size() % 8 == 0);
   const sdtorch::SafetensorsHeader back = read_header(head + std::string(14, '\0'));
@@ -78,6 +91,7 @@ TEST_CASE("headers that break the format's rules are refused, saying which", "[i
       {file_of(R"({"t":1})", 0), "t: an object was expected, found number"},
       {file_of(R"({"t":{}})", 0), "t: dtype is missing"},
       {file_of(R"({"__metadata__":{"k":1}})", 0), "__metadata__: k: a string was expected, found number"},
+      {file_of(R"({"__metadata__":{"k":null}})", 0), "__metadata__: k: a string was expected, found null"},
       {file_of(R"({"__metadata__":[]})", 0), "__metadata__: an object was expected"},
       {file_of(R"({"t":)" + entry("F32", "[2]", "[0,8]") + R"(,"t":)" + entry("F32", "[2]", "[0,8]") + "}", 8),
        "the key \"t\" occurs twice"},

@@ -16,9 +16,9 @@ TEST_CASE("what is written as a checkpoint is read back", "[io]") {
   const std::array<float, 6> numbers{0, 1, 2, 3, 4, 5};
   const std::array<int64_t, 1> count{-7};
   TorchZipWriter writer(folder / "m.ckpt",
-                        {{.name = "a.weight", .type = TensorType::f32, .shape = {2, 3}},
-                         {.name = "n", .type = TensorType::i64, .shape = {}},
-                         {.name = "nothing", .type = TensorType::f16, .shape = {0, 4}}},
+                        {{.name = "a.weight", .type = at::kFloat, .shape = {2, 3}},
+                         {.name = "n", .type = at::kLong, .shape = {}},
+                         {.name = "nothing", .type = at::kHalf, .shape = {0, 4}}},
                         "state_dict");
   writer.write(std::as_bytes(std::span(numbers)));
   writer.write(std::as_bytes(std::span(count)));
@@ -35,5 +35,5 @@ TEST_CASE("what is written as a checkpoint is read back", "[io]") {
 
 TEST_CASE("a type without a storage in PyTorch is refused by name", "[io]") {
   check_error(ErrorKind::output, "x: PyTorch has no storage for F8_E4M3",
-              [] { pickle_state_dict({{.name = "x", .type = TensorType::f8_e4m3, .shape = {1}}}, ""); });
+              [] { pickle_state_dict({{.name = "x", .type = at::kFloat8_e4m3fn, .shape = {1}}}, ""); });
 }

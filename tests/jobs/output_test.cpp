@@ -10,16 +10,15 @@
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
+#include "support/pictures.hpp"
 #include "support/temp_dir.hpp"
 
 using namespace sdtorch;
 
 namespace {
 
-const Image dot{.width = 1, .height = 1, .pixels = {1, 2, 3}};
-
-Request request_for(const std::string& prompt, uint64_t seed = 42) {
-  Request request;
+Settings request_for(const std::string& prompt, uint64_t seed = 42) {
+  Settings request;
   request.prompt = prompt;
   request.seed = seed;
   request.width = 64;
@@ -49,10 +48,10 @@ TEST_CASE("a slug keeps words and nothing that a file system minds", "[jobs]") {
 }
 
 TEST_CASE("templates are filled and find their index again", "[jobs]") {
-  const Request request = request_for("A boat", 7);
-  CHECK(NameTemplate(default_name_template).fill(3, request) == "00003-7-a-boat.png");
-  CHECK(NameTemplate("{{x}}_{width}x{height}_{steps:04}_{sampler}_{cfg}_{model}.PNG").fill(1, request) ==
-        "{x}_64x32_0020_euler_7.5_demo.PNG");
+  const Settings request = request_for("A boat", 7);
+  CHECK(NameTemplate(default_name_template).fill(3, picture_for(request), request) == "00003-7-a-boat.png");
+  CHECK(NameTemplate("{{x}}_{width}x{height}_{steps:04}_{sampler}_{cfg}_{model}.PNG")
+            .fill(1, picture_for(request), request) == "{x}_64x32_0020_euler_7.5_demo.PNG");
   const NameTemplate names(default_name_template);
   CHECK(names.index_in("00012-1-x.png") == 12);
   CHECK(names.index_in("7.png") == 7);
@@ -67,25 +66,25 @@ TEST_CASE("pictures take the next free name and never another's", "[jobs]") {
   const TempDir folder;
   write_file(folder / "00041-1-old.png", "old");
   PictureWriter writer({.outdir = folder.path()});
-  CHECK(writer.write(dot, request_for("a"), request_for("a")).filename() == "00042-42-a.png");
+  CHECK(writer.write(picture_for(request_for("a")), {}).filename() == "00042-42-a.png");
   write_file(folder / "00043-42-a.png", "another run's");
-  CHECK(writer.write(dot, request_for("a"), request_for("a")).filename() == "00044-42-a.png");
+  CHECK(writer.write(picture_for(request_for("a")), {}).filename() == "00044-42-a.png");
   CHECK(file_contents(folder / "00043-42-a.png") == "another run's");
   CHECK(entries_in(folder.path()) == 4);
 
   const TempDir plain;
   PictureWriter unnumbered({.outdir = plain.path() / "new" / "one", .name = "{seed}.png"});
-  CHECK(unnumbered.write(dot, request_for("a"), request_for("a")).filename() == "42.png");
-  CHECK(unnumbered.write(dot, request_for("a"), request_for("a")).filename() == "42-2.png");
-  CHECK(unnumbered.write(dot, request_for("a"), request_for("a")).filename() == "42-3.png");
-  CHECK(unnumbered.write(dot, request_for("a", 43), request_for("a", 43)).filename() == "43.png");
+  CHECK(unnumbered.write(picture_for(request_for("a")), {}).filename() == "42.png");
+  CHECK(unnumbered.write(picture_for(request_for("a")), {}).filename() == "42-2.png");
+  CHECK(unnumbered.write(picture_for(request_for("a")), {}).filename() == "42-3.png");
+  CHECK(unnumbered.write(picture_for(request_for("a", 43)), {}).filename() == "43.png");
 }
 
 TEST_CASE("two runs in one folder share it without loss", "[jobs]") {
   const TempDir folder;
   const auto run = [&] {
     PictureWriter writer({.outdir = folder.path(), .name = "{index}.png"});
-    for (int i = 0; i < 20; ++i) writer.write(dot, request_for("a"), request_for("a"));
+    for (int i = 0; i < 20; ++i) writer.write(picture_for(request_for("a")), {});
   };
   std::thread other(run);
   run();
@@ -97,8 +96,8 @@ TEST_CASE("--output's file is replaced and carries its request", "[jobs]") {
   const TempDir folder;
   write_file(folder / "a.png", "old");
   PictureWriter writer({.output = folder / "a.png"});
-  CHECK(writer.write(dot, request_for("a 海", 9), request_for("a 海", 9)) == folder / "a.png");
-  Request repeated = request_from_picture(folder / "a.png");
+  CHECK(writer.write(picture_for(request_for("a 海", 9)), {}) == folder / "a.png");
+  Settings repeated = settings_from_picture(folder / "a.png");
   CHECK(repeated == request_for("a 海", 9));
   CHECK(entries_in(folder.path()) == 1);
 }

@@ -1,6 +1,10 @@
 #include "jobs/prompt_file.hpp"
 
+#include <sys/stat.h>
+
+#include <fstream>
 #include <sstream>
+#include <thread>
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
@@ -11,33 +15,43 @@ using namespace sdtorch;
 
 namespace {
 
-std::vector<Job> read(const std::string& name, const std::string& contents, const Request& base = {}) {
+std::vector<Job> read(const std::string& name, const std::string& contents, const Settings& base = {},
+                      std::optional<PromptFormat> format = std::nullopt) {
   const TempDir folder;
   write_file(folder / name, contents);
   std::istringstream none;
-  return read_prompt_file((folder / name).string(), base, none);
+  return read_prompt_file((folder / name).string(), base, none, format);
 }
+
+std::vector<std::string> prompts(const std::string& name, const std::string& contents,
+                                 std::optional<PromptFormat> format = std::nullopt) {
+  std::vector<std::string> prompts;
+  for (const Job& job : read(name, contents, {}, format)) prompts.push_back(job.request.prompt);
+  return prompts;
+}
+
+using Prompts = std::vector<std::string>;
 
 }  // namespace
 
 TEST_CASE("a .txt file holds a prompt a line", "[jobs]") {
-  Request base;
+  Settings base;
   base.steps = 5;
   const auto jobs = read("p.txt",
                          "\xEF\xBB\xBF"
-                         "a boat\r\n\n  # a note\n  a 海 \n--steps 3\nlast",
+                         "a boat\r\n\n  # a note\n  a 海 \n-- steps 3\nlast",
                          base);
   REQUIRE(jobs.size() == 4);
   CHECK(jobs[0].request.prompt == "a boat");
   CHECK(jobs[1].request.prompt == "a 海");
-  CHECK(jobs[2].request.prompt == "--steps 3");
+  CHECK(jobs[2].request.prompt == "-- steps 3");
   CHECK(jobs[3].request.prompt == "last");
   CHECK(jobs[3].request.steps == 5);
   CHECK(jobs[1].source.ends_with("p.txt: line 4"));
 }
 
 TEST_CASE("a .jsonl file holds a request a line", "[jobs]") {
-  Request base;
+  Settings base;
   base.steps = 5;
   base.negative_prompt = "fog";
   const auto jobs = read("p.jsonl",
@@ -69,7 +83,6 @@ TEST_CASE("every line at fault is reported with its number", "[jobs]") {
   const std::vector<Case> cases = {
       {"p.txt", "", "holds no prompt"},
       {"p.txt", "\n# nothing\n", "holds no prompt"},
-      {"p.csv", "a", "a prompt file ends in .txt or .jsonl"},
       {"p.txt", "fine\nbad \xff\n", "p.txt: line 2: offset 4: the text is not UTF-8"},
       {"p.txt", std::string("a\0b", 3), "line 1: the text holds a NUL"},
       {"p.jsonl", "{\"prompt\": \"a\"", "p.jsonl: line 1"},
@@ -99,4 +112,128 @@ TEST_CASE("every line at fault is reported with its number", "[jobs]") {
   CHECK(both.find("line 3: x") != std::string::npos);
   std::istringstream none;
   check_error(ErrorKind::input, "no-such.txt: no such file", [&] { read_prompt_file("no-such.txt", {}, none); });
+}
+
+TEST_CASE("a line of text that holds a flag is refused with the keys that say it", "[jobs]") {
+  struct Case {
+    std::string line, message;
+  };
+  const std::vector<Case> cases = {
+      {R"(--prompt "a ladybird" --negative_prompt "blurry" --steps 5)",
+       R"(p.txt: line 2: --prompt is a flag, and a line of text is a prompt and nothing else; use a .jsonl file, with )"
+       R"(lines like {"prompt": …, "negative-prompt": …, "steps": …})"},
+      {"a girl --n blurry --w 64 --h 64 --d 1 --l 7.5 --s 28",
+       R"(--n is a flag, and a line of text is a prompt and nothing else; use a .jsonl file, with lines like )"
+       R"({"prompt": …, "negative-prompt": …, "width": …, "height": …, "seed": …, "cfg-scale": …, "steps": …})"},
+      {"a city --ar 16:9",
+       R"(--ar is a flag, and a line of text is a prompt and nothing else; use a .jsonl file, with lines like {"prompt": …})"},
+      {"a cat --model m", R"(like {"prompt": …})"},
+      {"a cat\t--Guidance_Scale=3", R"(--Guidance_Scale is a flag)"},
+      {"a cat\u3000--steps 3", "--steps is a flag"},
+      {"  --steps 3", "--steps is a flag"},
+  };
+  for (const Case& c : cases) {
+    check_error(ErrorKind::input, c.message, [&] { read("p.txt", "fine\n" + c.line + "\n"); });
+    std::istringstream in("fine\n" + c.line);
+    check_error(ErrorKind::input, "<stdin>: line 2: --", [&] { read_prompt_file("-", {}, in); });
+  }
+  const Prompts text = {"a -- b", "a well--known man", "a cat — steps 3", "a --",  "--",
+                        "--- a",  "a (--b)",           "a --5",           "a -n b"};
+  std::string file;
+  for (const std::string& line : text) file += line + "\n";
+  CHECK(prompts("p.txt", file) == text);
+  CHECK(prompts("p.jsonl", R"({"prompt": "a --steps 3"})") == Prompts{"a --steps 3"});
+}
+
+TEST_CASE("files of other endings are told by content, or by a flag", "[jobs]") {
+  const std::string json = R"({"prompt": "x"})";
+  for (const char* name : {"p.prompts", "p", "p.json", "p.csv", "p.ndjson", "63"}) {
+    INFO(name);
+    CHECK(prompts(name, "one\n{two}") == Prompts{"one", "{two}"});
+    CHECK(prompts(name, "{red|blue} cat\n") == Prompts{"{red|blue} cat"});
+    CHECK(prompts(name, "\n# note\n " + json + "\n# note\n") == Prompts{"x"});
+    CHECK(prompts(name, "\xEF\xBB\xBF" + json) == Prompts{"x"});
+    check_error(ErrorKind::input, "line 2", [&] { read(name, json + "\n{\"prompt\"\n"); });
+    check_error(ErrorKind::input, "line 1", [&] { read(name, "{\"prompt\": \"x\"\n" + json); });
+  }
+  CHECK(prompts("p.TXT", json) == Prompts{json});
+  CHECK(prompts("p.JSONL", json) == Prompts{"x"});
+  check_error(ErrorKind::input, "line 1", [] { read("p.JsonL", "a cat"); });
+  CHECK(prompts("p.jsonl", json, PromptFormat::txt) == Prompts{json});
+  CHECK(prompts("p.txt", json, PromptFormat::jsonl) == Prompts{"x"});
+  CHECK(prompts("p.txt", "[\"a\"]", PromptFormat::txt) == Prompts{"[\"a\"]"});
+  CHECK(prompts("p", "[cat|dog] on a hill\n[a:b:0.5]") == Prompts{"[cat|dog] on a hill", "[a:b:0.5]"});
+  for (const char* text : {"{red|blue} cat", "{\"red\"|\"blue\"} cat", "{} cat", "{day: night}", "{", "{{a}}"}) {
+    std::istringstream in(text);
+    INFO(text);
+    CHECK(read_prompt_file("-", {}, in).front().request.prompt == text);
+  }
+  for (const char* text : {"{}", "{\"steps\": 3}", "{'prompt': 'a'}", "{\"prompt\": \"a\""}) {
+    std::istringstream in(text);
+    check_error(ErrorKind::input, "<stdin>: line 1", [&] { read_prompt_file("-", {}, in); });
+  }
+}
+
+TEST_CASE("a prompt file may be a pipe", "[jobs]") {
+  const TempDir folder;
+  const std::string pipe = (folder / "pipe").string();
+  REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
+  for (const char* text : {"one\ntwo\n", "{\"prompt\": \"one\"}\n{\"prompt\": \"two\"}\n"}) {
+    std::thread writer([&] { std::ofstream(pipe) << text; });
+    std::istringstream none;
+    const std::vector<Job> jobs = read_prompt_file(pipe, {}, none);
+    writer.join();
+    REQUIRE(jobs.size() == 2);
+    CHECK(jobs[1].request.prompt == "two");
+    CHECK(jobs[1].source == pipe + ": line 2");
+  }
+}
+
+TEST_CASE("lines end and are blank in every way that editors know", "[jobs]") {
+  CHECK(prompts("p.txt", "one\rtwo\r\rthree") == Prompts{"one", "two", "three"});
+  CHECK(prompts("p.txt", "one\r\ntwo\r\n") == Prompts{"one", "two"});
+  CHECK(read("p.txt", "one\r\n\rtwo").back().source.ends_with("line 3"));
+  CHECK(prompts("p.jsonl", "{\"prompt\": \"a\"}\r{\"prompt\": \"b\"}") == Prompts{"a", "b"});
+  const std::string blanks = "\u00A0\u3000 \u200B\uFEFF\u2003\t\u2028\u0085";
+  CHECK(prompts("p.txt", "one\n" + blanks + "\n" + blanks + "two" + blanks + "\n" + blanks + "# note") ==
+        Prompts{"one", "two"});
+  CHECK(prompts("p.jsonl", blanks + "\n" + blanks + "{\"prompt\": \"a\"}" + blanks) == Prompts{"a"});
+  check_error(ErrorKind::input, "holds no prompt", [&] { read("p.txt", blanks); });
+  check_error(ErrorKind::input, "holds no prompt", [] { read("p.jsonl", "# a note\n"); });
+}
+
+TEST_CASE("what is no list of lines is named", "[jobs]") {
+  const auto wide = [](const std::string& text, bool big) {
+    std::string bytes;
+    for (const char c : text) bytes += big ? std::string{'\0', c} : std::string{c, '\0'};
+    return bytes;
+  };
+  const std::string zip("PK\x03\x04\0\0", 6), elf("\x7F"
+                                                  "ELF\x02\0\0\xFF\0\x03",
+                                                  10);
+  struct Case {
+    std::string contents, message;
+  };
+  const std::vector<Case> cases = {
+      {"\xFF\xFE" + wide("a cat\n", false), "is UTF-16; save it as UTF-8"},
+      {"\xFE\xFF" + wide("a cat\n", true), "is UTF-16; save it as UTF-8"},
+      {wide("a cat\n", false), "is UTF-16; save it as UTF-8"},
+      {wide("{\"prompt\": \"a\"}\n", true), "is UTF-16; save it as UTF-8"},
+      {std::string("\xFF\xFE\0\0a\0\0\0", 8), "is UTF-32"},
+      {"\x89PNG\r\n", "is a picture; --from-image FILE.png"},
+      {zip, "is a zip archive"},
+      {elf, "is a binary file"},
+      {"[{\"prompt\": \"a\"}]", "is a JSON array; one object a line is expected"},
+      {"[\n  {\"prompt\": \"a\"},\n  {\"prompt\": \"b\"},\n]", "is a JSON array; one object a line is expected"},
+      {"[\"a cat\",\n \"a dog\"]\n", "is a JSON array; one object a line is expected"},
+      {"{\n  \"prompt\": \"a\"\n}\n", "is a JSON object over several lines; one object a line is expected"},
+      {std::string((size_t{1} << 20) + 1, 'a'), "line 1: is longer than 1048576 bytes"},
+  };
+  for (const Case& c : cases) {
+    for (const char* name : {"p.txt", "p.jsonl", "p"}) {
+      INFO(name);
+      check_error(ErrorKind::input, c.message, [&] { read(name, c.contents); });
+    }
+  }
+  check_error(ErrorKind::input, "line 1: ends in a comma", [] { read("p.jsonl", "{\"prompt\": \"a\"},\n"); });
 }

@@ -5,6 +5,7 @@
 
 #include "core/error.hpp"
 #include "networks/golden_network.hpp"
+#include "support/captured_stderr.hpp"
 #include "support/catch.hpp"
 
 using namespace sdtorch;
@@ -225,4 +226,68 @@ TEST_CASE("an autoencoder's config is refused by key", "[networks]") {
       {"temporal_compression_ratio", 4, "unknown key"},
   };
   for (const BadValue& bad : table) check_refused<VaeConfig>(good, bad);
+}
+
+namespace {
+
+/// A key that nobody knows: absent as null, else refused by name, or passed over with a warning by name.
+template <class Read>
+void check_unknown_key(json config, const std::string& file, Read&& read) {
+  INFO(file);
+  config["key_to_come"] = nullptr;
+  CHECK_NOTHROW(read(config, file, ReadOptions{}));
+  for (const json& value : {json(1), json("x"), json(false), json::array(), json::object({{"a", 1}})}) {
+    config["key_to_come"] = value;
+    const std::string message = [&]() -> std::string {
+      try {
+        read(config, file, ReadOptions{});
+      } catch (const Error& error) {
+        return error.what();
+      }
+      return "accepted";
+    }();
+    CHECK(message.find(file + ": key_to_come: unknown key") == 0);
+    CHECK(message.find("--ignore-unknown") != std::string::npos);
+    const std::string told = stderr_of([&] { read(config, file, ReadOptions{.ignore_unknown = true}); });
+    CHECK(told.find("warning: " + file + ": key_to_come: unknown key, with the value") == 0);
+  }
+  config["quantization_config"] = {{"bits", 4}};
+  CHECK_THROWS_AS(read(config, file, ReadOptions{.ignore_unknown = true}), Error);
+}
+
+}  // namespace
+
+TEST_CASE("a network's new key is absent as null, else refused by name or passed over", "[networks]") {
+  check_unknown_key(golden_config("unet_sd1"), "unet/config.json",
+                    [](auto&&... args) { UNetConfig::from_json(args...); });
+  check_unknown_key(golden_config("vae_sd"), "vae/config.json", [](auto&&... args) { VaeConfig::from_json(args...); });
+  const auto clip = [](const json& config, const std::string& file, const ReadOptions& options) {
+    ClipTextConfig::from_json(config, file, {}, options);
+  };
+  check_unknown_key(golden_config("clip_gelu"), "text_encoder/config.json", clip);
+  check_unknown_key(json::object(), "xlm/config.json", [](auto&&... args) { XlmRobertaConfig::from_json(args...); });
+  check_unknown_key(json::object(), "whole_clip/config.json", [&](json config, const auto& file, const auto& options) {
+    clip({{"model_type", "clip"}, {"text_config", config}}, file, options);
+  });
+}
+
+TEST_CASE("null in a known key is what the reference takes it for", "[networks]") {
+  const json unet = {{"mid_block_type", nullptr},       {"sample_size", nullptr},
+                     {"center_input_sample", nullptr},  {"use_linear_projection", nullptr},
+                     {"only_cross_attention", nullptr}, {"upcast_attention", nullptr},
+                     {"dual_cross_attention", nullptr}, {"class_embed_type", nullptr},
+                     {"addition_embed_type", nullptr},  {"time_embedding_dim", nullptr},
+                     {"timestep_post_act", nullptr},    {"time_cond_proj_dim", nullptr},
+                     {"cross_attention_norm", nullptr}, {"resnet_skip_time_act", nullptr},
+                     {"num_attention_heads", nullptr},  {"reverse_transformer_layers_per_block", nullptr}};
+  const UNetConfig read = UNetConfig::from_json(unet, "config.json");
+  CHECK(read.mid_block == MidBlock::none);
+  CHECK(read.sample_size == 64);
+  CHECK_FALSE(read.use_linear_projection);
+  CHECK(read.time_embedding_dim == 1280);
+  CHECK(VaeConfig::from_json({{"sample_size", nullptr}, {"shift_factor", nullptr}}, "config.json").sample_size == 32);
+  for (const char* key : {"flip_sin_to_cos", "layers_per_block", "act_fn", "conv_in_kernel"}) {
+    INFO(key);
+    CHECK_THROWS_AS(UNetConfig::from_json({{key, nullptr}}, "config.json"), Error);
+  }
 }

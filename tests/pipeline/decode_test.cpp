@@ -3,8 +3,8 @@
 #include <filesystem>
 
 #include "io/json.hpp"
-#include "pipeline/generate.hpp"
 #include "support/catch.hpp"
+#include "support/drawing.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/golden.hpp"
@@ -30,43 +30,37 @@ fs::path model_with_vae(const TempDir& folder, double scale, bool force_upcast) 
   return model;
 }
 
-Generated draw(Components& model) {
-  Request request;
-  request.prompt = "a house";
-  request.steps = 1;
-  return generate(model, resolve(model.description, request), 0, 1);
-}
+Drawn draw_house(const PipelineNetworks& networks) { return draw_tensors(networks, {.prompt = "a house", .steps = 1}); }
 
 }  // namespace
 
 TEST_CASE("a picture that overflows fp16 is decoded again in fp32, and said", "[pipeline]") {
   const TempDir folder;
   const std::string path = model_with_vae(folder, 1e5, /*force_upcast=*/false).string();
-  Components half = load_components(describe_model(path, ""), at::kCPU, at::kHalf);
-  const Generated generated = draw(half);
-  CHECK(generated.vae_again_in_fp32);
+  const PipelineNetworks half = networks_of(describe_model(path, ""), at::kHalf);
+  const Drawn generated = draw_house(half);
+  CHECK(generated.again_in_fp32 == std::vector<bool>{true});
   CHECK(at::isfinite(generated.pictures).all().item<bool>());
-  CHECK(half.vae_dtype == at::kFloat);
+  CHECK(at::equal(draw_house(half).pictures, generated.pictures));
 
-  Components exact = load_components(describe_model(path, ""), at::kCPU, at::kFloat);
-  const Generated expected = draw(exact);
-  CHECK_FALSE(expected.vae_again_in_fp32);
+  const Drawn expected = draw_house(networks_of(describe_model(path, "")));
+  CHECK(expected.again_in_fp32 == std::vector<bool>{false});
   CHECK((generated.pictures - expected.pictures).abs().mean().item<double>() < 0.05);
 }
 
 TEST_CASE("force_upcast decodes in fp32 from the start", "[pipeline]") {
   const TempDir folder;
   const std::string path = model_with_vae(folder, 1e5, /*force_upcast=*/true).string();
-  Components half = load_components(describe_model(path, ""), at::kCPU, at::kHalf);
-  CHECK(half.vae_dtype == at::kFloat);
-  CHECK_FALSE(draw(half).vae_again_in_fp32);
+  const PipelineNetworks half = networks_of(describe_model(path, ""), at::kHalf);
+  CHECK(half.model.vae_dtype == at::kFloat);
+  CHECK(draw_house(half).again_in_fp32 == std::vector<bool>{false});
 }
 
 TEST_CASE("numbers that are not finite are never a picture", "[pipeline]") {
   const TempDir folder;
   const std::string path = model_with_vae(folder, std::numeric_limits<double>::quiet_NaN(), true).string();
-  Components model = load_components(describe_model(path, ""), at::kCPU, at::kFloat);
-  check_error(ErrorKind::non_finite, "not finite", [&] { draw(model); });
+  const PipelineNetworks networks = networks_of(describe_model(path, ""));
+  check_error(ErrorKind::non_finite, "not finite", [&] { draw_house(networks); });
 }
 
 TEST_CASE("a VAE from elsewhere takes the place of the model's own", "[pipeline]") {
@@ -74,8 +68,7 @@ TEST_CASE("a VAE from elsewhere takes the place of the model's own", "[pipeline]
   const std::string tiny = golden_path("pipeline/models/sd1").string();
   const fs::path other = model_with_vae(folder, 2, true);
   const auto picture = [&](const std::string& vae) {
-    Components model = load_components(describe_model(tiny, vae), at::kCPU, at::kFloat);
-    return draw(model).pictures;
+    return draw_house(networks_of(describe_model(tiny, vae))).pictures;
   };
   const at::Tensor own = picture("");
   const at::Tensor changed = picture((other / "vae").string());

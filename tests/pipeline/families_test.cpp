@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "io/json.hpp"
-#include "pipeline/generate.hpp"
-#include "pipeline/request_json.hpp"
+#include "pipeline/settings_json.hpp"
 #include "support/catch.hpp"
+#include "support/drawing.hpp"
 #include "support/golden.hpp"
 #include "support/tolerance.hpp"
 
@@ -27,34 +27,36 @@ ModelDescription describe_family(const std::string& name) {
   return model;
 }
 
+/// Networks by name, each loaded once: of a model, or of one and its refiner.
 class Models {
  public:
-  Components& operator[](const std::string& name) {
-    const auto found = models_.find(name);
-    if (found != models_.end()) return found->second;
-    return models_.emplace(name, load_components(describe_family(name), at::kCPU, at::kFloat)).first->second;
+  const PipelineNetworks& get(const std::string& name, const std::string& refiner) {
+    PipelineNetworks& networks = models_[{name, refiner}];
+    if (!networks.model.unet) networks.model = load_components(describe_family(name), at::kCPU, at::kFloat);
+    if (!refiner.empty() && !networks.refiner) {
+      networks.refiner = load_components(describe_family(refiner), at::kCPU, at::kFloat);
+    }
+    return networks;
   }
 
  private:
-  std::map<std::string, Components> models_{};
+  std::map<std::pair<std::string, std::string>, PipelineNetworks> models_{};
 };
 
-struct Drawn {
+struct FamilyPictures {
   at::Tensor latent{}, pictures{};
 };
 
-Drawn draw(Models& models, nlohmann::json golden_case) {
-  Components& model = models[golden_case.at("model")];
-  Components* refiner = golden_case.contains("refiner") ? &models[golden_case.at("refiner")] : nullptr;
+FamilyPictures draw_family(Models& models, nlohmann::json golden_case) {
+  const PipelineNetworks& networks = models.get(golden_case.at("model"), golden_case.value("refiner", ""));
   golden_case.erase("model");
-  const Request request = request_from_json(golden_case, {}, {.file = "golden"});
-  const ResolvedRequest resolved = resolve(model.description, request, refiner ? &refiner->description : nullptr);
-  Drawn drawn;
+  const Settings settings = settings_from_json(golden_case, {}, {.file = "golden"});
+  FamilyPictures drawn;
   Observer observer;
   observer.on_tensor = [&](std::string_view name, const at::Tensor& tensor) {
     if (name == "latent") drawn.latent = tensor;
   };
-  drawn.pictures = generate(model, resolved, 0, request.batch_count, observer, refiner).pictures;
+  drawn.pictures = draw_tensors(networks, settings, settings.batch_count, observer).pictures;
   return drawn;
 }
 
@@ -67,7 +69,7 @@ TEST_CASE("SDXL, its refiner and few-step models draw what diffusers draws", "[p
   Models models;
   for (size_t i = 0; i < cases.size(); ++i) {
     INFO(cases[i].dump());
-    const Drawn drawn = draw(models, cases[i]);
+    const FamilyPictures drawn = draw_family(models, cases[i]);
     const std::string key = fmt::format("{:03}", i);
     CHECK(relative_error(drawn.latent, expected.at(key + ".latent")) <= tolerance::tensor_relative);
     const at::Tensor bytes = (drawn.pictures * 255).round().permute({0, 2, 3, 1});
@@ -80,13 +82,13 @@ TEST_CASE("SDXL, its refiner and few-step models draw what diffusers draws", "[p
 TEST_CASE("no negative prompt, an empty one and SDXL's sizes each draw another picture", "[pipeline]") {
   Models models;
   const nlohmann::json plain = {{"model", "xl"}, {"prompt", "a red house"}, {"steps", 2}};
-  const at::Tensor without = draw(models, plain).pictures;
+  const at::Tensor without = draw_family(models, plain).pictures;
   for (const auto& [key, value] : std::map<std::string, std::string>{
            {"negative-prompt", ""}, {"original-size", "9x9"}, {"crop", "0x64"}, {"target-size", "9x9"}}) {
     nlohmann::json changed = plain;
     changed[key] = value;
     INFO(key);
-    CHECK(relative_error(draw(models, changed).pictures, without) > 1e-3);
+    CHECK(relative_error(draw_family(models, changed).pictures, without) > 1e-3);
   }
 }
 
@@ -97,11 +99,13 @@ TEST_CASE("what a model cannot do is refused by the flag's name", "[pipeline]") 
   CHECK_THROWS_WITH(resolve(lcm, {.prompt = "a", .crop = PixelPair{}}), Catch::Contains("--crop: lcm has no use"));
   CHECK_THROWS_WITH(check_refiner(lcm, refiner), Catch::Contains("--refiner: lcm is no SDXL model"));
   CHECK_THROWS_WITH(check_refiner(xl, lcm), Catch::Contains("--refiner: lcm is no SDXL model"));
-  CHECK_THROWS_WITH(resolve(xl, {.refiner = "refiner", .prompt = "a", .sampler = "pndm"}, &refiner),
+  CHECK_THROWS_WITH(resolve(xl, {.prompt = "a", .sampler = "pndm"}, &refiner),
                     Catch::Contains("--refiner: pndm cannot be handed over"));
-  CHECK_THROWS_WITH(Request{.refiner_start = 0.5}.validate(), Catch::Contains("--refiner-start: there is no refiner"));
+  CHECK_THROWS_WITH((Settings{{}, {.refiner_start = 0.5}}.validate()),
+                    Catch::Contains("--refiner-start: there is no refiner"));
   for (const double start : {0.0, 1.0, -1.0}) {
-    CHECK_THROWS_WITH((Request{.refiner = "m", .refiner_start = start}.validate()), Catch::Contains("--refiner-start"));
+    CHECK_THROWS_WITH((Settings{{.refiner = "m"}, {.refiner_start = start}}.validate()),
+                      Catch::Contains("--refiner-start"));
   }
   CHECK(resolve(lcm, {.prompt = "a", .negative_prompt = "b", .sampler = "ddim"}).warnings.size() == 1);
 }

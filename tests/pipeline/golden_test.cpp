@@ -7,10 +7,10 @@
 
 #include "core/device.hpp"
 #include "io/json.hpp"
-#include "pipeline/generate.hpp"
-#include "pipeline/request_json.hpp"
+#include "pipeline/settings_json.hpp"
 #include "support/catch.hpp"
 #include "support/cuda.hpp"
+#include "support/drawing.hpp"
 #include "support/golden.hpp"
 #include "support/tolerance.hpp"
 
@@ -19,9 +19,9 @@ using namespace sdtorch;
 namespace {
 
 /// The golden's case as a request: its keys are the flags' long names, but for `model`.
-Request to_request(nlohmann::json golden_case) {
+Settings to_settings(nlohmann::json golden_case) {
   golden_case.erase("model");
-  return request_from_json(golden_case, {}, {.file = "golden"});
+  return settings_from_json(golden_case, {}, {.file = "golden"});
 }
 
 std::string model_of(const std::string& name) {
@@ -55,13 +55,14 @@ double allowed(const at::Tensor& start, const at::Tensor& latent) {
 void check_goldens(const std::string& golden, at::Device device = at::kCPU) {
   const auto expected = load_golden("pipeline/" + golden);
   const auto cases = nlohmann::json::parse(golden_metadata("pipeline/" + golden).at("cases"));
-  std::map<std::string, Components> models;
+  std::map<std::string, PipelineNetworks> models;
   for (size_t i = 0; i < cases.size(); ++i) {
     INFO(cases[i].dump());
     const std::string name = cases[i].value("model", "");
-    if (!models.count(name)) models.emplace(name, load_components(describe_golden(name), device, at::kFloat));
-    Components& model = models.at(name);
-    const ResolvedRequest resolved = resolve(model.description, to_request(cases[i]));
+    if (!models.count(name)) models.emplace(name, networks_of(describe_golden(name), at::kFloat, device));
+    const PipelineNetworks& networks = models.at(name);
+    const Settings settings = to_settings(cases[i]);
+    const ResolvedRequest resolved = resolve(networks.model.description, settings);
 
     at::Tensor latent, start;
     Observer observer;
@@ -69,7 +70,7 @@ void check_goldens(const std::string& golden, at::Device device = at::kCPU) {
       if (tensor_name == "noise") start = tensor * resolved.plan.init_noise_sigma;
       if (tensor_name == "latent") latent = tensor.to(at::kCPU);
     };
-    const Generated generated = generate(model, resolved, 0, resolved.request.batch_count, observer);
+    const Drawn generated = draw_tensors(networks, settings, settings.batch_count, observer);
 
     const std::string key = fmt::format("{:03}", i);
     CHECK(max_difference(latent, expected.at(key + ".latent")) <= allowed(start, expected.at(key + ".latent")));
@@ -93,22 +94,23 @@ TEST_CASE("on CUDA the built-in model draws what diffusers draws with it", "[pip
 }
 
 TEST_CASE("image k of a batch is the same image alone", "[pipeline]") {
-  Components model = load_components(describe_golden("sd1"), at::kCPU, at::kFloat);
-  const Request request{
-      .prompt = "a house", .steps = 4, .seed = 0xFFFFFFFFFFFFFFFFu, .batch_count = 3, .sampler = "euler_a"};
-  const Generated batch = generate(model, resolve(model.description, request), 0, 3);
+  const PipelineNetworks networks = networks_of(describe_golden("sd1"));
+  const Request request{.prompt = "a house", .steps = 4, .seed = 0xFFFFFFFFFFFFFFFFu, .sampler = "euler_a"};
+  const Drawn batch = draw_tensors(networks, request, 3);
   for (int64_t k = 0; k < 3; ++k) {
-    const Generated alone = generate(model, resolve(model.description, request.image(k)), 0, 1);
+    Request own = request;
+    own.seed += static_cast<uint64_t>(k);
+    const Drawn alone = draw_tensors(networks, own);
     CHECK(relative_error(batch.pictures[k], alone.pictures[0]) <= tolerance::tensor_relative);
   }
   CHECK(relative_error(batch.pictures[0], batch.pictures[1]) > 0.01);
 }
 
 TEST_CASE("guidance scale 1 is the conditional model alone, 0 the unconditional", "[pipeline]") {
-  Components model = load_components(describe_golden("sd1"), at::kCPU, at::kFloat);
+  const PipelineNetworks networks = networks_of(describe_golden("sd1"));
   const auto draw = [&](const std::string& prompt, const std::string& negative, double scale) {
-    const Request request{.prompt = prompt, .negative_prompt = negative, .steps = 3, .cfg_scale = scale};
-    return generate(model, resolve(model.description, request), 0, 1).pictures;
+    return draw_tensors(networks, {.prompt = prompt, .negative_prompt = negative, .steps = 3, .cfg_scale = scale})
+        .pictures;
   };
   const at::Tensor conditional = draw("a house", "blurry", 1);
   CHECK(at::equal(conditional, draw("a house", "green", 1)));
@@ -121,8 +123,7 @@ TEST_CASE("guidance scale 1 is the conditional model alone, 0 the unconditional"
 TEST_CASE("the compute type that auto picks draws nearly the picture of fp32", "[pipeline]") {
   const Request request{.prompt = "a red house on green hills at sunset"};
   const auto draw = [&](at::ScalarType dtype) {
-    Components model = load_components(describe_golden(""), at::kCPU, dtype);
-    return generate(model, resolve(model.description, request), 0, 1).pictures;
+    return draw_tensors(networks_of(describe_golden(""), dtype), request).pictures;
   };
   const at::Tensor exact = draw(at::kFloat);
   for (const at::ScalarType dtype : {at::kBFloat16, at::kHalf}) {

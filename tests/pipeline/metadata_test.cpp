@@ -3,18 +3,21 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
-#include "pipeline/request_fields.hpp"
-#include "pipeline/request_json.hpp"
+#include "pipeline/settings.hpp"
+#include "pipeline/settings_json.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
+#include "support/files.hpp"
 #include "support/golden.hpp"
+#include "support/pictures.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace sdtorch;
 
 namespace {
 
-Request full_request() {
-  Request request;
+Settings full_request() {
+  Settings request;
   request.model = "some, where/my model";
   request.vae = "vae";
   request.prediction = "v_prediction";
@@ -41,48 +44,51 @@ Request full_request() {
   return request;
 }
 
+std::string infotext(const Settings& settings, std::vector<std::string> notes = {}) {
+  return parameters_text(settings, picture_for(settings, std::move(notes)));
+}
+
 }  // namespace
 
 TEST_CASE("a request survives JSON with every field", "[pipeline]") {
-  Request request = full_request();
+  Settings request = full_request();
   request.refiner = "refiner";
   request.refiner_start = 0.75;
-  const nlohmann::ordered_json json = request_to_json(request);
-  CHECK(json.size() + 1 == request_fields().size());  // sigmas exclude a schedule
-  CHECK(request_from_json(nlohmann::json::parse(json.dump()), {}, {.file = "x"}) == request);
-  CHECK(request_from_json(nlohmann::json::parse(request_to_json({}).dump()), {}, {.file = "x"}) == Request{});
-  CHECK_FALSE(request_to_json({}).contains("width"));
+  const nlohmann::ordered_json json = settings_to_json(request);
+  CHECK(json.size() + 1 == settings().size());  // sigmas exclude a schedule
+  CHECK(settings_from_json(nlohmann::json::parse(json.dump()), {}, {.file = "x"}) == request);
+  CHECK(settings_from_json(nlohmann::json::parse(settings_to_json({}).dump()), {}, {.file = "x"}) == Settings{});
+  CHECK_FALSE(settings_to_json({}).contains("width"));
 }
 
 TEST_CASE("levels given outright survive JSON and infotext", "[pipeline]") {
-  Request request;
+  Settings request;
   request.prompt = "x";
   request.steps = 3;
   request.sampler = "dpm++2m_sde";
   request.sigmas = {14.6, 3.5, 0.1, 0};
-  CHECK(request_from_json(nlohmann::json::parse(request_to_json(request).dump()), {}, {.file = "x"}) == request);
+  CHECK(settings_from_json(nlohmann::json::parse(settings_to_json(request).dump()), {}, {.file = "x"}) == request);
   const nlohmann::json text = {{"prompt", "x"}, {"sampler", "dpm++2m_sde"}, {"sigmas", "14.6,3.5,0.1,0"}};
-  CHECK(request_from_json(text, {}, {.file = "x"}) == request);
-  CHECK(parameters_text(request).find("Sampler: DPM++ 2M SDE, Sigmas: \"14.6, 3.5, 0.1, 0\", CFG") !=
-        std::string::npos);
-  CHECK(parse_parameters(parameters_text(request), "x.png").sigmas == request.sigmas);
+  CHECK(settings_from_json(text, {}, {.file = "x"}) == request);
+  CHECK(infotext(request).find("Sampler: DPM++ 2M SDE, Sigmas: \"14.6, 3.5, 0.1, 0\", CFG") != std::string::npos);
+  CHECK(parse_parameters(infotext(request), "x.png").sigmas == request.sigmas);
   request.sigmas.clear();
   request.scheduler = "sgm_uniform";
-  CHECK(parameters_text(request).find("Schedule type: SGM Uniform") != std::string::npos);
-  CHECK(parse_parameters(parameters_text(request), "x.png").scheduler == "sgm_uniform");
+  CHECK(infotext(request).find("Schedule type: SGM Uniform") != std::string::npos);
+  CHECK(parse_parameters(infotext(request), "x.png").scheduler == "sgm_uniform");
 }
 
 TEST_CASE("infotext reads as A1111 writes it", "[pipeline]") {
-  Request request;
+  Settings request;
   request.prompt = "a boat";
   request.sampler = "euler_a";
   request.width = 512;
   request.height = 768;
-  const std::string text = parameters_text(request);
+  const std::string text = infotext(request);
   CHECK(
       text.starts_with("a boat\nSteps: 20, Sampler: Euler a, CFG scale: 7.5, Seed: 42, Size: 512x768, Model: demo, "));
   CHECK(text.find("Version: sdtorch ") != std::string::npos);
-  const std::string full = parameters_text(full_request(), {"VAE again in fp32"});
+  const std::string full = infotext(full_request(), {"VAE again in fp32"});
   CHECK(
       full.starts_with("a castle\nby a \"lake\", 海\nNegative prompt: people\ncars\nSteps: 25, Sampler: DPM++ 2M, "
                        "Schedule type: Karras, CFG scale: 6.5, Seed: 18446744073709551615, Size: 640x384, "
@@ -91,13 +97,14 @@ TEST_CASE("infotext reads as A1111 writes it", "[pipeline]") {
 }
 
 TEST_CASE("infotext of ours gives the request back but for the machine's part", "[pipeline]") {
-  Request expected = full_request().image(0);
+  Settings expected = full_request();
+  expected.batch_count = expected.batch_size = 1;
   expected.model = expected.vae = "";
   expected.device = expected.dtype = "auto";
   expected.deterministic = false;
-  Request given = full_request();
+  Settings given = full_request();
   given.vae = "";
-  CHECK(parse_parameters(parameters_text(given, {"a, note"}), "x.png") == expected);
+  CHECK(parse_parameters(infotext(given, {"a, note"}), "x.png") == expected);
 }
 
 TEST_CASE("infotext that says what we cannot do is refused by entry", "[pipeline]") {
@@ -108,10 +115,10 @@ TEST_CASE("infotext that says what we cannot do is refused by entry", "[pipeline
       {"", "the last line does not start with Steps:"},
       {"a prompt only", "the last line does not start with Steps:"},
       {"x\nSteps: many, Seed: 1", "parameters: Steps: 'many' is not a whole number"},
-      {"x\nSteps: 20, Sampler: DPM fast, Seed: 1", "parameters: Sampler: no sampler 'DPM fast'"},
-      {"x\nSteps: 20, Schedule type: Polyexponential", "parameters: Schedule type: 'Polyexponential'"},
       {"x\nSteps: 20, Size: 512", "parameters: Size: '512' is not WIDTHxHEIGHT"},
-      {"x\nSteps: 0, Size: 512x512", "must be 1…"},
+      {"x\nSteps: 0, Size: 512x512", "parameters: Steps: must be 1…"},
+      {"x\nSteps: 20, Size: 0x512", "parameters: Size: must be 1…"},
+      {R"({"sui_image_params": {"prompt": "x"}})", "parameters: is JSON, as SwarmUI and Fooocus write it"},
   };
   for (const Case& c : cases) check_error(ErrorKind::input, c.message, [&] { parse_parameters(c.text, "x.png"); });
 }
@@ -123,7 +130,7 @@ TEST_CASE("odd infotext is read as A1111 reads it", "[pipeline]") {
 }
 
 TEST_CASE("choices that may not be meant are said", "[pipeline]") {
-  Request request;
+  Settings request;
   CHECK(request.warnings().empty());
   request.cfg_scale = 0;
   request.batch_size = 2;
@@ -132,9 +139,134 @@ TEST_CASE("choices that may not be meant are said", "[pipeline]") {
   CHECK(request.warnings()[1].find("--batch-size 2 is more than --batch-count 1") != std::string::npos);
 }
 
-TEST_CASE("image k of a batch has a request of its own", "[pipeline]") {
-  const Request alone = full_request().image(2);
-  CHECK(alone.seed == 1);  // wraps at 2^64
-  CHECK(alone.batch_count == 1);
-  CHECK(alone.batch_size == 1);
+TEST_CASE("infotext's settings are found among what stands around them", "[pipeline]") {
+  const std::string settings = "Steps: 9, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 64x96";
+  struct Case {
+    std::string before, after;
+  };
+  const std::vector<Case> cases = {
+      {"", ""},
+      {"", ", Version: v1.10.1\nTemplate: a {cat|dog}, Seed: 3, Steps: 4\nNegative Template: fog\nEta: 2"},
+      {"", "\nTime taken: 3.2 sec.\n\nAnything at all, Steps: 4, Seed: 8, Size: 8x8\n"},
+      {"", ", ADetailer prompt: a face\nin the rain, smiling, ADetailer model: face.pt, Version: v1"},
+      {"", ", ADetailer prompt: \"a face\nSteps: 2\nin \\\"rain\\\"\", ADetailer model: \"a, b: c\""},
+      {"", ", Hashes: {\"model\": \"ab\", \"Seed: 1\": \"cd\"}, Lora hashes: \"a: b, c: d\""},
+      {"", ", Civitai resources: [{\"type\":\"lora\",\"weight\":1}], Civitai metadata: {}"},
+      {"", ", Model: 12\" figure, Script: [broken"},
+      {"\nSteps: walk, run, climb: slowly\nmore", ""},
+      {"\nSteps: 3, Seed: 1, Size: 8x8\nmore", ""},
+      {"\nSteps: 3, Seed: 1, Size: 8x8\nmore", "\nSteps: to the door\n"},
+  };
+  for (const Case& c : cases) {
+    for (const bool windows : {false, true}) {
+      std::string text = "a boat" + c.before + "\nNegative prompt: fog\nrain\n" + settings + c.after;
+      for (size_t at = 0; windows && (at = text.find('\n', at)) != std::string::npos; at += 2) text.insert(at, "\r");
+      INFO(text);
+      const Settings request = parse_parameters(text, "x.png");
+      CHECK(request.prompt == "a boat" + c.before);
+      CHECK(request.negative_prompt == "fog\nrain");
+      CHECK(request.steps == 9);
+      CHECK(request.sampler == "euler_a");
+      CHECK(request.cfg_scale == 7);
+      CHECK(request.seed == 5);
+      CHECK(request.width == 64);
+      CHECK(request.height == 96);
+      CHECK_FALSE(request.eta);
+    }
+  }
+  const Settings marks = parse_parameters("a\n  Negative prompt: b\nNegative prompt: c\nSteps: 3, Seed: 4", "x");
+  CHECK(marks.prompt == "a");
+  CHECK(marks.negative_prompt == "b\nc");
+  CHECK(parse_parameters("a\nNegative prompt:\nSteps: 3, Seed: 4", "x").negative_prompt == "");
+  CHECK(parse_parameters("\na\n\nSteps: 3, Seed: 4", "x").prompt == "\na\n");
+  CHECK(parse_parameters("a\nSampler: Euler, Steps: 3, Seed: 4", "x").steps == 3);
+  const Settings sides = parse_parameters("a\nSteps: 3, Seed: 4, Size-1: 64, Size-2: 96", "x");
+  CHECK(sides.width == 64);
+  CHECK(sides.height == 96);
+}
+
+TEST_CASE("infotext of other programs' samplers, schedules and extras is a warning", "[pipeline]") {
+  const auto read = [](const std::string& settings) {
+    Settings request = parse_parameters("x\nSteps: 20, Seed: 1, " + settings, "x.png");
+    leave_unused(request, {}, "x.png");
+    return request;
+  };
+  CHECK_FALSE(read("Sampler: Euler, Eta: 0.67").eta);
+  CHECK_FALSE(read("Sampler: Euler a, Eta: 0.67, ENSD: 31337").eta);
+  CHECK(read("Sampler: DDIM, Eta: 0.67").eta == 0.67);
+  CHECK(read("Sampler: DDIM, Eta DDIM: 0.5").eta == 0.5);
+  CHECK_FALSE(read("Sampler: DDIM, Eta: 1.5").eta);
+  CHECK_FALSE(read("Sampler: DDIM, Eta: much").eta);
+  CHECK_FALSE(read("Eta: 0.67").eta);
+  CHECK_FALSE(read("Sampler: No Such, Eta: 0.67, Schedule type: Karras").sampler);
+  CHECK(read("Sampler: No Such, Schedule type: Karras").scheduler == "model");
+  CHECK(read("Sampler: DDIM, Schedule type: Karras").scheduler == "model");
+  CHECK(read("Sampler: DPM++ 2M, Schedule type: Karras").scheduler == "karras");
+  CHECK(read("Sampler: DPM++ 2M Karras").scheduler == "karras");
+  CHECK(read("Sampler: DPM++ 2M Karras, Schedule type: Automatic").scheduler == "karras");
+  CHECK(read("Sampler: DPM++ 2M Karras, Sigmas: \"" + std::string("3, 2, 0\"")).scheduler == "model");
+  for (const char* schedule : {"Automatic", "Uniform", "Normal", "SGM Uniform", "Karras", "Exponential", "Simple",
+                               "Beta", "KL Optimal", "Turbo", "Polyexponential", "No Such", ""}) {
+    INFO(schedule);
+    CHECK(read(std::string("Sampler: Euler, Schedule type: ") + schedule).sampler == "euler");
+  }
+  CHECK(read("Sampler: Euler, Schedule type: No Such").scheduler == "model");
+  CHECK(read("Sampler: Euler, Clip skip: 2, Denoising strength: 0.5, Hires upscale: 2, Hires steps: 7, RNG: CPU, "
+             "TI hashes: \"a: b, c: d\", Token merging ratio: 0.5, Schedule max sigma: 14.6, VAE: a.pt, "
+             "ADetailer confidence: 0.3, Variation seed: 3, Refiner: xl, Refiner switch at: 0.8, User: me")
+            .steps == 20);
+}
+
+TEST_CASE("a picture's request gives way to the flags", "[pipeline]") {
+  Settings ddim;
+  ddim.sampler = "euler";  // as --sampler has set it
+  ddim.eta = 0.5;
+  Settings given = ddim;
+  leave_unused(given, std::vector<std::string>{"sampler"}, "x.png");
+  CHECK_FALSE(given.eta);
+  given = ddim;
+  leave_unused(given, std::vector<std::string>{"sampler", "eta"}, "x.png");
+  CHECK(given.eta == 0.5);  // for the sampler to refuse
+
+  Settings karras;
+  karras.sampler = "ddim";
+  karras.scheduler = "karras";
+  leave_unused(karras, {}, "x.png");
+  CHECK(karras.scheduler == "model");
+
+  Settings listed;
+  listed.sampler = "euler";
+  listed.sigmas = {3, 2, 0};
+  listed.steps = 5;
+  given = listed;
+  leave_unused(given, std::vector<std::string>{"steps"}, "x.png");
+  CHECK(given.sigmas.empty());
+  CHECK(given.steps == 5);
+  given = listed;
+  given.scheduler = "karras";
+  leave_unused(given, std::vector<std::string>{"sigmas"}, "x.png");
+  CHECK(given.sigmas.size() == 3);
+  CHECK(given.scheduler == "model");
+}
+
+TEST_CASE("pictures of other programs are named", "[pipeline]") {
+  const TempDir folder;
+  const std::string file = (folder / "x.png").string();
+  const auto read = [&](const std::vector<PngText>& texts) {
+    const std::string plain = file_contents(golden_path("io/infotext.png"));
+    const size_t first = plain.find("IDAT") - 4;  // signature and IHDR stand before the texts
+    const std::string bare = plain.substr(0, 33) + plain.substr(first);
+    const Bytes png = add_png_text(std::as_bytes(std::span(bare)), texts);
+    write_file(file, {reinterpret_cast<const char*>(png.data()), png.size()});
+    return settings_from_picture(file);
+  };
+  const PngText workflow{.keyword = "workflow", .text = "{}"}, prompt{.keyword = "prompt", .text = "{\"3\": {}}"};
+  const std::string comfy = "a ComfyUI workflow, which is no list of parameters";
+  check_error(ErrorKind::input, comfy, [&] { read({prompt, workflow}); });
+  check_error(ErrorKind::input, comfy, [&] { read({prompt}); });
+  check_error(ErrorKind::input, "carries no request", [&] { read({{.keyword = "prompt", .text = "a cat"}}); });
+  check_error(ErrorKind::input, "InvokeAI", [&] { read({{.keyword = "invokeai_metadata", .text = "{}"}}); });
+  check_error(ErrorKind::input, "NovelAI", [&] { read({{.keyword = "Software", .text = "NovelAI"}}); });
+  CHECK(read({workflow, {.keyword = "parameters", .text = "a cat\nSteps: 3, Seed: 4"}}).prompt == "a cat");
+  CHECK_FALSE(read({{.keyword = "parameters", .text = "a cat\nSteps: 3, Sampler: Euler, Eta: 0.67"}}).eta);
 }

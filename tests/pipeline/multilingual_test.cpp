@@ -4,9 +4,9 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "pipeline/generate.hpp"
-#include "pipeline/request_json.hpp"
+#include "pipeline/settings_json.hpp"
 #include "support/catch.hpp"
+#include "support/drawing.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/golden.hpp"
@@ -45,7 +45,7 @@ TEST_CASE("AltDiffusion and Japanese Stable Diffusion draw what diffusers draws"
   REQUIRE(cases.size() >= 12);
   for (const bool as_json : {false, true}) {
     const TempDir folder;
-    std::map<std::string, Components> models;
+    std::map<std::string, PipelineNetworks> models;
     for (size_t i = 0; i < cases.size(); ++i) {
       INFO(cases[i].dump());
       nlohmann::json request = cases[i];
@@ -53,16 +53,15 @@ TEST_CASE("AltDiffusion and Japanese Stable Diffusion draw what diffusers draws"
       request.erase("model");
       if (!models.contains(name)) {
         make_model(name, folder / name, as_json);
-        models.emplace(name, load_components(describe_model((folder / name).string(), ""), at::kCPU, at::kFloat));
+        models.emplace(name, networks_of(describe_model((folder / name).string(), "")));
       }
-      Components& model = models.at(name);
-      const ResolvedRequest resolved = resolve(model.description, request_from_json(request, {}, {.file = "golden"}));
+      const Settings settings = settings_from_json(request, {}, {.file = "golden"});
       at::Tensor latent;
       Observer observer;
       observer.on_tensor = [&](std::string_view tensor_name, const at::Tensor& tensor) {
         if (tensor_name == "latent") latent = tensor;
       };
-      const Generated generated = generate(model, resolved, 0, 1, observer);
+      const Drawn generated = draw_tensors(models.at(name), settings, 1, observer);
       const std::string key = fmt::format("{:03}", i);
       CHECK(relative_error(latent, expected.at(key + ".latent")) <= tolerance::tensor_relative);
       const at::Tensor bytes = (generated.pictures * 255).round().permute({0, 2, 3, 1});

@@ -6,8 +6,8 @@
 #include "cli/init_model.hpp"
 #include "cli/inspect.hpp"
 #include "io/atomic_file.hpp"
-#include "pipeline/generate.hpp"
 #include "support/catch.hpp"
+#include "support/drawing.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/temp_dir.hpp"
@@ -60,10 +60,9 @@ void write_folder(const SingleFile& file, const fs::path& root) {
 }
 
 at::Tensor draw(const fs::path& model, const std::string& prediction) {
-  Components components = load_components(describe_model(model.string(), "", prediction), at::kCPU, at::kFloat);
-  const Request request{
-      .model = model.string(), .prompt = "a red house!", .steps = 2, .width = 64, .height = 64, .sampler = "euler"};
-  return generate(components, resolve(components.description, request), 0, 1).pictures;
+  const PipelineNetworks networks = networks_of(describe_model(model.string(), "", prediction));
+  const Request request{.prompt = "a red house!", .steps = 2, .width = 64, .height = 64, .sampler = "euler"};
+  return draw_tensors(networks, request).pictures;
 }
 
 void check_drawn_alike(const TempDir& folder, const std::string& family, const std::string& prediction) {
@@ -89,6 +88,62 @@ TEST_CASE("an SDXL file and its folder draw the same bits", "[pipeline]") {
   CHECK(file.config("unet")["addition_time_embed_dim"] == 32);
 }
 
+TEST_CASE("a distilled SDXL's file is drawn with as its folder is", "[pipeline]") {
+  const TempDir folder;
+  for (const char* family : {"ssd-1b", "segmind-vega"}) {
+    INFO(family);
+    check_drawn_alike(folder, family, "");
+    // The folder's weights have diffusers' names and the config that was published, the file's the original names.
+    init_model({.family = family, .vocabulary = "clip", .target = folder / "published"});
+    init_model({.family = family, .layout = "single", .target = folder / "whole.safetensors"});
+    const ModelDescription published = describe_model((folder / "published").string(), "");
+    const ModelDescription whole = describe_model((folder / "whole.safetensors").string(), "");
+    CHECK(whole.unet.mid_block == MidBlock::residual);
+    for (size_t i = 0; i < published.unet.levels.size(); ++i) {
+      CHECK(whole.unet.levels[i].down_transformers == published.unet.levels[i].down_transformers);
+      CHECK(whole.unet.levels[i].up_transformers == published.unet.levels[i].up_transformers);
+    }
+    CHECK(at::equal(draw(folder / "published", ""), draw(folder / "whole.safetensors", "")));
+    fs::remove_all(folder / "published");
+    fs::remove(folder / "whole.safetensors");
+  }
+}
+
+TEST_CASE("a VAE without its encoder decodes, in a file and in a folder", "[pipeline]") {
+  const TempDir folder;
+  const Tensors whole = tiny_tensors(folder, "sd1");
+  const fs::path file = folder / "m.safetensors",
+                 vae = folder / "plain" / "vae" / "diffusion_pytorch_model.safetensors";
+  save_safetensors(file, whole);
+  const at::Tensor of_file = draw(file, ""), of_folder = draw(folder / "plain", "");
+  Tensors whole_vae;
+  for (const auto& [key, weight] : load_safetensors(vae)) whole_vae[key] = weight.tensor.clone();
+  for (const bool quant_conv : {true, false}) {
+    const auto belongs_to_encoder = [&](const std::string& key) {
+      return key.starts_with("encoder.") || (!quant_conv && key.starts_with("quant_conv."));
+    };
+    Tensors tensors, own, half;
+    for (const auto& [key, tensor] : whole) {
+      const std::string prefix = "first_stage_model.";
+      if (!key.starts_with(prefix) || !belongs_to_encoder(key.substr(prefix.size()))) tensors[key] = tensor;
+    }
+    save_safetensors(file, tensors);
+    CHECK(at::equal(draw(file, ""), of_file));
+    for (const auto& [key, tensor] : whole_vae) {
+      if (!belongs_to_encoder(key)) own[key] = tensor;
+      if (!belongs_to_encoder(key) || key.starts_with("encoder.mid")) half[key] = tensor;
+    }
+    save_safetensors(vae, half);
+    check_error(ErrorKind::model, "encoder.conv_in.weight", [&] { draw(folder / "plain", ""); });
+    save_safetensors(vae, own);
+    CHECK(at::equal(draw(folder / "plain", ""), of_folder));
+    check_error(ErrorKind::model, "has no encoder", [&] {
+      load_components(describe_model((folder / "plain").string(), ""), at::kCPU, at::kFloat)
+          .vae->encode(at::zeros({1, 3, 64, 64}));
+    });
+  }
+}
+
 TEST_CASE("a prediction is told by names, metadata, settings beside the file, or --prediction", "[pipeline]") {
   const TempDir folder;
   const fs::path file = folder / "m.safetensors";
@@ -105,12 +160,67 @@ TEST_CASE("a prediction is told by names, metadata, settings beside the file, or
   CHECK(prediction() == "v_prediction");
   save_safetensors(file, tensors, {{"modelspec.prediction_type", "epsilon"}});
   CHECK(prediction() == "epsilon");
+  // As ComfyUI's saver writes it.
+  for (const auto& [said, means] : {std::pair("v", "v_prediction"), std::pair("epsilon", "epsilon")}) {
+    save_safetensors(file, tensors, {{"modelspec.predict_key", said}});
+    CHECK(prediction() == means);
+  }
   Tensors marked = tensors;
   marked["v_pred"] = at::empty({0});
   marked["ztsnr"] = at::empty({0});
   save_safetensors(file, marked);
   CHECK(prediction() == "v_prediction");
   CHECK(SingleFile(file, "").scheduler()["rescale_betas_zero_snr"] == true);
+}
+
+TEST_CASE("models of EDM's noise levels are refused by name", "[pipeline]") {
+  const TempDir folder;
+  const fs::path file = folder / "m.safetensors";
+  const Tensors plain = tiny_tensors(folder, "sdxl");
+  for (const auto& [key, model] : {std::pair("edm_vpred.sigma_max", "CosXL"), std::pair("edm_vpred.sigma_min", "CosXL"),
+                                   std::pair("edm_mean", "Playground"), std::pair("edm_std", "Playground")}) {
+    INFO(key);
+    Tensors tensors = plain;
+    tensors[key] = at::full({1, 4, 1, 1}, 80.0);
+    save_safetensors(file, tensors);
+    check_error(ErrorKind::model, model, [&] { SingleFile(file, ""); });
+    check_error(ErrorKind::model, key, [&] { SingleFile(file, "v_prediction"); });
+  }
+}
+
+TEST_CASE("buffers that mean nothing are passed over in every encoder, in files and folders", "[pipeline]") {
+  const TempDir folder;
+  const fs::path file = folder / "m.safetensors";
+  Tensors tensors = tiny_tensors(folder, "sdxl");
+  const at::Tensor number = at::scalar_tensor(4.6), positions = at::arange(77).unsqueeze(0);
+  for (const char* encoder : {"conditioner.embedders.0.", "conditioner.embedders.0.transformer.",
+                              "conditioner.embedders.1.", "conditioner.embedders.1.model."}) {
+    const std::string prefix(encoder);
+    tensors[prefix + "text_model.embeddings.position_ids"] = positions;
+    tensors[prefix + "embeddings.position_ids"] = positions;
+    tensors[prefix + "logit_scale"] = number;
+    tensors[prefix + "attn_mask"] = at::zeros({77, 77});
+    tensors[prefix + "bn.num_batches_tracked"] = at::zeros({}, at::kLong);
+  }
+  save_safetensors(file, tensors);
+  CHECK(SingleFile(file, "").recognition().unused.empty());
+  CHECK_NOTHROW(load_components(describe_model(file.string(), ""), at::kCPU, at::kFloat));
+
+  init_model({.family = "sdxl", .target = folder / "folder"});
+  for (const char* encoder : {"text_encoder", "text_encoder_2"}) {
+    const fs::path weights = folder / "folder" / encoder / "model.safetensors";
+    Tensors with_buffers;
+    for (const auto& [key, weight] : load_safetensors(weights))
+      with_buffers["text_model." + key] = weight.tensor.clone();
+    if (const auto head = with_buffers.extract("text_model.text_projection.weight")) {
+      with_buffers["text_projection.weight"] = head.mapped();
+    }
+    with_buffers["text_model.embeddings.position_ids"] = positions;
+    with_buffers["logit_scale"] = number;
+    with_buffers["attn_mask"] = at::zeros({77, 77});
+    save_safetensors(weights, with_buffers);
+  }
+  CHECK_NOTHROW(load_components(describe_model((folder / "folder").string(), ""), at::kCPU, at::kFloat));
 }
 
 TEST_CASE("the original code's settings and a scheduler's config beside a file are followed", "[pipeline]") {
@@ -160,11 +270,34 @@ TEST_CASE("models that draw from more than a text are recognised, loaded, inspec
     const ModelDescription model = describe_model(file.string(), "");
     CHECK(model.task == task);
     CHECK_NOTHROW(load_components(model, at::kCPU, at::kFloat));
-    check_error(ErrorKind::usage, "not there yet", [&] { resolve(model, {.model = file.string()}); });
+    check_error(ErrorKind::usage, "not there yet", [&] { resolve(model, Request{}); });
     const auto report = nlohmann::json::parse(inspect_text({.path = file, .json = true}));
     CHECK(report["kind"] == "model");
     CHECK(report["task"] == name_of(task));
   }
+}
+
+TEST_CASE("a checkpoint's checksums are held against what is used, when it is", "[pipeline]") {
+  const TempDir folder;
+  const fs::path file = folder / "m.ckpt";
+  init_model({.layout = "ckpt", .target = file});
+  std::string bytes = file_contents(file);
+  bytes[bytes.size() / 2] ^= 1;
+  write_file(file, bytes);
+  const SingleFile damaged(file, "");
+  std::vector<std::string> told;
+  for (const char* component : {"unet", "vae", "text_encoder"}) {
+    try {
+      damaged.weights(component);
+    } catch (const Error& error) {
+      told.push_back(error.what());
+    }
+  }
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].find(file.string() + ": ") == 0);
+  CHECK(told[0].find("/data/") != std::string::npos);
+  CHECK(told[0].find("the data are damaged: their CRC-32 is") != std::string::npos);
+  check_error(ErrorKind::model, "CRC-32", [&] { load_weights(file); });
 }
 
 TEST_CASE("moving averages and unknown keys are reported and left", "[pipeline]") {

@@ -1,9 +1,11 @@
 #include "weights/model_folder.hpp"
 
+#include "support/captured_stderr.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/golden.hpp"
 #include "support/temp_dir.hpp"
+#include "weights/pipeline_kind.hpp"
 
 using sdtorch::ErrorKind;
 using sdtorch::load_component;
@@ -50,6 +52,41 @@ TEST_CASE("a text-to-image folder opens", "[weights]") {
   CHECK_NOTHROW(ModelFolder(fs::path(SDTORCH_SOURCE_DIR) / "models" / "demo"));
 }
 
+TEST_CASE("a pipeline of a class of its own is judged by its components", "[weights]") {
+  const TempDir folder;
+  write_model(folder / "m", good_index());
+  struct Case {
+    json class_name;
+    bool corrects_configs;
+  };
+  const Case cases[] = {{json::array({"pipeline", "MyPipeline"}), true},
+                        {json::array({"my_code", "StableDiffusionPipeline"}), true},
+                        {"SomebodysPipeline", true},
+                        {"StableDiffusionPanoramaPipeline", false},
+                        {"StableDiffusionPAGPipeline", true},
+                        {"StableDiffusionSAGPipeline", false},
+                        {"StableDiffusionKDiffusionPipeline", false}};
+  for (const auto& [name, corrects] : cases) {
+    INFO(name);
+    json index = good_index();
+    index["_class_name"] = name;
+    write_file(folder / "m" / "model_index.json", index.dump());
+    CHECK_NOTHROW(ModelFolder(folder / "m"));
+    const sdtorch::PipelineKind kind = sdtorch::pipeline_kind(index, "f");
+    CHECK_FALSE(kind.xl);
+    CHECK(kind.corrects_configs == corrects);
+    index["text_encoder_2"] = {"transformers", "CLIPTextModelWithProjection"};
+    if (kind.class_name.empty()) CHECK(sdtorch::pipeline_kind(index, "f").xl);
+  }
+  for (const char* component : {"controlnet", "image_model"}) {
+    json index = good_index();
+    index["_class_name"] = {"pipeline", "MyPipeline"};
+    index[component] = {"diffusers", "ControlNetModel"};
+    write_file(folder / "m" / "model_index.json", index.dump());
+    check_error(ErrorKind::model, "a component that is not supported", [&] { ModelFolder(folder / "m"); });
+  }
+}
+
 TEST_CASE("folders that hold no text-to-image model are refused, saying why", "[weights]") {
   const auto with = [](const char* key, const json& value) {
     json index = good_index();
@@ -67,6 +104,8 @@ TEST_CASE("folders that hold no text-to-image model are refused, saying why", "[
       {"{}", "model_index.json: _class_name: a pipeline's class was expected"},
       {with("_class_name", "StableDiffusionXLPipeline"), "tokenizer_2: this component is missing"},
       {with("_class_name", "FluxPipeline"), "_class_name: FluxPipeline is not supported"},
+      {with("_class_name", {"code", "StableDiffusion3Pipeline"}), "StableDiffusion3Pipeline is not supported"},
+      {with("_class_name", {"code", nullptr}), "_class_name: a pipeline's class was expected"},
       {with("_class_name", 3), "_class_name: a pipeline's class was expected"},
       {without_vae.dump(), "vae: this component is missing"},
       {with("unet", {nullptr, nullptr}), "unet: this component is missing"},
@@ -177,4 +216,25 @@ TEST_CASE("folders without weights that can be read are refused, saying what was
   fs::create_symlink("../../blobs/gone", folder / "model.safetensors");
   check_error(ErrorKind::model, "model.safetensors: is a link to ../../blobs/gone, which is not there",
               [&] { load_component(folder.path()); });
+}
+
+TEST_CASE("what an index says beyond its pipeline is told, and null is absent", "[weights]") {
+  const TempDir folder;
+  json index = good_index();
+  const auto open = [&](const sdtorch::ReadOptions& options = {}) {
+    write_file(folder / "m" / "model_index.json", index.dump());
+    return stderr_of([&] { ModelFolder(folder / "m", options); });
+  };
+  write_model(folder / "m", good_index());
+  index["image_prior"] = nullptr;
+  index["requires_aesthetics_score"] = nullptr;
+  CHECK(open().empty());
+  index["strange_setting"] = true;
+  CHECK(open().find("model_index.json: strange_setting: unknown setting: passed over\n") != std::string::npos);
+  index["image_prior"] = {"diffusers", "PriorTransformer"};
+  check_error(ErrorKind::model, "image_prior: a component that is not supported (PriorTransformer); --ignore-unknown",
+              [&] { open(); });
+  CHECK(open({.ignore_unknown = true}).find("image_prior: a component that is not supported") != std::string::npos);
+  index["unet"] = nullptr;
+  check_error(ErrorKind::model, "unet: this component is missing", [&] { open({.ignore_unknown = true}); });
 }

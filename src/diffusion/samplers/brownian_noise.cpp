@@ -7,7 +7,7 @@ BrownianNoise::BrownianNoise(const SamplingPlan& plan, const Noise& noise, const
   for (const uint64_t seed : noise.seeds()) {
     trees_.emplace_back(BrownianTree::Options{.entropy = plan.config.noise_sampler_seed.value_or(seed),
                                               .start = smallest,
-                                              .end = plan.sigmas.front(),
+                                              .end = plan.earlier.empty() ? plan.sigmas.front() : plan.earlier.front(),
                                               .shape = x.sizes().slice(1).vec()});
   }
 }

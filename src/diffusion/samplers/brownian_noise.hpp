@@ -10,8 +10,8 @@ namespace sdtorch {
 
 class BrownianNoise {
  public:
-  /// Motions between the plan's smallest level above 0 and its largest, of x's shape, seeded by noise_sampler_seed of
-  /// the config, or, where it has none, by each image's own seed.
+  /// Motions between the whole plan's smallest level above 0 and its largest, of x's shape, seeded by
+  /// noise_sampler_seed of the config, or, where it has none, by each image's own seed.
   BrownianNoise(const SamplingPlan& plan, const Noise& noise, const at::Tensor& x);
 
   /// Unit noise for the way from one level down to another, fp32 scalars on the CPU: [B, …] on x's device.

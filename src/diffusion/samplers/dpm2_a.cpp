@@ -1,11 +1,8 @@
-#include <vector>
-
-#include "diffusion/prediction.hpp"
-#include "diffusion/samplers/samplers.hpp"
 #include "diffusion/samplers/step.hpp"
 #include "diffusion/sigma_schedule.hpp"
 
 namespace sdtorch {
+namespace {
 
 void plan_dpm2_a(SamplingPlan& plan) {
   plan_sigmas(plan, {});
@@ -16,25 +13,39 @@ void plan_dpm2_a(SamplingPlan& plan) {
 /// Ancestral sampling with steps of DPM-Solver-2: the midpoint rule of dpm2 down to sigma_down, then up to the next
 /// level by fresh noise (Katherine Crowson's k-diffusion, sample_dpm_2_ancestral).
 at::Tensor sample_dpm2_a(const Model& model, at::Tensor x, const SamplingPlan& plan, SamplerContext& context) {
-  const Prediction prediction = plan.config.prediction_type;
-  size_t call = 0;
-  for (size_t i = 0; i + 1 < plan.sigmas.size(); ++i) {
-    const auto sigma = static_cast<float>(plan.sigmas[i]), next = static_cast<float>(plan.sigmas[i + 1]);
+  SamplerRun run(model, plan, context);
+  for (size_t i = 0; i < run.steps(); ++i) {
+    const float sigma = run.sigma(i), next = run.sigma(i + 1);
     const auto [down, up] = ancestral_step(sigma, next);
-    const double timestep = plan.timesteps[call++];
-    const at::Tensor output = evaluate_at_sigma(model, x, timestep, sigma);
-    const at::Tensor x0 = predicted_x0_at_sigma(prediction, output, x, sigma);
+    const at::Tensor x0 = run.x0_at_sigma(i, x, sigma);
     at::Tensor slope = (x - x0) / sigma;
     if (const float halfway = halfway_sigma(sigma, down); halfway > 0) {
       const at::Tensor ahead = x + slope * (halfway - sigma);
-      const at::Tensor output_ahead = evaluate_at_sigma(model, ahead, plan.timesteps[call++], halfway);
-      slope = (ahead - predicted_x0_at_sigma(prediction, output_ahead, ahead, halfway)) / halfway;
+      slope = (ahead - run.x0_at_sigma(i, ahead, halfway)) / halfway;
     }
     x = x + slope * (down - sigma);
-    if (next > 0) x = x + unit_noise(context, x) * up;
-    report(context, plan, i, timestep, x, x0);
+    if (next > 0) x = x + run.unit_noise(x) * up;
+    x = run.finish_step(i, x, x0);
   }
   return x;
 }
+
+}  // namespace
+
+extern constinit const Sampler dpm2_a_sampler{
+    .name = "dpm2_a",
+    .label = "DPM2 a",
+    .aliases = {"dpm2ancestral", "kdpm2a", "kdpm2ancestral"},
+    .diffusers_class = "KDPM2AncestralDiscreteScheduler",
+    .defaults = {.beta_start = 0.00085, .beta_end = 0.012},
+    .has_schedules = true,
+    .reads_schedule_keys = true,
+    .supports_x0 = false,
+    .supports_zero_snr = false,
+    .exploding = true,
+    .calls_per_step = 2,
+    .plan = plan_dpm2_a,
+    .sample = sample_dpm2_a,
+};
 
 }  // namespace sdtorch

@@ -1,10 +1,9 @@
-#include "diffusion/prediction.hpp"
 #include "diffusion/samplers/brownian_noise.hpp"
-#include "diffusion/samplers/samplers.hpp"
 #include "diffusion/samplers/step.hpp"
 #include "diffusion/sigma_schedule.hpp"
 
 namespace sdtorch {
+namespace {
 
 void plan_dpmpp_sde(SamplingPlan& plan) {
   plan_sigmas(plan, {.bounds = LevelBounds::timesteps, .exact_timesteps = true});
@@ -16,16 +15,13 @@ void plan_dpmpp_sde(SamplingPlan& plan) {
 /// a Brownian motion over sigma, so that it hardly depends on the number of steps. Levels are tensors here, since the
 /// motion is looked up at times of which the last digit counts.
 at::Tensor sample_dpmpp_sde(const Model& model, at::Tensor x, const SamplingPlan& plan, SamplerContext& context) {
-  const Prediction prediction = plan.config.prediction_type;
+  SamplerRun run(model, plan, context);
   const BrownianNoise noise(plan, context.noise, x);
   const auto time = [](const at::Tensor& sigma) { return sigma.log().neg(); };
   const auto level = [](const at::Tensor& t) { return t.neg().exp(); };
-  size_t call = 0;
-  for (size_t i = 0; i + 1 < plan.sigmas.size(); ++i) {
-    const auto sigma = static_cast<float>(plan.sigmas[i]), next = static_cast<float>(plan.sigmas[i + 1]);
-    const double timestep = plan.timesteps[call++];
-    const at::Tensor output = evaluate_at_sigma(model, x, timestep, sigma);
-    const at::Tensor x0 = predicted_x0_at_sigma(prediction, output, x, sigma);
+  for (size_t i = 0; i < run.steps(); ++i) {
+    const float sigma = run.sigma(i), next = run.sigma(i + 1);
+    const at::Tensor x0 = run.x0_at_sigma(i, x, sigma);
     const at::Tensor t = time(at::scalar_tensor(sigma)), t_next = time(at::scalar_tensor(next));
     const at::Tensor t_halfway = t + (t_next - t) * 0.5;
     const auto step_to = [&](const at::Tensor& t_to, const at::Tensor& predicted) {
@@ -36,15 +32,31 @@ at::Tensor sample_dpmpp_sde(const Model& model, at::Tensor x, const SamplingPlan
     };
     if (next > 0) {
       const at::Tensor ahead = step_to(t_halfway, x0);
-      const auto halfway = level(t_halfway).item<float>();
-      const at::Tensor output_ahead = evaluate_at_sigma(model, ahead, plan.timesteps[call++], halfway);
-      x = step_to(t_next, predicted_x0_at_sigma(prediction, output_ahead, ahead, halfway));
+      x = step_to(t_next, run.x0_at_sigma(i, ahead, level(t_halfway).item<float>()));
     } else {
       x = x + (x - x0) / sigma * (next - sigma);
     }
-    report(context, plan, i, timestep, x, x0);
+    x = run.finish_step(i, x, x0);
   }
   return x;
 }
+
+}  // namespace
+
+extern constinit const Sampler dpmpp_sde_sampler{
+    .name = "dpm++sde",
+    .label = "DPM++ SDE",
+    .aliases = {"dpmppsde", "kdpmppsde", "kdpm++sde", "dpmppsdegpu", "dpmsolversde"},
+    .diffusers_class = "DPMSolverSDEScheduler",
+    .defaults = {.beta_start = 0.00085, .beta_end = 0.012},
+    .has_schedules = true,
+    .reads_schedule_keys = true,
+    .supports_x0 = false,
+    .supports_zero_snr = false,
+    .exploding = true,
+    .calls_per_step = 2,
+    .plan = plan_dpmpp_sde,
+    .sample = sample_dpmpp_sde,
+};
 
 }  // namespace sdtorch

@@ -1,9 +1,8 @@
-#include "diffusion/prediction.hpp"
-#include "diffusion/samplers/samplers.hpp"
 #include "diffusion/samplers/step.hpp"
 #include "diffusion/sigma_schedule.hpp"
 
 namespace sdtorch {
+namespace {
 
 void plan_euler(SamplingPlan& plan) {
   const SchedulerConfig& config = plan.config;
@@ -19,14 +18,28 @@ void plan_euler(SamplingPlan& plan) {
 /// Euler's method on the probability-flow ODE dx/dsigma = (x - x0(x, sigma)) / sigma
 /// (Karras et al. 2022, Algorithm 2 without churn and without its second-order correction).
 at::Tensor sample_euler(const Model& model, at::Tensor x, const SamplingPlan& plan, SamplerContext& context) {
-  for (size_t i = 0; i + 1 < plan.sigmas.size(); ++i) {
-    const auto sigma = static_cast<float>(plan.sigmas[i]), next = static_cast<float>(plan.sigmas[i + 1]);
-    const at::Tensor output = evaluate_at_sigma(model, x, plan.timesteps[i], sigma);
-    const at::Tensor x0 = predicted_x0_at_sigma(plan.config.prediction_type, output, x, sigma);
+  SamplerRun run(model, plan, context);
+  for (size_t i = 0; i < run.steps(); ++i) {
+    const float sigma = run.sigma(i), next = run.sigma(i + 1);
+    const at::Tensor x0 = run.x0_at_sigma(i, x, sigma);
     x = x + (x - x0) / sigma * (next - sigma);
-    report(context, plan, i, plan.timesteps[i], x, x0);
+    x = run.finish_step(i, x, x0);
   }
   return x;
 }
+
+}  // namespace
+
+extern constinit const Sampler euler_sampler{
+    .name = "euler",
+    .label = "Euler",
+    .aliases = {"keuler"},
+    .diffusers_class = "EulerDiscreteScheduler",
+    .has_schedules = true,
+    .reads_schedule_keys = true,
+    .exploding = true,
+    .plan = plan_euler,
+    .sample = sample_euler,
+};
 
 }  // namespace sdtorch

@@ -1,9 +1,8 @@
-#include "diffusion/prediction.hpp"
-#include "diffusion/samplers/samplers.hpp"
 #include "diffusion/samplers/step.hpp"
 #include "diffusion/sigma_schedule.hpp"
 
 namespace sdtorch {
+namespace {
 
 void plan_heun(SamplingPlan& plan) {
   plan_sigmas(plan, {});
@@ -19,27 +18,41 @@ void plan_heun(SamplingPlan& plan) {
 /// Heun's method on the probability-flow ODE (Karras et al. 2022, Algorithm 1, without churn).
 /// Two network calls a step, one for the last, if it ends at sigma 0 or is to be taken again by a refiner.
 at::Tensor sample_heun(const Model& model, at::Tensor x, const SamplingPlan& plan, SamplerContext& context) {
-  const SchedulerConfig& config = plan.config;
-  const auto clean = [&](const at::Tensor& output, const at::Tensor& noisy, float sigma) {
-    const at::Tensor x0 = predicted_x0_at_sigma(config.prediction_type, output, noisy, sigma);
-    return config.clip_sample ? x0.clamp(-config.clip_sample_range, config.clip_sample_range) : x0;
+  SamplerRun run(model, plan, context);
+  const auto predict = [&, range = plan.config.clip_sample_range](size_t i, const at::Tensor& noisy, float sigma) {
+    const at::Tensor x0 = run.x0_at_sigma(i, noisy, sigma);
+    return plan.config.clip_sample ? x0.clamp(-range, range) : x0;
   };
-  for (size_t i = 0; i + 1 < plan.sigmas.size(); ++i) {
-    const auto sigma = static_cast<float>(plan.sigmas[i]), next = static_cast<float>(plan.sigmas[i + 1]);
-    const double timestep = plan.timesteps[2 * i];
-    const at::Tensor output = evaluate_at_sigma(model, x, timestep, sigma);
-    const at::Tensor x0 = clean(output, x, sigma);
+  for (size_t i = 0; i < run.steps(); ++i) {
+    const float sigma = run.sigma(i), next = run.sigma(i + 1);
+    const at::Tensor x0 = predict(i, x, sigma);
     at::Tensor slope = (x - x0) / sigma;
-    if (2 * i + 1 < plan.timesteps.size()) {
+    if (run.has_call()) {
       const at::Tensor ahead = x + slope * (next - sigma);
-      const at::Tensor output_ahead = evaluate_at_sigma(model, ahead, plan.timesteps[2 * i + 1], next);
-      const at::Tensor x0_ahead = clean(output_ahead, ahead, next);
-      slope = (slope + (ahead - x0_ahead) / next) / 2;
+      slope = (slope + (ahead - predict(i, ahead, next)) / next) / 2;
     }
     x = x + slope * (next - sigma);
-    report(context, plan, i, timestep, x, x0);
+    x = run.finish_step(i, x, x0);
   }
   return x;
 }
+
+}  // namespace
+
+extern constinit const Sampler heun_sampler{
+    .name = "heun",
+    .label = "Heun",
+    .aliases = {"kheun"},
+    .diffusers_class = "HeunDiscreteScheduler",
+    .defaults = {.beta_start = 0.00085, .beta_end = 0.012},
+    .has_schedules = true,
+    .reads_schedule_keys = true,
+    .supports_zero_snr = false,
+    .exploding = true,
+    .calls_per_step = 2,
+    .cut_within_step = true,
+    .plan = plan_heun,
+    .sample = sample_heun,
+};
 
 }  // namespace sdtorch

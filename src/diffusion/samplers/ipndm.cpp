@@ -1,8 +1,6 @@
 #include <algorithm>
 #include <numbers>
-#include <vector>
 
-#include "diffusion/samplers/samplers.hpp"
 #include "diffusion/samplers/step.hpp"
 
 namespace sdtorch {
@@ -11,19 +9,17 @@ namespace {
 constexpr float least_signal = 1e-8F;
 
 /// Signal and noise of n + 1 levels, 1 to 0 in time, by its own schedule, noise = sin^2(time pi / 2).
-struct Levels {
+struct IpndmLevels {
   at::Tensor signal, noise;
 };
-Levels levels(int64_t n) {
+IpndmLevels ipndm_levels(int64_t n) {
   const at::Tensor noise = (at::linspace(1, 0, n + 1, at::kFloat) * std::numbers::pi / 2).sin().pow(2);
   return {.signal = (1 - noise.pow(2)).pow(0.5), .noise = noise};
 }
 
-}  // namespace
-
 void plan_ipndm(SamplingPlan& plan) {
   if (!plan.config.trained_betas.empty()) throw unsupported(plan.config, "trained_betas", "ipndm has none");
-  const auto [signal, noise] = levels(plan.steps);
+  const auto [signal, noise] = ipndm_levels(plan.steps);
   const at::Tensor time = at::atan2(noise, signal) / std::numbers::pi * 2;
   plan.timesteps.clear();
   plan.sigmas.clear();
@@ -38,22 +34,32 @@ void plan_ipndm(SamplingPlan& plan) {
 /// section 3.3), as diffusers' IPNDMScheduler has it: with a schedule of its own, times from 1 to 0 and the network's
 /// output read as v, whatever the model says.
 at::Tensor sample_ipndm(const Model& model, at::Tensor x, const SamplingPlan& plan, SamplerContext& context) {
-  const Levels all = levels(plan.steps);
+  SamplerRun run(model, plan, context);
+  const IpndmLevels all = ipndm_levels(plan.steps);
   std::vector<at::Tensor> e;  // of the noise, newest last
-  for (int64_t i = std::ssize(plan.earlier); i < plan.steps; ++i) {
-    const auto signal = all.signal[i].item<float>(), noise = all.noise[i].item<float>();
-    const size_t place = static_cast<size_t>(i) - plan.earlier.size();
-    if (place == plan.timesteps.size()) break;  // another model goes on
-    const double timestep = plan.timesteps[place];
-    const at::Tensor eps = x * noise + model(x, timestep) * signal;
-    if (e.size() == 4) e.erase(e.begin());
-    e.push_back(eps);
+  for (size_t i = 0; i < run.steps(); ++i) {
+    const auto place = static_cast<int64_t>(run.place(i));
+    const auto signal = all.signal[place].item<float>(), noise = all.noise[place].item<float>();
+    const at::Tensor v = run.evaluate(i, x, {.signal = signal, .noise = noise}).output;
+    remember(e, x * noise + v * signal, 4);
     const at::Tensor mean = adams_bashforth(e);
     const at::Tensor x0 = (x - noise * mean) / std::max(signal, least_signal);
-    x = all.signal[i + 1].item<float>() * x0 + mean * all.noise[i + 1].item<float>();
-    report(context, plan, place, timestep, x, x0);
+    x = all.signal[place + 1].item<float>() * x0 + mean * all.noise[place + 1].item<float>();
+    x = run.finish_step(i, x, x0);
   }
   return x;
 }
+
+}  // namespace
+
+extern constinit const Sampler ipndm_sampler{
+    .name = "ipndm",
+    .label = "IPNDM",
+    .aliases = {"kipndm"},
+    .diffusers_class = "IPNDMScheduler",
+    .uses_spacing = false,
+    .plan = plan_ipndm,
+    .sample = sample_ipndm,
+};
 
 }  // namespace sdtorch

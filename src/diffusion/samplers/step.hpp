@@ -1,18 +1,65 @@
-// What the samplers share: one network call, one report, one draw of noise.
+// What the samplers share: the network's next call, the end of a step, noise.
 #pragma once
 
-#include <algorithm>
 #include <vector>
 
-#include "diffusion/noise_schedule.hpp"
+#include "diffusion/prediction.hpp"
 #include "diffusion/sampler.hpp"
 
 namespace sdtorch {
 
-/// The network's output for x in the variance-exploding frame: the network sees x at unit variance.
-inline at::Tensor evaluate_at_sigma(const Model& model, const at::Tensor& x, double timestep, float sigma) {
-  return model(x / root(sigma * sigma + 1), timestep);
-}
+/// What the network said of an x.
+struct Evaluation {
+  at::Tensor output;  ///< as it came
+  at::Tensor x0;      ///< what it means, neither clamped nor thresholded
+  at::Tensor eps;
+};
+
+/// A sampler's way through its plan. Steps count from 0 to steps()-1, those that the plan still has.
+class SamplerRun {
+ public:
+  /// All three must outlive it.
+  SamplerRun(const Model& model, const SamplingPlan& plan, SamplerContext& context);
+
+  size_t steps() const { return plan_.sigmas.size() - 1; }
+
+  /// Place of step i in the whole plan, of which the beginning may be cut away.
+  size_t place(size_t i) const { return plan_.earlier.size() + i; }
+
+  /// Noise level at which step i begins; i may be steps(), for the last step's end.
+  float sigma(size_t i) const { return static_cast<float>(plan_.sigmas[i]); }
+
+  /// Parts of a variance-preserving x at that level.
+  Mixture level(size_t i) const { return mixture_of_sigma(sigma(i)); }
+
+  /// Timestep of the next network call, or of one after it.
+  double timestep(size_t ahead = 0) const { return plan_.timesteps[call_ + ahead]; }
+
+  /// Whether the plan has another network call.
+  bool has_call() const { return call_ < plan_.timesteps.size(); }
+
+  /// The next network call, in step i, for x = signal x0 + noise eps as `at` says.
+  Evaluation evaluate(size_t i, const at::Tensor& x, Mixture at);
+
+  /// The next network call, in step i, for x = x0 + sigma eps, which the network sees at unit variance → x0.
+  at::Tensor x0_at_sigma(size_t i, const at::Tensor& x, float sigma);
+
+  /// Unit noise of x's shape, on x's device.
+  at::Tensor unit_noise(const at::Tensor& x) const;
+
+  /// Ends step i, which led to x and predicted x0 → the x to go on from, which may be another.
+  at::Tensor finish_step(size_t i, const at::Tensor& x, const at::Tensor& x0) const;
+
+ private:
+  at::Tensor output(size_t i, const at::Tensor& x, double sigma);
+
+  const Model& model_;
+  const SamplingPlan& plan_;
+  SamplerContext& context_;
+  size_t call_ = 0;
+  double first_timestep_ = 0;  ///< of the step that is under way
+  int64_t step_ = -1;          ///< that step
+};
 
 /// An ancestral step from `sigma` to `next`: deterministic down to `down`, then up again by noise of deviation `up`, so
 /// that the variances add up (Song et al. 2020, "Score-Based Generative Modeling", section 4.2, in the frame of
@@ -21,21 +68,11 @@ struct AncestralStep {
   float down;
   float up;
 };
-inline AncestralStep ancestral_step(float sigma, float next) {
-  const float variance = sigma * sigma, next_variance = next * next;
-  const float up = root(next_variance * (variance - next_variance) / variance);
-  return {.down = root(std::max(next_variance - up * up, 0.0F)), .up = up};
-}
+AncestralStep ancestral_step(float sigma, float next);
 
 /// Slopes so far (newest last) extrapolated over the step by Adams-Bashforth, of order 4 as soon as there are four
 /// (Liu et al. 2022, eq. 12).
-inline at::Tensor adams_bashforth(const std::vector<at::Tensor>& e) {
-  const at::Tensor* last = &e.back();
-  if (e.size() == 1) return last[0];
-  if (e.size() == 2) return (3 * last[0] - last[-1]) / 2;
-  if (e.size() == 3) return (23 * last[0] - 16 * last[-1] + 5 * last[-2]) / 12;
-  return (55 * last[0] - 59 * last[-1] + 37 * last[-2] - 9 * last[-3]) / 24;
-}
+at::Tensor adams_bashforth(const std::vector<at::Tensor>& e);
 
 /// Halfway in log sigma from each step's level to the next one; 0 where that is 0.
 std::vector<float> halfways(const SamplingPlan& plan);
@@ -43,21 +80,7 @@ std::vector<float> halfways(const SamplingPlan& plan);
 /// Halfway in log sigma from each step's level to that to which an ancestral step goes down; 0 where that is 0.
 std::vector<float> ancestral_halfways(const SamplingPlan& plan);
 
-/// Unit noise of x's shape, on x's device.
-inline at::Tensor unit_noise(SamplerContext& context, const at::Tensor& x) {
-  return context.noise.draw(x.sizes().slice(1)).to(x.device());
-}
-
-/// Tells the observer that step `index` led to `latent`. timestep: of the step's first network call.
-inline void report(SamplerContext& context, const SamplingPlan& plan, size_t index, double timestep,
-                   const at::Tensor& latent, const at::Tensor& predicted) {
-  if (!context.on_step) return;
-  context.on_step({.index = static_cast<int64_t>(index),
-                   .count = plan.steps,
-                   .timestep = timestep,
-                   .sigma = plan.sigmas[index],
-                   .latent = latent,
-                   .predicted = predicted});
-}
+/// Adds to a history, newest last, of at most `most`.
+void remember(std::vector<at::Tensor>& history, const at::Tensor& newest, size_t most);
 
 }  // namespace sdtorch

@@ -1,13 +1,11 @@
 #include <cmath>
 
 #include "diffusion/noise_schedule.hpp"
-#include "diffusion/prediction.hpp"
 #include "diffusion/samplers/alpha_bar_plan.hpp"
-#include "diffusion/samplers/consistency_plan.hpp"
-#include "diffusion/samplers/samplers.hpp"
 #include "diffusion/samplers/step.hpp"
 
 namespace sdtorch {
+namespace {
 
 void plan_tcd(SamplingPlan& plan) { plan_consistency(plan, plan.alpha_bar.front()); }
 
@@ -15,26 +13,39 @@ void plan_tcd(SamplingPlan& plan) { plan_consistency(plan, plan.alpha_bar.front(
 /// goes along the trajectory to a timestep s = (1 - eta) t' beyond the next one, t', and back up to that by noise. eta,
 /// the paper's gamma, is 0 for no noise and 1 for as much as LCM's.
 at::Tensor sample_tcd(const Model& model, at::Tensor x, const SamplingPlan& plan, SamplerContext& context) {
-  const Prediction prediction = plan.config.prediction_type;
-  const std::vector<double> run = consistency_timesteps(plan);
-  for (size_t i = 0; i < plan.timesteps.size(); ++i) {
-    const size_t following = plan.earlier.size() + i + 1;
-    const bool last = following == run.size();
-    const double next = last ? 0 : run[following];
+  SamplerRun run(model, plan, context);
+  const std::vector<double> whole = consistency_timesteps(plan);
+  for (size_t i = 0; i < run.steps(); ++i) {
+    const size_t following = run.place(i) + 1;
+    const bool last = following == whole.size();
+    const double next = last ? 0 : whole[following];
     const auto s = static_cast<int64_t>(std::floor(static_cast<float>(1 - plan.eta) * static_cast<float>(next)));
-    const at::Tensor output = model(x, plan.timesteps[i]);
-    const Mixture here = mixture_of_alpha_bar(alpha_bar_at(plan, static_cast<int64_t>(plan.timesteps[i])));
+    const Mixture here = mixture_of_alpha_bar(alpha_bar_at(plan, static_cast<int64_t>(run.timestep())));
     const float alpha_bar = alpha_bar_at(plan, s), next_alpha_bar = alpha_bar_at(plan, static_cast<int64_t>(next));
     const Mixture beyond = mixture_of_alpha_bar(alpha_bar);
-    const at::Tensor x0 = predicted_x0(prediction, output, x, here);
-    x = beyond.signal * x0 + beyond.noise * predicted_eps(prediction, output, x, here);
+    const Evaluation said = run.evaluate(i, x, here);
+    x = beyond.signal * said.x0 + beyond.noise * said.eps;
     if (plan.eta > 0 && !last) {
       const Mixture back = mixture_of_alpha_bar(next_alpha_bar / alpha_bar);
-      x = back.signal * x + back.noise * unit_noise(context, x);
+      x = back.signal * x + back.noise * run.unit_noise(x);
     }
-    report(context, plan, i, plan.timesteps[i], x, x0);
+    x = run.finish_step(i, x, said.x0);
   }
   return x;
 }
+
+}  // namespace
+
+extern constinit const Sampler tcd_sampler{
+    .name = "tcd",
+    .label = "TCD",
+    .aliases = {"ktcd"},
+    .diffusers_class = "TCDScheduler",
+    .defaults = {.beta_start = 0.00085, .beta_end = 0.012, .beta_schedule = "scaled_linear"},
+    .uses_eta = true,
+    .uses_spacing = false,
+    .plan = plan_tcd,
+    .sample = sample_tcd,
+};
 
 }  // namespace sdtorch

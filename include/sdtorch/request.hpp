@@ -1,0 +1,69 @@
+// What to load, and what to draw: everything that decides the pixels, and nothing that does not.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace sdtorch {
+
+/// What a pipeline is made of. Field names are the long flags' names with `_` for `-`.
+struct ModelChoice {
+  std::string model{};                      ///< model folder or file; empty is the built-in model
+  std::string vae{};                        ///< folder or file of another VAE; empty is the model's own
+  std::string refiner{};                    ///< SDXL model that draws the last steps; empty is none
+  std::optional<std::string> prediction{};  ///< epsilon, v, x0 and other spellings; none is the model's own
+  std::string device = "auto";              ///< auto, cpu, cuda, cuda:N
+  std::string dtype = "auto";               ///< auto, fp32, fp16, bf16: what the networks compute in
+  bool deterministic = false;               ///< same build, device and request give the same bytes
+  bool ignore_unknown = false;              ///< unknown keys in the model's configs are warnings, not errors
+
+  /// Throws ErrorKind::usage naming the flag whose value is not a choice. Opens no file.
+  void validate() const;
+
+  bool operator==(const ModelChoice&) const = default;
+};
+
+/// A size or a place in a picture, in pixels, as SDXL's U-Net is told it.
+struct PixelPair {
+  int64_t vertical = 0;    ///< height, or pixels from the top
+  int64_t horizontal = 0;  ///< width, or pixels from the left
+
+  bool operator==(const PixelPair&) const = default;
+};
+
+/// One picture. Field names are the long flags' names with `_` for `-`.
+struct Request {
+  std::string prompt{};                          ///< UTF-8, any length
+  std::optional<std::string> negative_prompt{};  ///< UTF-8, any length; none is "", but for SDXL (XlSettings)
+  int64_t steps = 20;                            ///< denoising steps, 1…num_train_timesteps of the model
+  double cfg_scale = 7.5;                        ///< s in eps_u + s (eps_c - eps_u) (Ho & Salimans 2022, eq. 6), >= 0
+  double guidance_rescale = 0;                   ///< phi of Lin et al. 2023, section 3.4, 0…1
+  uint64_t seed = 42;                            ///< any value; 0 is a seed
+  std::optional<int64_t> width{};            ///< pixels, a multiple of the VAE's factor; none is the model's own size
+  std::optional<int64_t> height{};           ///< pixels, likewise
+  std::optional<PixelPair> original_size{};  ///< SDXL: of the picture before it was cropped; none is width and height
+  std::optional<PixelPair> crop{};           ///< SDXL: what was cropped away at the top and the left; none is 0 and 0
+  std::optional<PixelPair> target_size{};    ///< SDXL: of the picture afterwards; none is width and height
+  std::optional<std::string> sampler{};      ///< a name in the sampler registry; none is the model's own
+  std::string scheduler = "model";           ///< sigma schedule: a name of sigma_schedules()
+  std::vector<double> sigmas{};              ///< noise levels, one a step and the last; empty: by the scheduler
+  std::optional<std::string> spacing{};      ///< leading, trailing, linspace; none is the model's own
+  std::optional<double> eta{};               ///< DDIM's eta, TCD's gamma, 0…1; none is 0
+  std::optional<double> refiner_start{};     ///< share of the denoising before the refiner, 0…1; none is 0.8 with one
+
+  /// Throws ErrorKind::usage naming the flag whose value is out of range, ErrorKind::input for a prompt that is not
+  /// UTF-8. Checks what needs no model.
+  void validate() const;
+
+  /// What is allowed but may not be what was meant, each a line for the log.
+  std::vector<std::string> warnings() const;
+
+  bool operator==(const Request&) const = default;
+};
+
+/// Whether two pictures can share a batch: they agree in all but prompts, seed, and what SDXL is told of sizes.
+bool can_share_batch(const Request& a, const Request& b);
+
+}  // namespace sdtorch

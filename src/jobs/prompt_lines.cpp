@@ -1,0 +1,164 @@
+#include "jobs/prompt_lines.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "core/error.hpp"
+#include "core/utf8.hpp"
+#include "text/unicode.hpp"
+
+namespace sdtorch {
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+constexpr std::string_view ascii_blanks = " \t\r\n\v\f";
+constexpr std::string_view flag_characters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+constexpr size_t looked_at = 4096;  // bytes that tell a file's kind
+
+/// What people hand over by mistake, by its first bytes.
+struct Kind {
+  std::string_view start, name, hint;
+};
+constexpr std::array<Kind, 12> kinds = {{
+    {"\xFF\xFE\0\0"sv, "UTF-32", "save it as UTF-8"},
+    {"\0\0\xFE\xFF"sv, "UTF-32", "save it as UTF-8"},
+    {"\xFF\xFE"sv, "UTF-16", "save it as UTF-8"},
+    {"\xFE\xFF"sv, "UTF-16", "save it as UTF-8"},
+    {"\x89PNG"sv, "a picture", "--from-image FILE.png takes a picture's request"},
+    {"\xFF\xD8\xFF"sv, "a picture", ""},
+    {"GIF8"sv, "a picture", ""},
+    {"PK\x03\x04"sv, "a zip archive, as office documents and .ckpt files are", "a list of prompts is plain text"},
+    {"\x1F\x8B"sv, "compressed", "unpack it: zcat FILE | sdtorch --from-file -"},
+    {"\x28\xB5\x2F\xFD"sv, "compressed", "unpack it: zstdcat FILE | sdtorch --from-file -"},
+    {"%PDF-"sv, "a PDF document", "a list of prompts is plain text"},
+    {"{\\rtf"sv, "rich text", "save it as plain text"},
+}};
+
+/// Text in UTF-16 without a byte-order mark: ASCII characters have a NUL at every other place.
+bool alternates_with_nul(std::string_view start) {
+  std::array<size_t, 2> nuls{};
+  for (size_t i = 0; i < start.size(); ++i) nuls[i % 2] += start[i] == '\0';
+  return start.size() >= 4 && std::ranges::min(nuls) == 0 && std::ranges::max(nuls) * 4 > start.size();
+}
+
+bool is_blank(char32_t c) {
+  const bool without_width = (c >= 0x200B && c <= 0x200D) || c == 0x2060 || c == 0xFEFF || c == 0x180E;
+  return without_width || char_class(c) == CharClass::space;
+}
+
+/// Takes the first line and its end off the front of a text that is not empty.
+std::string_view next_line(std::string_view& rest) {
+  const size_t end = std::min(rest.find_first_of("\r\n"), rest.size());
+  const std::string_view line = rest.substr(0, end);
+  const size_t ending = rest.substr(end).starts_with("\r\n") ? 2 : 1;
+  rest.remove_prefix(std::min(end + ending, rest.size()));
+  return line;
+}
+
+std::string_view first_line(std::string_view text) { return next_line(text); }
+
+/// The text from its first line on that is neither blank nor a comment.
+std::string_view from_first_line(std::string_view text) {
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::string_view content = without_blanks(next_line(rest));
+    if (content.empty() || content.starts_with('#')) continue;
+    return text.substr(static_cast<size_t>(content.data() - text.data()));
+  }
+  return "";
+}
+
+bool is_ascii_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+std::string_view after_blanks(std::string_view text, size_t start) {
+  const size_t first = text.find_first_not_of(ascii_blanks, start);
+  return first == std::string_view::npos ? "" : text.substr(first);
+}
+
+}  // namespace
+
+void check_is_text(std::string_view text, const std::string& name) {
+  for (const Kind& kind : kinds) {
+    if (text.starts_with(kind.start)) {
+      fail(ErrorKind::input, name, "", fmt::format("is {}", kind.name), std::string(kind.hint));
+    }
+  }
+  const std::string_view start = text.substr(0, looked_at);
+  if (text.size() % 2 == 0 && alternates_with_nul(start)) {
+    fail(ErrorKind::input, name, "", "is UTF-16", "save it as UTF-8");
+  }
+  const auto ill_formed = invalid_utf8_offset(start);
+  const bool cut_character = start.size() < text.size() && ill_formed && *ill_formed + 4 > start.size();
+  if (start.find('\0') != std::string_view::npos && ill_formed && !cut_character) {
+    fail(ErrorKind::input, name, "", "is a binary file", "a list of prompts is plain text");
+  }
+}
+
+void check_is_no_document(std::string_view text, const std::string& name) {
+  const std::string_view content = from_first_line(text);
+  if (!content.starts_with('[') && !begins_as_object(content)) return;
+  const auto refuse_document = [&](const char* what) {
+    fail(ErrorKind::input, name, "", fmt::format("is {}; one object a line is expected", what),
+         "jq -c writes such lines");
+  };
+  if (content.starts_with('[') && begins_as_object(after_blanks(content, 1))) refuse_document("a JSON array");
+  std::string_view rest = content;
+  next_line(rest);
+  const bool one_line = from_first_line(rest).empty();
+  if (content.starts_with('{') && one_line) return;
+  const auto json = nlohmann::json::parse(content, nullptr, false);
+  if (json.is_object()) refuse_document("a JSON object over several lines");
+  if (json.is_array() && !json.empty() && json.front().is_string()) refuse_document("a JSON array");
+}
+
+bool begins_as_object(std::string_view line) {
+  if (!line.starts_with('{')) return false;
+  const std::string_view inside = after_blanks(line, 1);
+  if (inside.starts_with('}')) return without_blanks(first_line(inside.substr(1))).empty();
+  if (!inside.starts_with('"') && !inside.starts_with('\'')) return false;  // Python writes the latter
+  const size_t end = inside.find_first_of(inside.starts_with('"') ? "\"\r\n" : "'\r\n", 1);
+  return end != std::string_view::npos && inside[end] == inside.front() &&
+         after_blanks(inside, end + 1).starts_with(':');
+}
+
+PromptFormat format_by_content(std::string_view text) {
+  return begins_as_object(from_first_line(text)) ? PromptFormat::jsonl : PromptFormat::txt;
+}
+
+std::vector<std::string_view> split_lines(std::string_view text) {
+  if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
+  std::vector<std::string_view> lines;
+  while (!text.empty()) lines.push_back(next_line(text));
+  return lines;
+}
+
+std::string_view without_blanks(std::string_view line) {
+  const size_t formed = invalid_utf8_offset(line).value_or(line.size());
+  size_t first = line.size(), last = line.size();
+  for (size_t at = 0, after = 0; at < formed; at = after) {
+    if (is_blank(next_code_point(line, after))) continue;
+    first = std::min(first, at);
+    last = after;
+  }
+  if (formed < line.size()) return line.substr(std::min(first, formed));
+  return line.substr(first, last - first);
+}
+
+std::vector<std::string_view> flags_in(std::string_view line) {
+  std::vector<std::string_view> flags;
+  bool behind_blank = true;
+  for (size_t at = 0, after = 0; at < line.size(); at = after) {
+    const bool here = behind_blank && line.substr(at).starts_with("--");
+    behind_blank = is_blank(next_code_point(line, after));
+    if (!here || at + 2 == line.size() || !is_ascii_letter(line[at + 2])) continue;
+    const size_t end = line.find_first_not_of(flag_characters, at + 2);
+    flags.push_back(line.substr(at, end == std::string_view::npos ? end : end - at));
+  }
+  return flags;
+}
+
+}  // namespace sdtorch

@@ -1,0 +1,126 @@
+#include "pipeline/draw.hpp"
+
+#include <c10/core/InferenceMode.h>
+#include <fmt/format.h>
+
+#include "diffusion/start.hpp"
+#include "pipeline/decode.hpp"
+#include "pipeline/denoiser.hpp"
+
+namespace sdtorch {
+namespace {
+
+using Batch = std::span<const ResolvedRequest>;
+
+void enter(const Observer& observer, Stage stage) {
+  if (observer.on_stage) observer.on_stage(stage);
+}
+
+void show(const Observer& observer, std::string_view name, const at::Tensor& tensor) {
+  if (observer.on_tensor && tensor.defined()) observer.on_tensor(name, tensor);
+}
+
+/// What a batch's prompts became, each text's tensors joined along the batch axis.
+void show_texts(const Observer& observer, const std::vector<TextConditions>& texts) {
+  if (!observer.on_tensor) return;
+  const auto show_rows = [&](std::string_view name, auto row_of) {
+    std::vector<at::Tensor> rows;
+    for (const TextConditions& text : texts) rows.push_back(row_of(text));
+    const bool joined = std::ranges::all_of(
+        rows, [&](const at::Tensor& row) { return row.defined() && row.sizes() == rows.front().sizes(); });
+    if (joined) show(observer, name, at::cat(rows));
+  };
+  const auto part = [](const std::optional<Condition>& condition, at::Tensor Condition::*member) {
+    const at::Tensor tensor = condition ? (*condition).*member : at::Tensor();
+    return tensor.defined() ? tensor.to(at::kFloat) : tensor;
+  };
+  show_rows("tokens", [](const TextConditions& text) { return text.tokens; });
+  show_rows("uncond_tokens", [](const TextConditions& text) { return text.uncond_tokens; });
+  show_rows("context", [&](const TextConditions& text) { return part(text.conditional, &Condition::context); });
+  show_rows("uncond_context",
+            [&](const TextConditions& text) { return part(text.unconditional, &Condition::context); });
+  show_rows("pooled", [&](const TextConditions& text) { return part(text.conditional, &Condition::pooled); });
+  show_rows("uncond_pooled", [&](const TextConditions& text) { return part(text.unconditional, &Condition::pooled); });
+}
+
+/// Where the network is called, by both models in their turn, and between which noise levels.
+void show_plan(const Observer& observer, const ResolvedRequest& resolved) {
+  std::vector<double> timesteps = resolved.plan.timesteps, sigmas = resolved.plan.sigmas;
+  if (const auto& rest = resolved.refiner_plan) {
+    timesteps.insert(timesteps.end(), rest->timesteps.begin(), rest->timesteps.end());
+    sigmas.pop_back();
+    sigmas.insert(sigmas.end(), rest->sigmas.begin(), rest->sigmas.end());
+  }
+  show(observer, "timesteps", at::tensor(timesteps, at::kDouble).to(at::kFloat));
+  show(observer, "sigmas", at::tensor(sigmas, at::kDouble).to(at::kFloat));
+}
+
+std::vector<uint64_t> seeds_of(Batch batch) {
+  std::vector<uint64_t> seeds;
+  for (const ResolvedRequest& picture : batch) seeds.push_back(picture.request.seed);
+  return seeds;
+}
+
+/// Each picture's texts, each different text encoded once.
+std::vector<TextConditions> encode(const Components& model, TextMemory& memory, Batch batch) {
+  std::vector<TextConditions> texts;
+  for (const ResolvedRequest& picture : batch) texts.push_back(encode_prompts(model, memory, picture.request));
+  return texts;
+}
+
+/// Tells the observer of each step, and leaves it as it is.
+std::function<at::Tensor(const SamplerStep&)> reported(const Observer& observer) {
+  return [&observer](const SamplerStep& step) -> at::Tensor {
+    show(observer, fmt::format("step.{:03}.latent", step.index), step.latent);
+    if (!observer.on_step) return {};
+    observer.on_step({.index = step.index,
+                      .count = step.count,
+                      .timestep = step.timestep,
+                      .sigma = step.sigma,
+                      .latent = step.latent,
+                      .predicted = step.predicted});
+    return {};
+  };
+}
+
+Model guided(const Components& model, const std::vector<TextConditions>& texts, const Request& request) {
+  return denoiser(model, guided_by_text(texts, request), request.cfg_scale);
+}
+
+}  // namespace
+
+Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observer) {
+  const c10::InferenceMode no_gradients;
+  const Components& model = networks.model;
+  const ResolvedRequest& shared = batch.front();
+
+  enter(observer, Stage::text);
+  const auto texts = encode(model, *networks.texts, batch);
+  show_texts(observer, texts);
+  std::vector<TextConditions> refining;
+  if (networks.refiner) refining = encode(*networks.refiner, *networks.refiner_texts, batch);
+
+  enter(observer, Stage::denoise);
+  Noise noise(seeds_of(batch));
+  const at::Tensor start =
+      noise.draw({model.description.vae.latent_channels, shared.latent_height, shared.latent_width});
+  show(observer, "noise", start);
+  show_plan(observer, shared);
+  const int64_t own = steps_of(shared.plan), all = networks.refiner ? own + steps_of(*shared.refiner_plan) : own;
+  SamplerContext context{.noise = noise, .after_step = reported(observer), .steps = all};
+  at::Tensor latent =
+      run_sampler(start_from_noise(shared.plan, start.to(model.device)), guided(model, texts, shared.request), context);
+  if (networks.refiner) {
+    context.first_step = own;
+    latent = run_sampler(start_from_latent(*shared.refiner_plan, latent),
+                         guided(*networks.refiner, refining, shared.request), context);
+  }
+  show(observer, "latent", latent);
+
+  enter(observer, Stage::decode);
+  DecodedPictures decoded = decode(networks.last(), latent);
+  show(observer, "image", decoded.pictures);
+  return {.pictures = decoded.pictures, .again_in_fp32 = std::move(decoded.again_in_fp32)};
+}
+
+}  // namespace sdtorch

@@ -1,0 +1,38 @@
+// The whole chain: prompts → conditions → denoised latent → pictures.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "pipeline/components.hpp"
+#include "pipeline/resolve.hpp"
+#include "pipeline/text_conditions.hpp"
+#include "sdtorch/pipeline.hpp"
+
+namespace sdtorch {
+
+/// A pipeline's networks, and what it remembers between two batches.
+struct PipelineNetworks {
+  Components model{};
+  std::optional<Components> refiner{};  ///< draws the last steps and decodes
+  std::shared_ptr<TextMemory> texts = std::make_shared<TextMemory>();
+  std::shared_ptr<TextMemory> refiner_texts = std::make_shared<TextMemory>();
+
+  const Components& last() const { return refiner ? *refiner : model; }
+};
+
+/// Drawn tensors of a batch.
+struct Drawn {
+  at::Tensor pictures{};              ///< fp32 on the CPU, [B, 3, H, W] in 0…1
+  std::vector<bool> again_in_fp32{};  ///< one a picture: see decode
+};
+
+/// Draws a batch, one picture a request. batch: not empty, and able to share one.
+/// Throws ErrorKind::input for prompts that are not UTF-8, ErrorKind::non_finite for overflow.
+Drawn draw(const PipelineNetworks& networks, std::span<const ResolvedRequest> batch, const Observer& observer = {});
+
+}  // namespace sdtorch

@@ -1,0 +1,104 @@
+#include "sdtorch/pipeline.hpp"
+
+#include "core/device.hpp"
+#include "core/error.hpp"
+#include "io/atomic_file.hpp"
+#include "io/image.hpp"
+#include "pipeline/decode.hpp"
+#include "pipeline/draw.hpp"
+#include "pipeline/metadata.hpp"
+#include "pipeline/pipeline_description.hpp"
+
+namespace sdtorch {
+namespace {
+
+ResolvedRequest resolve_for(const PipelineDescription& described, const Request& request) {
+  return resolve(described.model, request, described.refiner ? &*described.refiner : nullptr);
+}
+
+void check_shared(std::span<const Request> batch) {
+  for (const Request& request : batch) {
+    if (can_share_batch(batch.front(), request)) continue;
+    throw Error(ErrorKind::usage,
+                {.reason = "the pictures of a batch differ in more than prompts, seed and sizes told"});
+  }
+}
+
+}  // namespace
+
+CheckedModel::CheckedModel(std::shared_ptr<const PipelineDescription> description)
+    : description_(std::move(description)) {}
+
+const ModelChoice& CheckedModel::choice() const { return description_->choice; }
+
+std::string CheckedModel::name() const { return model_name(description_->choice); }
+
+CheckedRequest CheckedModel::check(const Request& request) const {
+  ResolvedRequest resolved = resolve_for(*description_, request);
+  return {.request = std::move(resolved.request),
+          .sampler = std::string(resolved.plan.sampler->name),
+          .warnings = std::move(resolved.warnings)};
+}
+
+CheckedModel Pipeline::check(const ModelChoice& choice) {
+  return CheckedModel(std::make_shared<const PipelineDescription>(describe_pipeline(choice)));
+}
+
+Pipeline Pipeline::open(const ModelChoice& choice) { return open(check(choice)); }
+
+Pipeline Pipeline::open(const CheckedModel& model) {
+  const PipelineDescription& described = model.description();
+  use_exact_fp32();
+  if (described.choice.deterministic) use_deterministic_algorithms();
+  auto networks = std::make_unique<PipelineNetworks>();
+  networks->model = load_components(described.model, described.device, described.dtype);
+  if (described.refiner) {
+    networks->refiner = load_components(*described.refiner, described.device, described.dtype);
+  }
+  return Pipeline(model, std::move(networks));
+}
+
+Pipeline::Pipeline(CheckedModel model, std::unique_ptr<PipelineNetworks> networks)
+    : model_(std::move(model)), networks_(std::move(networks)) {}
+
+Pipeline::~Pipeline() = default;
+Pipeline::Pipeline(Pipeline&&) noexcept = default;
+Pipeline& Pipeline::operator=(Pipeline&&) noexcept = default;
+
+std::vector<Picture> Pipeline::draw(std::span<const Request> batch, const Observer& observer) const {
+  if (batch.empty()) return {};
+  check_shared(batch);
+  std::vector<ResolvedRequest> resolved;
+  for (const Request& request : batch) resolved.push_back(resolve_for(model_.description(), request));
+  const Drawn drawn = sdtorch::draw(*networks_, resolved, observer);
+  std::vector<Picture> pictures;
+  for (size_t i = 0; i < resolved.size(); ++i) {
+    Picture& picture = pictures.emplace_back();
+    picture.image = to_image(drawn.pictures[static_cast<int64_t>(i)]);
+    picture.request = std::move(resolved[i].request);
+    picture.sampler = std::string(resolved[i].plan.sampler->name);
+    if (drawn.again_in_fp32[i]) picture.notes.emplace_back("VAE again in fp32");
+  }
+  return pictures;
+}
+
+Picture Pipeline::draw(const Request& request, const Observer& observer) const {
+  return std::move(draw(std::span(&request, 1), observer).front());
+}
+
+std::vector<Image> Pipeline::decode(const at::Tensor& latent) const {
+  const at::Tensor pictures = sdtorch::decode(networks_->last(), latent).pictures;
+  std::vector<Image> images;
+  for (const at::Tensor& picture : pictures.unbind()) images.push_back(to_image(picture));
+  return images;
+}
+
+std::vector<std::byte> encode_png(const Picture& picture, const ModelChoice& choice) {
+  return encode_png(picture.image, picture_metadata(choice, picture));
+}
+
+void save_png(const std::filesystem::path& file, const Picture& picture, const ModelChoice& choice) {
+  write_file_atomically(file, encode_png(picture, choice));
+}
+
+}  // namespace sdtorch

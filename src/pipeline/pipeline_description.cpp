@@ -1,0 +1,24 @@
+#include "pipeline/pipeline_description.hpp"
+
+#include "core/device.hpp"
+#include "pipeline/resolve.hpp"
+
+namespace sdtorch {
+
+PipelineDescription describe_pipeline(const ModelChoice& choice) {
+  choice.validate();
+  const ReadOptions options{.ignore_unknown = choice.ignore_unknown};
+  PipelineDescription described{.choice = choice};
+  described.device = resolve_device(choice.device);
+  described.dtype = resolve_dtype(choice.dtype, described.device);
+  described.choice.device = described.device.str();
+  described.choice.dtype = dtype_name(described.dtype);  // a picture repeats elsewhere in the type it was made in
+  described.model = describe_model(choice.model, choice.vae, choice.prediction.value_or(""), options);
+  if (!choice.refiner.empty()) {
+    described.refiner = describe_model(choice.refiner, choice.vae, {}, options);
+    check_refiner(described.model, *described.refiner);
+  }
+  return described;
+}
+
+}  // namespace sdtorch

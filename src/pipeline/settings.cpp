@@ -1,0 +1,282 @@
+#include "pipeline/settings.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "core/error.hpp"
+#include "core/number.hpp"
+#include "core/suggest.hpp"
+#include "diffusion/sampler.hpp"
+
+namespace sdtorch {
+namespace {
+
+constexpr double most_steps = 1'000'000;         // the model's own limit, checked with the model, is lower
+constexpr double largest_side = 16'384;          // pixels: three bytes each of the largest square still fit an int
+constexpr double largest_condition = 1'000'000;  // of what a model is told of sizes: fp32 holds it exactly
+constexpr double most_images = 1'000'000;
+constexpr double largest_batch = 4'096;
+constexpr SettingRange unit{.least = 0, .most = 1};
+constexpr SettingRange condition{.least = 0, .most = largest_condition};
+
+std::vector<Setting> make_settings() {
+  using S = Settings;
+  using enum SettingGroup;
+  constexpr auto one = SettingScope::picture, run = SettingScope::run;
+  return {
+      {"prompt", "-p, --prompt", "TEXT", "what to draw; \"\" is a prompt too", "", picture, one, &S::prompt, {}, true},
+      {"negative-prompt",
+       "-n, --negative-prompt",
+       "TEXT",
+       "what to keep out of it; for SDXL, \"\" is a prompt too, unlike none",
+       "",
+       picture,
+       one,
+       &S::negative_prompt,
+       {},
+       true},
+      {"sampler", "--sampler, --sampling-method", "NAME",
+       fmt::format("{}; other tools' spellings work; default: what the model names", fmt::join(sampler_names(), ", ")),
+       "Sampler", sampling, one, &S::sampler},
+      {"scheduler", "--scheduler, --schedule", "NAME",
+       fmt::format("sigma schedule: {} (model)", fmt::join(scheduler_names(), ", ")), "Schedule type", sampling, one,
+       &S::scheduler},
+      {"sigmas", "--sigmas", "LIST",
+       "noise levels given outright, as 14.6,7.2,2,0: one a step, and the last; in place of --steps", "Sigmas",
+       sampling, one, &S::sigmas},
+      {"steps", "--steps, --num-inference-steps, --ddim_steps", "N", "denoising steps (20)", "Steps", picture, one,
+       &S::steps, SettingRange{1, most_steps}},
+      {"cfg-scale", "--cfg-scale, --guidance-scale, --cfg, --scale", "S",
+       "how strongly the prompt guides (7.5); 1 is the conditional model alone, 0 ignores the prompt", "CFG scale",
+       picture, one, &S::cfg_scale, SettingRange{}},
+      {"seed", "-s, --seed", "N", "0…2^64-1 (42); -1 draws one and reports it; image i of a batch uses N + i mod 2^64",
+       "Seed", picture, one, &S::seed},
+      {"width", "-W, --width", "PIXELS", "default: the model's own size", "", picture, one, &S::width,
+       SettingRange{1, largest_side}},
+      {"height", "-H, --height", "PIXELS", "likewise", "", picture, one, &S::height, SettingRange{1, largest_side}},
+      {"original-size", "--original-size", "WxH",
+       "what SDXL is told of the picture: its size before cropping (that of -W and -H)", "Original size", picture, one,
+       &S::original_size, condition},
+      {"crop", "--crop", "LEFTxTOP", "likewise: what was cropped away (0x0); TOP,LEFT works too", "Crop", picture, one,
+       &S::crop, condition},
+      {"target-size", "--target-size", "WxH", "likewise: its size afterwards (that of -W and -H); H,W works too",
+       "Target size", picture, one, &S::target_size, condition},
+      {"batch-count", "-b, --batch-count", "N", "images in all (1)", "", picture, one, &S::batch_count,
+       SettingRange{1, most_images}},
+      {"batch-size", "--batch-size", "N", "how many of them share a U-Net call (1)", "", picture, one, &S::batch_size,
+       SettingRange{1, largest_batch}},
+      {"spacing", "--spacing", "NAME",
+       fmt::format("timesteps: {}; default: what the model or the sampler says", fmt::join(spacing_names, ", ")),
+       "Timestep spacing", sampling, one, &S::spacing},
+      {"eta", "--eta", "X", "0…1: how much noise ddim and tcd add back at each step (0)", "Eta", sampling, one, &S::eta,
+       unit},
+      {"guidance-rescale", "--guidance-rescale", "X", "0…1: how far to undo guidance's overexposure (0)",
+       "Guidance rescale", sampling, one, &S::guidance_rescale, unit},
+      {"model", "-m, --model, --ckpt", "PATH",
+       "a diffusers folder, a single file, or ORG/NAME in the Hugging Face cache; default: the built-in model", "",
+       model, run, &S::model},
+      {"refiner", "--refiner", "PATH", "an SDXL model that draws the last steps", "", model, run, &S::refiner},
+      {"refiner-start", "--refiner-start", "F",
+       fmt::format("the share of the denoising, above 0 and below 1, after which it takes over ({})",
+                   usual_refiner_start),
+       "", model, one, &S::refiner_start, SettingRange{0, 1, true}},
+      {"vae", "--vae", "PATH", "another VAE than the model's own: a folder or a file", "", model, run, &S::vae},
+      {"prediction", "--prediction", "NAME", "what the network predicts: epsilon, v, x0; default: what the model says",
+       "Prediction", model, run, &S::prediction},
+      {"ignore-unknown", "--ignore-unknown", "", "unknown keys in a model's configs are warnings, not errors", "",
+       model, run, &S::ignore_unknown},
+      {"device", "--device", "NAME", "auto, cpu, cuda, cuda:N (auto)", "", machine, run, &S::device},
+      {"dtype", "--dtype", "NAME", fmt::format("{} (auto)", fmt::join(dtype_names, ", ")), "", machine, run, &S::dtype},
+      {"deterministic", "--deterministic", "", "same build, device and request: same bytes", "", machine, run,
+       &S::deterministic},
+  };
+}
+
+int64_t whole_number(const std::string& flag, const std::string& text) {
+  const auto number = parse_int(text);
+  if (!number) refuse(flag, fmt::format("'{}' is not a whole number", text));
+  return *number;
+}
+
+double real_number(const std::string& flag, const std::string& text) {
+  const auto number = parse_real(text);
+  if (!number) refuse(flag, fmt::format("'{}' is not a finite number", text));
+  return *number;
+}
+
+uint64_t seed_number(const std::string& flag, const std::string& text) {
+  if (text == "-1") return draw_seed();
+  const auto number = parse_unsigned(text);
+  if (!number) refuse(flag, fmt::format("'{}' is not a whole number of 0…2^64-1, or -1 to draw one", text));
+  return *number;
+}
+
+std::vector<double> number_list(const std::string& flag, const std::string& text) {
+  std::vector<double> numbers;
+  for (size_t start = 0; start <= text.size();) {
+    const size_t comma = std::min(text.find(',', start), text.size());
+    std::string part = text.substr(start, comma - start);
+    while (part.starts_with(' ')) part.erase(0, 1);
+    while (part.ends_with(' ')) part.pop_back();
+    numbers.push_back(real_number(flag, part));
+    start = comma + 1;
+  }
+  return numbers;
+}
+
+PixelPair pixel_pair(const std::string& flag, const std::string& text) {
+  const auto pair = parse_pixel_pair(text);
+  if (!pair) {
+    const bool place = flag.ends_with("crop");
+    refuse(flag, fmt::format("'{}' is not {}", text, place ? "LEFTxTOP" : "WIDTHxHEIGHT"),
+           place ? "or TOP,LEFT" : "or HEIGHT,WIDTH");
+  }
+  return *pair;
+}
+
+/// Names of choices are ASCII and lower case; what is not among them is left as it is for validate() to name.
+std::string choice(std::string_view field, const std::string& text) {
+  if (field == "scheduler") {
+    const SigmaSchedule* schedule = find_schedule(text);
+    return schedule ? std::string(schedule->name) : ascii_lower(text);
+  }
+  const bool named = field == "spacing" || field == "device" || field == "dtype" || field == "prediction";
+  return named ? ascii_lower(text) : text;
+}
+
+void set_sampler(Settings& request, const std::string& flag, const std::string& text) {
+  const SamplerName name = parse_sampler_name(text);
+  if (!name.sampler) refuse(flag, fmt::format("no sampler '{}'", text), did_you_mean(text, sampler_names()));
+  request.sampler = std::string(name.sampler->name);
+  if (name.schedule) request.scheduler = std::string(name.schedule->name);
+}
+
+/// A value as a flag's text; nothing for one that is not set.
+struct ValueText {
+  std::optional<std::string> operator()(const std::string& value) const { return value; }
+  std::optional<std::string> operator()(int64_t value) const { return fmt::to_string(value); }
+  std::optional<std::string> operator()(uint64_t value) const { return fmt::to_string(value); }
+  std::optional<std::string> operator()(double value) const { return fmt::to_string(value); }
+  std::optional<std::string> operator()(bool value) const { return value ? "true" : "false"; }
+  std::optional<std::string> operator()(const PixelPair& value) const { return to_string(value); }
+  std::optional<std::string> operator()(const std::vector<double>& value) const {
+    if (value.empty()) return std::nullopt;
+    return fmt::format("{}", fmt::join(value, ", "));
+  }
+  template <typename Value>
+  std::optional<std::string> operator()(const std::optional<Value>& value) const {
+    return value ? (*this)(*value) : std::nullopt;
+  }
+};
+
+/// Holds numbers to their row's range.
+struct RangeCheck {
+  const Setting& setting;
+  void check(double value, const std::string& shown) const {
+    const auto [least, most, open] = *setting.range;
+    const std::string flag = fmt::format("--{}", setting.name);
+    if (open && !(value > least && value < most)) {
+      refuse(flag, fmt::format("must be above {} and below {}, is {}", least, most, shown));
+    }
+    if (std::isinf(most) && !(std::isfinite(value) && value >= least)) {
+      refuse(flag, fmt::format("must be {} or more, is {}", least, shown));
+    }
+    if (!(value >= least && value <= most)) {
+      refuse(flag, fmt::format("must be {}…{}, is {}", least, most, shown));
+    }
+  }
+  void operator()(int64_t value) const { check(static_cast<double>(value), fmt::to_string(value)); }
+  void operator()(double value) const { check(value, fmt::to_string(value)); }
+  void operator()(const PixelPair& pair) const { (*this)(pair.vertical), (*this)(pair.horizontal); }
+  template <typename Value>
+  void operator()(const std::optional<Value>& value) const {
+    if (value) (*this)(*value);
+  }
+  void operator()(const std::string&) const {}
+  void operator()(uint64_t) const {}
+  void operator()(bool) const {}
+  void operator()(const std::vector<double>&) const {}
+};
+
+}  // namespace
+
+std::span<const Setting> settings() {
+  static const std::vector<Setting> rows = make_settings();
+  return rows;
+}
+
+const Setting* find_setting(std::string_view name) {
+  const auto found = std::ranges::find(settings(), name, &Setting::name);
+  return found == settings().end() ? nullptr : &*found;
+}
+
+const Setting* find_setting_by_label(std::string_view label) {
+  const auto found = std::ranges::find(settings(), label, &Setting::label);
+  return label.empty() || found == settings().end() ? nullptr : &*found;
+}
+
+std::optional<PixelPair> parse_pixel_pair(std::string_view text) {
+  const size_t mark = text.find_first_of("xX,");
+  if (mark == std::string_view::npos) return std::nullopt;
+  const auto first = parse_int(std::string(text.substr(0, mark)));
+  const auto second = parse_int(std::string(text.substr(mark + 1)));
+  if (!first || !second) return std::nullopt;
+  if (text[mark] == ',') return PixelPair{.vertical = *first, .horizontal = *second};
+  return PixelPair{.vertical = *second, .horizontal = *first};
+}
+
+std::string to_string(const PixelPair& pair) { return fmt::format("{}x{}", pair.horizontal, pair.vertical); }
+
+void set_sigmas(Request& request, std::vector<double> sigmas) {
+  request.sigmas = std::move(sigmas);
+  if (request.sigmas.size() > 1) request.steps = std::ssize(request.sigmas) - 1;
+}
+
+std::vector<std::string> sampler_names() {
+  std::vector<std::string> names;
+  for (const Sampler& sampler : samplers()) names.emplace_back(sampler.name);
+  return names;
+}
+
+uint64_t draw_seed() {
+  std::random_device device;
+  return std::uniform_int_distribution<uint64_t>()(device);
+}
+
+void set_from_text(Settings& to, const Setting& setting, const std::string& flag, const std::string& text) {
+  if (setting.name == "sampler") return set_sampler(to, flag, text);
+  struct Setter {
+    Settings& to;
+    std::string_view name;
+    const std::string& flag;
+    const std::string& text;
+    void operator()(std::string Settings::*m) const { to.*m = choice(name, text); }
+    void operator()(std::optional<std::string> Settings::*m) const { to.*m = choice(name, text); }
+    void operator()(int64_t Settings::*m) const { to.*m = whole_number(flag, text); }
+    void operator()(std::optional<int64_t> Settings::*m) const { to.*m = whole_number(flag, text); }
+    void operator()(double Settings::*m) const { to.*m = real_number(flag, text); }
+    void operator()(std::optional<double> Settings::*m) const { to.*m = real_number(flag, text); }
+    void operator()(std::optional<PixelPair> Settings::*m) const { to.*m = pixel_pair(flag, text); }
+    void operator()(uint64_t Settings::*m) const { to.*m = seed_number(flag, text); }
+    void operator()(bool Settings::*m) const { to.*m = true; }
+    void operator()(std::vector<double> Settings::*) const { set_sigmas(to, number_list(flag, text)); }
+  };
+  std::visit(Setter{to, setting.name, flag, text}, setting.member);
+}
+
+std::optional<std::string> text_of(const Settings& from, const Setting& setting) {
+  return std::visit([&](auto member) { return ValueText{}(from.*member); }, setting.member);
+}
+
+void check_ranges(const Settings& all, SettingScope scope) {
+  for (const Setting& setting : settings()) {
+    if (!setting.range || setting.scope != scope) continue;
+    std::visit([&](auto member) { RangeCheck{setting}(all.*member); }, setting.member);
+  }
+}
+
+}  // namespace sdtorch

@@ -1,0 +1,133 @@
+#include "pipeline/settings_json.hpp"
+
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "core/error.hpp"
+#include "core/suggest.hpp"
+#include "pipeline/settings.hpp"
+
+namespace sdtorch {
+namespace {
+
+using nlohmann::json;
+
+/// Thrown where only the key and the reason are known; settings_from_json adds the file.
+std::string expect_string(std::string_view key, const json& value) {
+  if (!value.is_string()) refuse(key, fmt::format("must be a string, is {}", value.type_name()));
+  return value.get<std::string>();
+}
+
+int64_t expect_integer(std::string_view key, const json& value) {
+  if (!value.is_number_integer()) refuse(key, fmt::format("must be a whole number, is {}", value.dump()));
+  const bool fits = !value.is_number_unsigned() ||
+                    value.get<uint64_t>() <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+  if (!fits) refuse(key, fmt::format("{} is too large", value.dump()));
+  return value.get<int64_t>();
+}
+
+double expect_number(std::string_view key, const json& value) {
+  if (!value.is_number()) refuse(key, fmt::format("must be a number, is {}", value.type_name()));
+  return value.get<double>();
+}
+
+uint64_t expect_seed(std::string_view key, const json& value) {
+  if (value.is_number_unsigned()) return value.get<uint64_t>();
+  if (value.is_number_integer() && value.get<int64_t>() == -1) return draw_seed();
+  refuse(key, fmt::format("must be a whole number of 0…2^64-1, or -1 to draw one, is {}",
+                          value.is_number() ? value.dump() : value.type_name()));
+}
+
+std::vector<double> expect_numbers(std::string_view key, const json& value) {
+  if (!value.is_array()) refuse(key, fmt::format("must be a list of numbers, is {}", value.type_name()));
+  std::vector<double> numbers;
+  for (const json& item : value) numbers.push_back(expect_number(key, item));
+  return numbers;
+}
+
+bool expect_bool(std::string_view key, const json& value) {
+  if (!value.is_boolean()) refuse(key, fmt::format("must be true or false, is {}", value.type_name()));
+  return value.get<bool>();
+}
+
+struct FromJson {
+  Settings& request;
+  const Setting& field;
+  const json& value;
+
+  void set_text() const { set_from_text(request, field, std::string(field.name), expect_string(field.name, value)); }
+  void operator()(std::string Settings::*) const { set_text(); }
+  void operator()(std::optional<std::string> Settings::*) const { set_text(); }
+  void operator()(int64_t Settings::*m) const { request.*m = expect_integer(field.name, value); }
+  void operator()(std::optional<int64_t> Settings::*m) const { request.*m = expect_integer(field.name, value); }
+  void operator()(double Settings::*m) const { request.*m = expect_number(field.name, value); }
+  void operator()(std::optional<double> Settings::*m) const { request.*m = expect_number(field.name, value); }
+  void operator()(std::optional<PixelPair> Settings::*) const { set_text(); }
+  void operator()(uint64_t Settings::*m) const { request.*m = expect_seed(field.name, value); }
+  void operator()(bool Settings::*m) const { request.*m = expect_bool(field.name, value); }
+  void operator()(std::vector<double> Settings::*) const {
+    if (value.is_string()) return set_text();
+    set_sigmas(request, expect_numbers(field.name, value));
+  }
+};
+
+template <typename Value>
+void put(nlohmann::ordered_json& object, const std::string& key, const Value& value) {
+  object[key] = value;
+}
+
+template <typename Value>
+void put(nlohmann::ordered_json& object, const std::string& key, const std::optional<Value>& value) {
+  if (value) object[key] = *value;
+}
+
+void put(nlohmann::ordered_json& object, const std::string& key, const std::vector<double>& numbers) {
+  if (!numbers.empty()) object[key] = numbers;
+}
+
+void put(nlohmann::ordered_json& object, const std::string& key, const std::optional<PixelPair>& pair) {
+  if (pair) object[key] = to_string(*pair);
+}
+
+Settings read_fields(const json& object, const Settings& base) {
+  if (!object.is_object()) refuse("", fmt::format("must be an object, is {}", object.type_name()));
+  std::vector<std::string> names;
+  for (const Setting& field : settings()) names.emplace_back(field.name);
+  for (const auto& [key, value] : object.items()) {
+    if (!find_setting(key)) refuse(key, "unknown key", did_you_mean(key, names));
+  }
+  Settings request = base;
+  for (const Setting& field : settings()) {
+    const auto found = object.find(field.name);
+    if (found != object.end()) std::visit(FromJson{request, field, *found}, field.member);
+  }
+  request.validate();
+  return request;
+}
+
+}  // namespace
+
+nlohmann::ordered_json settings_to_json(const Settings& request) {
+  nlohmann::ordered_json object;
+  for (const Setting& field : settings()) {
+    std::visit([&](auto member) { put(object, std::string(field.name), request.*member); }, field.member);
+  }
+  return object;
+}
+
+Settings settings_from_json(const json& object, const Settings& base, const JsonSource& source) {
+  try {
+    return read_fields(object, base);
+  } catch (const Error& error) {
+    const ErrorParts& parts = error.parts();
+    std::string place = source.place;
+    for (std::string part : {parts.file, parts.place}) {
+      if (part.starts_with("--")) part.erase(0, 2);
+      if (!part.empty()) place += (place.empty() ? "" : ": ") + part;
+    }
+    throw Error(ErrorKind::input, {.file = source.file, .place = place, .reason = parts.reason, .hint = parts.hint});
+  }
+}
+
+}  // namespace sdtorch
