@@ -8,6 +8,7 @@
 #include "cli/bench_report.hpp"
 #include "cli/options.hpp"
 #include "cli/report.hpp"
+#include "core/cancel.hpp"
 #include "core/device.hpp"
 #include "core/interrupt.hpp"
 #include "core/log.hpp"
@@ -49,6 +50,7 @@ int bench_command(const Invocation& invocation) {
 
 int run_command_line(int argc, const char* const* argv) {
   end_at_interrupts();
+  const CancelScope cancel(throw_if_interrupted);
   const Invocation invocation = parse_command_line(argc, argv);
   set_log_level(invocation.log_level);
   use_threads(invocation.threads);

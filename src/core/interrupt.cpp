@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <string_view>
 
@@ -11,18 +12,30 @@ namespace sdtorch {
 namespace {
 
 volatile std::sig_atomic_t received = 0;
+volatile std::sig_atomic_t beside_bar = 0;
 
 }  // namespace
 
+// The handlers, and what they call: only what a handler may call.
 extern "C" {
-static void note_signal(int signal) { received = signal; }
-
-/// Calls only what a handler may call.
-static void end_process(int signal) {
-  constexpr std::string_view interrupted = "error: interrupted\n", terminated = "error: terminated\n";
-  const std::string_view line = signal == SIGINT ? interrupted : terminated;
+static void tell(std::string_view line) {
   const ssize_t told = write(STDERR_FILENO, line.data(), line.size());
   static_cast<void>(told);  // nobody may listen
+}
+
+static void note_signal(int signal) {
+  const int before = errno;
+  received = signal;
+  std::signal(SIGINT, SIG_DFL);  // the next one ends the process, whichever of them it is
+  std::signal(SIGTERM, SIG_DFL);
+  if (beside_bar) tell("\r\033[K");  // the line that the progress stands in
+  tell(signal == SIGINT ? "interrupted: " : "terminated: ");
+  tell("ends at the next layer; again ends now\n");
+  errno = before;
+}
+
+static void end_process(int signal) {
+  tell(signal == SIGINT ? "error: interrupted\n" : "error: terminated\n");
   _exit(static_cast<int>(signal == SIGINT ? ErrorKind::interrupted : ErrorKind::terminated));
 }
 }
@@ -32,7 +45,7 @@ namespace {
 void handle_by(void (*handler)(int)) {
   struct sigaction action {};
   action.sa_handler = handler;
-  action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;  // the next one does what it does by default
+  action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
   received = 0;
   sigaction(SIGINT, &action, nullptr);
@@ -46,7 +59,10 @@ void end_at_interrupts() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
-void watch_for_interrupts() { handle_by(note_signal); }
+void watch_for_interrupts() {
+  beside_bar = isatty(STDERR_FILENO);
+  handle_by(note_signal);
+}
 
 void throw_if_interrupted() {
   if (received == SIGINT) throw Error(ErrorKind::interrupted, {.reason = "interrupted"});

@@ -1,4 +1,4 @@
-// Signals: Ctrl-C and SIGTERM end the process, at once or, where files are being written, between steps.
+// Signals: Ctrl-C and SIGTERM end the process, at once or, where files are being written, at the next layer.
 #pragma once
 
 namespace sdtorch {
@@ -8,10 +8,12 @@ namespace sdtorch {
 /// SIGPIPE is ignored: a reader that went away is an error of the write, with an exit code of its own.
 void end_at_interrupts();
 
-/// From here on SIGINT and SIGTERM only set a flag; a second one of the same kind ends the process at once.
+/// From here on the first SIGINT or SIGTERM says on stderr that it has come and sets a flag; a second one of either
+/// kind ends the process at once.
 void watch_for_interrupts();
 
-/// Throws ErrorKind::interrupted after SIGINT, ErrorKind::terminated after SIGTERM. To be called at least once a step.
+/// Throws ErrorKind::interrupted after SIGINT, ErrorKind::terminated after SIGTERM. For a CancelScope, and between
+/// pieces of work.
 void throw_if_interrupted();
 
 }  // namespace sdtorch

@@ -20,6 +20,10 @@ class MappedFile {
   /// Valid as long as this object is. The file must not be truncated meanwhile.
   std::span<const std::byte> bytes() const { return bytes_; }
 
+  /// Lets the memory of these bytes go, a part of bytes(), and of what shares a page with them. They stay valid: they
+  /// are read from the file again when they are looked at.
+  void release(std::span<const std::byte> part) const;
+
   const std::filesystem::path& path() const { return path_; }
 
  private:

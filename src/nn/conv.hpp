@@ -3,6 +3,7 @@
 
 #include <torch/nn/module.h>
 
+#include "core/placement.hpp"
 #include "nn/layer.hpp"
 
 namespace sdtorch {
@@ -13,13 +14,15 @@ struct Conv2dOptions {
 };
 
 /// Registers `weight` [out, in, kernel, kernel] and `bias` [out], uninitialised: their values come from a checkpoint.
-class Conv2dImpl : public torch::nn::Module {
+class Conv2dImpl : public torch::nn::Module, public Prepared {
  public:
   Conv2dImpl(int64_t in, int64_t out, int64_t kernel, Conv2dOptions options = {});
 
   /// x: [B, in, h, w] → [B, out, h', w'], h' = (h + 2 padding - kernel) / stride + 1
-  /// The first call on a CPU may rearrange the weight in memory; its values and shape stay.
   at::Tensor forward(const at::Tensor& x) const;
+
+  /// On a CPU the weight comes to lie with the channels innermost; its values and shape stay.
+  void prepare(const Placement& to) override;
 
   at::Tensor weight, bias;
 

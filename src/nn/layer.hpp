@@ -5,10 +5,12 @@
 
 #include <utility>
 
+#include "core/cancel.hpp"
+
 namespace sdtorch {
 
 /// LibTorch's holder, whose call is no const one: ours is, so that a network's forward is const down to its leaves and
-/// several threads may run it at once.
+/// several threads may run it at once. Each call is a place to leave at (cancel.hpp).
 template <typename Impl>
 class Layer : public torch::nn::ModuleHolder<Impl> {
  public:
@@ -16,6 +18,7 @@ class Layer : public torch::nn::ModuleHolder<Impl> {
 
   template <typename... Arguments>
   decltype(auto) operator()(Arguments&&... arguments) const {
+    leave_if_cancelled();
     return this->get()->forward(std::forward<Arguments>(arguments)...);
   }
 };

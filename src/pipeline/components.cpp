@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 
+#include "weights/bind.hpp"
 #include "weights/component_files.hpp"
 #include "weights/key_names.hpp"
 #include "weights/single_file.hpp"

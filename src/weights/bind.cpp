@@ -1,16 +1,20 @@
+#include "weights/bind.hpp"
+
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <set>
 #include <utility>
 #include <vector>
 
+#include "core/cancel.hpp"
 #include "core/error.hpp"
+#include "core/placement.hpp"
 #include "weights/key_names.hpp"
-#include "weights/state_dict.hpp"
+#include "weights/mapped_tensor.hpp"
 
 namespace sdtorch {
 namespace {
@@ -78,31 +82,68 @@ class Report {
   std::vector<std::string> missing_{}, unexpected_{}, misshapen_{};
 };
 
-/// Matrix products may round by where in memory a matrix begins (MKL's documentation of reproducibility): a model must
-/// not draw otherwise because its file's header is longer. Convolutions pack their weights themselves.
-at::Tensor aligned(const at::Tensor& weight) {
-  constexpr uintptr_t boundary = 64;  // bytes
-  const bool matrix = weight.dim() == 2 && weight.is_cpu();
-  return matrix && reinterpret_cast<uintptr_t>(weight.const_data_ptr()) % boundary != 0 ? weight.clone() : weight;
+/// A module with parameters or buffers of its own, and the keys that they have.
+struct Leaf {
+  torch::nn::Module* module;
+  std::vector<std::pair<std::string, at::Tensor>> slots{};
+};
+
+/// Of the module, whose own keys begin with the prefix, and of all below it.
+void add_leaves(std::vector<Leaf>& leaves, torch::nn::Module& module, const std::string& prefix) {
+  Leaf leaf{.module = &module};
+  for (const auto& own : module.named_parameters(/*recurse=*/false)) {
+    leaf.slots.emplace_back(prefix + own.key(), own.value());
+  }
+  for (const auto& own : module.named_buffers(/*recurse=*/false)) {
+    leaf.slots.emplace_back(prefix + own.key(), own.value());
+  }
+  if (!leaf.slots.empty()) leaves.push_back(std::move(leaf));
+  for (const auto& child : module.named_children()) add_leaves(leaves, *child.value(), prefix + child.key() + ".");
+}
+
+/// In the order in which the file has them, so that it is read from its beginning to its end.
+void sort_by_place(std::vector<Leaf>& leaves, const StateDict& weights) {
+  std::ranges::sort(leaves, {}, [&](const Leaf& leaf) {
+    const SourcedTensor& first = weights.at(leaf.slots.front().first);
+    return std::pair(first.file, reinterpret_cast<uintptr_t>(first.tensor.const_data_ptr()));
+  });
+}
+
+/// Taken out of the dictionary, so that what was converted is let go before the next layer is.
+void bind_leaf(Leaf& leaf, StateDict& weights, const Placement& to) {
+  std::vector<at::Tensor> sources;
+  for (auto& [key, slot] : leaf.slots) {
+    sources.push_back(weights.extract(key).mapped().tensor);
+    slot.set_requires_grad(false);
+    slot.set_data(slot.is_floating_point() ? sources.back() : sources.back().to(slot.scalar_type()));
+  }
+  if (auto* layer = dynamic_cast<Prepared*>(leaf.module)) {
+    layer->prepare(to);
+  } else {
+    for (auto& [key, slot] : leaf.slots) place(slot, to);
+  }
+  for (size_t i = 0; i < sources.size(); ++i) {
+    if (!leaf.slots[i].second.is_alias_of(sources[i])) release_pages(sources[i]);
+  }
 }
 
 }  // namespace
 
 void bind_weights(torch::nn::Module& module, StateDict weights, at::ScalarType dtype, at::Device device,
                   const std::string& name) {
-  std::vector<std::pair<std::string, at::Tensor>> slots;
-  for (const auto& item : module.named_parameters()) slots.emplace_back(item.key(), item.value());
-  for (const auto& item : module.named_buffers()) slots.emplace_back(item.key(), item.value());
-
+  std::vector<Leaf> leaves;
+  add_leaves(leaves, module, {});
   Report report(weights);
   std::set<std::string> known;
-  for (const auto& [key, slot] : slots) {
-    known.insert(key);
-    const auto found = weights.find(key);
-    if (found == weights.end()) {
-      report.missing(key, slot);
-    } else if (!fits(slot, found->second.tensor)) {
-      report.misshapen(key, slot, found->second);
+  for (const Leaf& leaf : leaves) {
+    for (const auto& [key, slot] : leaf.slots) {
+      known.insert(key);
+      const auto found = weights.find(key);
+      if (found == weights.end()) {
+        report.missing(key, slot);
+      } else if (!fits(slot, found->second.tensor)) {
+        report.misshapen(key, slot, found->second);
+      }
     }
   }
   for (const auto& [key, weight] : weights) {
@@ -110,12 +151,10 @@ void bind_weights(torch::nn::Module& module, StateDict weights, at::ScalarType d
   }
   report.throw_if_any(name);
 
-  for (auto& [key, slot] : slots) {
-    // Taken out of the dictionary, so that what was converted is let go before the next tensor is.
-    const at::Tensor weight = weights.extract(key).mapped().tensor;
-    const at::ScalarType type = slot.is_floating_point() ? dtype : slot.scalar_type();
-    slot.set_requires_grad(false);
-    slot.set_data(aligned(weight.to(device, type).contiguous()));
+  sort_by_place(leaves, weights);
+  for (Leaf& leaf : leaves) {
+    leave_if_cancelled();
+    bind_leaf(leaf, weights, {.dtype = dtype, .device = device});
   }
 }
 

@@ -13,6 +13,7 @@
 #include "io/atomic_file.hpp"
 #include "io/mapped_file.hpp"
 #include "io/safetensors.hpp"
+#include "weights/mapped_tensor.hpp"
 
 namespace sdtorch {
 namespace {
@@ -36,9 +37,7 @@ at::Tensor tensor_of(const std::shared_ptr<MappedFile>& file, const TensorEntry&
     std::memcpy(copy.data_ptr(), data, entry.end - entry.begin);
     return copy;
   }
-  // LibTorch has no tensor of const data; nobody writes through this one.
-  const at::Tensor mapped = at::from_blob(
-      const_cast<std::byte*>(data), entry.shape, [file](void*) {}, at::TensorOptions(type));
+  const at::Tensor mapped = map_tensor(file, {data, entry.end - entry.begin}, entry.shape, type);
   return boolean ? mapped.ne(0) : mapped;
 }
 

@@ -1,8 +1,7 @@
-// Named tensors as they come from files, and how they become a module's parameters.
+// Named tensors as they come from files.
 #pragma once
 
 #include <ATen/ATen.h>
-#include <torch/nn/module.h>
 
 #include <filesystem>
 #include <functional>
@@ -54,12 +53,5 @@ struct TensorPlan {
 void save_safetensors(const std::filesystem::path& file, const std::map<std::string, TensorPlan>& plans,
                       const std::function<at::Tensor(const std::string& key)>& make,
                       const std::map<std::string, std::string>& metadata = {});
-
-/// Gives each parameter and buffer of `module` its tensor of the same name, floats converted once to dtype, all to
-/// device; what is there already stays mapped, but for matrices that do not begin at a multiple of 64 bytes.
-/// Strict: all missing, unexpected and misshapen keys are reported together in one ErrorKind::model, and nothing is
-/// bound then. No parameter asks for a gradient afterwards. name: what the module is, for messages ("unet").
-void bind_weights(torch::nn::Module& module, StateDict weights, at::ScalarType dtype, at::Device device,
-                  const std::string& name);
 
 }  // namespace sdtorch

@@ -19,6 +19,7 @@
 
 #include "core/error.hpp"
 #include "io/torch_file.hpp"
+#include "weights/mapped_tensor.hpp"
 
 namespace sdtorch {
 namespace {
@@ -52,7 +53,9 @@ class TensorMaker {
       found->second = [file = file_, mapped = mapped_, index = plan.storage,
                        done = std::make_shared<std::atomic<bool>>(false)] {
         if (*done) return;
-        file->verify(index, file->bytes(index));
+        const TorchBytes bytes = file->bytes(index);
+        file->verify(index, bytes);
+        if (!bytes.unpacked) mapped->release(bytes.bytes);
         *done = true;
       };
     }
@@ -96,11 +99,16 @@ class TensorMaker {
       copy_numbers(bytes.bytes, static_cast<std::byte*>(copy.data_ptr()), swapped, copy.nbytes());
       return copy;
     }
+    const at::Tensor numbers =
+        bytes.unpacked ? on_unpacked(bytes, count, stored) : map_tensor(mapped_, bytes.bytes, {count}, stored);
+    return type == at::kBool ? numbers.ne(0) : numbers;
+  }
+
+  static at::Tensor on_unpacked(const TorchBytes& bytes, int64_t count, at::ScalarType type) {
     // LibTorch has no tensor of const data; nobody writes through this one.
-    const at::Tensor mapped = at::from_blob(
-        const_cast<std::byte*>(bytes.bytes.data()), {count}, [file = mapped_, owner = bytes.unpacked](void*) {},
-        at::TensorOptions(stored));
-    return type == at::kBool ? mapped.ne(0) : mapped;
+    return at::from_blob(
+        const_cast<std::byte*>(bytes.bytes.data()), {count}, [owner = bytes.unpacked](void*) {},
+        at::TensorOptions(type));
   }
 
   /// Turns the bytes of each number around where it has more than one to turn.

@@ -228,6 +228,25 @@ TEST_CASE("an interrupt ends within a step, with 130 and nothing half-written", 
   CHECK(names_in(folder.path()).empty());
 }
 
+TEST_CASE("an interrupt is answered at once, and a long step left before its end", "[cli][slow]") {
+  const TempDir folder;
+  const std::vector<std::string> arguments = {"-p",   "a beach", "--steps", "1",       "-W",   "1024",  "-H",
+                                              "1024", "-o",      "out.png", "--dtype", "fp32", "--json"};
+  constexpr int asked_after_ms = 2500;
+  const ProcessResult whole = run_sdtorch(arguments, {.folder = folder.path()});
+  REQUIRE(whole.exit_code == 0);
+  std::filesystem::remove(folder / "out.png");
+  const ProcessResult run = run_sdtorch(arguments, {.folder = folder.path(), .interrupt_after_ms = asked_after_ms});
+  INFO(run.err);
+  CHECK(run.exit_code == 130);
+  CHECK(run.err.find("interrupted: ends at the next layer; again ends now\n") != std::string::npos);
+  CHECK(run.err.ends_with("error: interrupted\n"));
+  CHECK(run.answered_after > 0);
+  CHECK(run.answered_after < 0.5);
+  CHECK(run.seconds < asked_after_ms / 1000.0 + 0.5 * (whole.seconds - asked_after_ms / 1000.0));
+  CHECK(names_in(folder.path()).empty());
+}
+
 TEST_CASE("an interrupt ends the wait for input, too", "[cli]") {
   const TempDir folder;
   REQUIRE(mkfifo((folder / "prompts.txt").c_str(), 0600) == 0);  // nobody ever writes into it

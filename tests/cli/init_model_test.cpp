@@ -11,6 +11,7 @@
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/temp_dir.hpp"
+#include "weights/bind.hpp"
 #include "weights/model_folder.hpp"
 
 using sdtorch::ErrorKind;

@@ -11,6 +11,7 @@
 #include "support/catch.hpp"
 #include "support/golden.hpp"
 #include "support/tolerance.hpp"
+#include "weights/bind.hpp"
 #include "weights/key_names.hpp"
 
 using namespace sdtorch;

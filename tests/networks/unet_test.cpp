@@ -3,12 +3,15 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <array>
 #include <set>
+#include <thread>
 
 #include "networks/golden_network.hpp"
 #include "support/catch.hpp"
 #include "support/golden.hpp"
 #include "support/tolerance.hpp"
+#include "weights/bind.hpp"
 
 using namespace sdtorch;
 
@@ -85,4 +88,28 @@ TEST_CASE("the way down is a part that another network may be built from, as dif
   for (size_t i = 0; i < depths.skips.size(); ++i) {
     CHECK(relative_error(depths.skips[i], expected.at("skip." + std::to_string(i))) <= tolerance::tensor_relative);
   }
+}
+
+TEST_CASE("two threads may draw with the same U-Net", "[networks]") {
+  const GoldenNetwork golden = load_golden_network("unet_sd1");
+  UNet2DConditionModel model(UNetConfig::from_json(golden.config, golden.config_file));
+  bind_weights(model, golden.weights, at::kFloat, at::kCPU, "unet");
+  const UNet2DConditionModel& unet = model;
+  const auto draw = [&](double timestep) {
+    const at::NoGradGuard no_grad;
+    return unet.forward({.sample = golden.inputs.at("sample"),
+                         .timestep = at::full({2}, timestep),
+                         .context = golden.inputs.at("context")});
+  };
+  const std::array<double, 2> timesteps{981.0, 21.5};
+  std::array<at::Tensor, 2> alone, beside;
+  for (size_t i = 0; i < 2; ++i) alone[i] = draw(timesteps[i]);
+  std::array<std::thread, 2> threads;
+  for (size_t i = 0; i < 2; ++i) {
+    threads[i] = std::thread([&, i] {
+      for (int again = 0; again < 5; ++again) beside[i] = draw(timesteps[i]);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (size_t i = 0; i < 2; ++i) CHECK(at::equal(alone[i], beside[i]));
 }

@@ -7,7 +7,7 @@
 #include "support/errors.hpp"
 #include "support/golden.hpp"
 #include "support/tolerance.hpp"
-#include "weights/state_dict.hpp"
+#include "weights/bind.hpp"
 
 using namespace sdtorch;
 

@@ -2,9 +2,12 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "core/cancel.hpp"
 #include "nn/attach.hpp"
 #include "nn/conv.hpp"
 #include "nn/linear.hpp"
@@ -119,4 +122,42 @@ TEST_CASE("weights that ran in inference mode may still be changed in place", "[
   const at::NoGradGuard no_grad;
   conv->weight.add_(1);
   CHECK(conv(at::ones({1, 2, 3, 3})).sum().item<double>() == 2 * 3 * 18);
+}
+
+TEST_CASE("a layer is prepared once: its values stay, and another time changes nothing", "[nn]") {
+  at::manual_seed(7);
+  const at::NoGradGuard no_grad;
+  Conv2d conv(4, 8, 3);
+  Linear linear(6, 5);
+  fill(*conv);
+  fill(*linear);
+  const at::Tensor kernel = conv->weight.clone(), matrix = linear->weight.clone();
+  conv->prepare({});
+  linear->prepare({});
+  CHECK(conv->weight.is_contiguous(at::MemoryFormat::ChannelsLast));
+  CHECK(at::equal(conv->weight, kernel));
+  CHECK(at::equal(linear->weight, matrix));
+  const void* const conv_data = conv->weight.const_data_ptr();
+  const void* const linear_data = linear->weight.const_data_ptr();
+  conv->prepare({});
+  linear->prepare({});
+  conv(at::randn({1, 4, 5, 5}));
+  CHECK(conv->weight.const_data_ptr() == conv_data);
+  CHECK(linear->weight.const_data_ptr() == linear_data);
+}
+
+TEST_CASE("a matrix that begins anywhere is moved to where its products do not depend on it", "[nn]") {
+  const at::Tensor numbers = at::arange(31, at::kFloat);
+  Linear linear(6, 5, LinearOptions{.bias = false});
+  linear->weight.set_data(numbers.slice(0, 1).view({5, 6}));
+  linear->prepare({});
+  CHECK(reinterpret_cast<uintptr_t>(linear->weight.const_data_ptr()) % 64 == 0);
+  CHECK(at::equal(linear->weight.flatten(), numbers.slice(0, 1)));
+}
+
+TEST_CASE("a network may be left before any of its layers", "[nn]") {
+  Linear linear(2, 2);
+  fill(*linear);
+  const CancelScope cancelled([] { throw std::runtime_error("left"); });
+  CHECK_THROWS_WITH(linear(at::ones({1, 2})), "left");
 }

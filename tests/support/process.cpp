@@ -27,6 +27,21 @@ void redirect(const std::filesystem::path& path, int flags, int stream) {
   close(file);
 }
 
+/// Returns the seconds until the process said something, or 0.
+double interrupt(pid_t process, const std::filesystem::path& err) {
+  constexpr std::chrono::milliseconds patience(5000), pause(5);
+  const auto said = std::filesystem::file_size(err);
+  const auto start = std::chrono::steady_clock::now();
+  kill(process, SIGINT);
+  while (std::chrono::steady_clock::now() - start < patience) {
+    std::this_thread::sleep_for(pause);
+    if (std::filesystem::file_size(err) > said) {
+      return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    }
+  }
+  return 0;
+}
+
 }  // namespace
 
 ProcessResult run_sdtorch(const std::vector<std::string>& arguments, const ProcessOptions& options) {
@@ -42,6 +57,7 @@ ProcessResult run_sdtorch(const std::vector<std::string>& arguments, const Proce
   for (std::string& argument : command) argv.push_back(argument.data());
   argv.push_back(nullptr);
 
+  double answered_after = 0;
   const auto start = std::chrono::steady_clock::now();
   const pid_t child = fork();
   if (child < 0) throw std::runtime_error("cannot fork");
@@ -56,7 +72,7 @@ ProcessResult run_sdtorch(const std::vector<std::string>& arguments, const Proce
   }
   if (options.interrupt_after_ms > 0) {
     std::this_thread::sleep_for(std::chrono::milliseconds(options.interrupt_after_ms));
-    kill(child, SIGINT);
+    answered_after = interrupt(child, err);
   }
   int status = 0;
   rusage usage{};
@@ -65,5 +81,6 @@ ProcessResult run_sdtorch(const std::vector<std::string>& arguments, const Proce
           .out = options.out.empty() ? read_file(out) : "",
           .err = read_file(err),
           .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
+          .answered_after = answered_after,
           .peak_mb = usage.ru_maxrss / 1024};
 }

@@ -9,8 +9,9 @@ struct ProcessResult {
   int exit_code = 0;  ///< 128 + the signal's number where one ended it
   std::string out{};
   std::string err{};
-  double seconds = 0;  ///< from start to end
-  long peak_mb = 0;    ///< the most memory that it had at once
+  double seconds = 0;         ///< from start to end
+  double answered_after = 0;  ///< seconds from the interrupt to a new line on standard error; 0: none came
+  long peak_mb = 0;           ///< the most memory that it had at once
 };
 
 struct ProcessOptions {

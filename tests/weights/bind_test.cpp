@@ -3,7 +3,7 @@
 #include "support/cuda.hpp"
 #include "support/errors.hpp"
 #include "support/temp_dir.hpp"
-#include "weights/state_dict.hpp"
+#include "weights/bind.hpp"
 
 using sdtorch::ErrorKind;
 using sdtorch::StateDict;
