@@ -17,7 +17,7 @@ constexpr auto schedule_registry = std::to_array<SigmaSchedule>({
     {.name = "simple", .label = "Simple", .levels = simple_levels},
     {.name = "align_your_steps", .label = "Align Your Steps", .aliases = {"ays"}, .levels = align_your_steps_levels},
     {.name = "normal", .label = "Normal", .aliases = {"discrete", "uniform"}, .levels = normal_levels},
-    {.name = "kl_optimal", .label = "KL Optimal", .bounded = true, .levels = kl_optimal_levels},
+    {.name = "kl_optimal", .label = "KL Optimal", .levels = kl_optimal_levels},
     {.name = "ddim_uniform", .label = "DDIM Uniform", .levels = ddim_uniform_levels},
 });
 
@@ -31,7 +31,6 @@ constexpr std::pair<std::string_view, std::string_view> neighbours[]{
     {"alignyoursteps32", "align_your_steps"},
     {"aysgits", "align_your_steps"},
     {"ays11", "align_your_steps"},
-    {"polyexponential", "exponential"},
     {"laplace", "karras"},
     {"cosine", "beta"},
     {"bongtangent", "beta"},

@@ -20,9 +20,13 @@ const Model start_network = [](const at::Tensor& x, const DenoiserCall& call) {
   return 0.7 * std::cos(call.timestep * 1e-3) * x + 0.3 * at::sin(2 * x);
 };
 
-const json start_config = {{"_class_name", "PNDMScheduler"}, {"beta_schedule", "scaled_linear"},
-                           {"beta_start", 0.00085},          {"beta_end", 0.012},
-                           {"skip_prk_steps", true}, {"clip_sample", false},         {"steps_offset", 1}};
+const json start_config = {{"_class_name", "PNDMScheduler"},
+                           {"beta_schedule", "scaled_linear"},
+                           {"beta_start", 0.00085},
+                           {"beta_end", 0.012},
+                           {"skip_prk_steps", true},
+                           {"clip_sample", false},
+                           {"steps_offset", 1}};
 
 SamplingPlan start_plan(std::string_view sampler, int64_t steps, const std::string& schedule = "model") {
   return plan_sampling(start_config, "", {.sampler = std::string(sampler), .scheduler = schedule}, steps);
@@ -104,7 +108,8 @@ TEST_CASE("any sampler goes on from what is put in a step's stead", "[diffusion]
 }
 
 TEST_CASE("a network that knows the picture draws it, whatever is blended in on the way", "[diffusion]") {
-  // It predicts the noise over one known latent, and each step's end is moved off its way and noised to the step's own level.
+  // It predicts the noise over one known latent, and each step's end is moved off its way and noised to the step's own
+  // level.
   Noise other({3});
   const at::Tensor x0 = other.draw({4, 2, 2}), noise = other.draw({4, 2, 2});
   json config = start_config;
