@@ -2,11 +2,14 @@
 
 cases.json and trajectories.safetensors are made as there, by diffusers' schedulers (the Brownian motion of dpm++sde by
 torchsde). What diffusers does not have stands in formula_cases.json and formula_trajectories.safetensors: dpm++2s_a by
-the algorithm that k-diffusion publishes, restart by its paper's and the steps that A1111 takes, and Euler's method over
-the schedules sgm_uniform, simple and align_your_steps, all in float64 from their published formulas. brownian.safetensors
-holds increments of torchsde's motion itself.
+the algorithm that k-diffusion publishes, restart by its paper's and the steps that A1111 takes, dpm++3m_sde by
+k-diffusion's (over torchsde's motion), heunpp2 and ipndm_v as ComfyUI has them, and Euler's method over the schedules
+sgm_uniform, simple, align_your_steps, normal, kl_optimal and ddim_uniform, all in float64 from their published formulas.
+start_cases.json and starts.safetensors are diffusers' image-to-image: a clean latent noised to `strength` and sampled
+from there. brownian.safetensors holds increments of torchsde's motion itself.
 """
 
+import inspect
 import json
 import pathlib
 
@@ -14,7 +17,19 @@ import diffusers
 import numpy as np
 import torch
 import torchsde
-from diffusion import MORE_CLASSES, SCHEDULE_KEYS, SD1, SD2, SHAPE, SHORT, ZERO_SNR, make_trajectories, network
+from diffusion import (
+    ALL_CLASSES,
+    MORE_CLASSES,
+    SCHEDULE_KEYS,
+    SD1,
+    SD2,
+    SHAPE,
+    SHORT,
+    ZERO_SNR,
+    make_trajectories,
+    network,
+    scheduler_of,
+)
 from safetensors.torch import save_file
 
 ALIGN_YOUR_STEPS = {
@@ -153,6 +168,13 @@ def schedule(name: str, levels: Levels, steps: int, sdxl: bool) -> list[float]:
         return [levels.sigma(t) for t in np.linspace(last, 0, steps + 1)[:-1]] + [0.0]
     if name == "simple":
         return [float(levels.sigmas[last - int(i * (last + 1) / steps)]) for i in range(steps)] + [0.0]
+    if name == "normal":
+        return [levels.sigma(t) for t in np.linspace(last, 0, steps)] + [0.0]
+    if name == "kl_optimal":  # evenly in the arc tangent
+        low, high = np.arctan(levels.sigmas[0]), np.arctan(levels.sigmas[-1])
+        return [float(s) for s in np.tan(np.linspace(high, low, steps))] + [0.0]
+    if name == "ddim_uniform":  # 1, 1 + stride, …, as many as there are steps
+        return [float(levels.sigmas[1 + i * ((last + 1) // steps)]) for i in reversed(range(steps))] + [0.0]
     table = ALIGN_YOUR_STEPS[sdxl]
     places = np.linspace(0, len(table) - 1, steps + 1)
     return [float(s) for s in np.exp(np.interp(places, np.arange(len(table)), np.log(table)))][:-1] + [0.0]
@@ -211,7 +233,84 @@ def restart(levels: Levels, x: torch.Tensor, sigmas: list[float], draw):
         yield x
 
 
+def slope(levels: Levels, x: torch.Tensor, sigma: float) -> torch.Tensor:
+    return (x - levels.x0(x, sigma)) / sigma
+
+
+def dpmpp_3m_sde(levels: Levels, x: torch.Tensor, sigmas: list[float], draw):
+    low = min(sigma for sigma in sigmas if sigma > 0)
+    motion = torchsde.BrownianInterval(
+        t0=low, t1=sigmas[0], size=x.shape[1:], dtype=torch.float32, entropy=draw.seed, tol=1e-6, pool_size=24,
+        halfway_tree=True,
+    )  # fmt: skip
+    x0s, lengths = [], []  # newest last
+    for sigma, following in zip(sigmas, sigmas[1:]):
+        x0s.append(levels.x0(x, sigma))
+        if following == 0:
+            yield x0s[-1]
+            return
+        h = np.log(sigma / following)
+        lengths.append(h)
+        z = 2 * h  # eta is 1
+        phi_2 = np.expm1(-z) / z + 1
+        phi_3 = phi_2 / z - 0.5
+        x = np.exp(-z) * x - np.expm1(-z) * x0s[-1]
+        if len(lengths) == 2:
+            x = x + phi_2 * (x0s[-1] - x0s[-2]) / (lengths[-2] / h)
+        if len(lengths) > 2:
+            r0, r1 = lengths[-2] / h, lengths[-3] / h
+            near, far = (x0s[-1] - x0s[-2]) / r0, (x0s[-2] - x0s[-3]) / r1
+            bend = (near - far) / (r0 + r1)
+            x = x + phi_2 * (near + bend * r0) - phi_3 * bend
+        noise = -motion(following, sigma).double() / (sigma - following) ** 0.5
+        x = x + noise * following * (-np.expm1(-2 * h)) ** 0.5
+        yield x
+
+
+def heunpp2(levels: Levels, x: torch.Tensor, sigmas: list[float], draw):
+    for i in range(len(sigmas) - 1):
+        ahead = sigmas[i + 1 : i + 3] if i + 3 < len(sigmas) else sigmas[i + 1 : -1]  # never the last level
+        slopes, point, at = [slope(levels, x, sigmas[i])], x, sigmas[i]
+        for level in ahead:
+            point, at = point + slopes[-1] * (level - at), level
+            slopes.append(slope(levels, point, at))
+        weights = [level / ((1 + len(ahead)) * sigmas[0]) for level in ahead]
+        mean = (1 - sum(weights)) * slopes[0] + sum(w * d for w, d in zip(weights, slopes[1:]))
+        x = x + mean * (sigmas[i + 1] - sigmas[i])
+        yield x
+
+
+def ipndm_v(levels: Levels, x: torch.Tensor, sigmas: list[float], draw):
+    d = []  # newest first
+    for i in range(len(sigmas) - 1):
+        x0 = levels.x0(x, sigmas[i])
+        if sigmas[i + 1] == 0:
+            yield x0
+            return
+        d.insert(0, (x - x0) / sigmas[i])
+        h = [sigmas[i - k + 1] - sigmas[i - k] for k in range(min(i, 3) + 1)]  # this step's first
+        weights = [1.0]
+        if i >= 1:
+            weights = [1 + h[0] / h[1] / 2, -h[0] / h[1] / 2]
+        if i >= 2:
+            second = (1 - h[0] ** 2 / (3 * h[1] * (h[1] + h[2]))) / 2
+            ratio = h[1] / h[2]
+            weights = [weights[0] + second, weights[1] - (1 + ratio) * second, ratio * second]
+        if i >= 3:
+            third = (1 - h[0] / (3 * (h[0] + h[1]))) / 2
+            third += (1 - h[0] / (2 * (h[0] + h[1]))) * h[0] / (6 * (h[0] + h[1] + h[2]))
+            third *= h[0] * (h[0] + h[1]) * (h[0] + h[1] + h[2])
+            third /= h[1] * (h[1] + h[2]) * (h[1] + h[2] + h[3])
+            far = h[1] * (h[1] + h[2]) / (h[2] * (h[2] + h[3]))
+            weights = [weights[0] + third, weights[1] - (1 + ratio + far) * third,
+                       weights[2] + (ratio + far * (1 + h[2] / h[3])) * third, -far * ratio * third]  # fmt: skip
+        x = x + h[0] * sum(w * e for w, e in zip(weights, d))
+        yield x
+
+
 FORMULAS = {"euler": euler, "dpm++2s_a": dpmpp_2s_a, "restart": restart}
+LATER_FORMULAS = {"dpm++3m_sde": dpmpp_3m_sde, "heunpp2": heunpp2, "ipndm_v": ipndm_v}
+ROUND_LEVELS = [14.5, 9.0, 6.0, 4.0, 2.5, 1.5, 0.75, 0.375, 0.125, 0.0]  # the same numbers in fp32, for the motion
 
 
 def formula_cases() -> list[dict]:
@@ -226,18 +325,34 @@ def formula_cases() -> list[dict]:
                     listed.append({**case, "scheduler": name})
                     if name == "align_your_steps":
                         listed.append({**case, "scheduler": name, "sdxl": True, "seed": len(listed)})
+
+    def add(sampler: str, steps: int, **choice):
+        listed.append({"config": config, "sampler": sampler, "steps": steps, "seed": len(listed), **choice})
+
+    for config in (SD1, SD2):
+        for name in ("normal", "kl_optimal", "ddim_uniform"):
+            for steps in (1, 4, 10, 20, 30):
+                add("euler", steps, scheduler=name)
+        for sampler in ("heunpp2", "ipndm_v"):
+            for name in ("normal", "karras", "kl_optimal"):
+                for steps in (1, 2, 3, 4, 10, 20):
+                    add(sampler, steps, scheduler=name)
+        for sampler in LATER_FORMULAS:
+            for count in (1, 2, 3, 4, 5, len(ROUND_LEVELS) - 1):
+                add(sampler, count, sigmas=ROUND_LEVELS[:count] + [0.0])
     return listed
 
 
 def run_formula(case: dict) -> dict[str, torch.Tensor]:
     levels = Levels(case["config"])
-    sigmas = schedule(case["scheduler"], levels, case["steps"], case.get("sdxl", False))
+    sigmas = case.get("sigmas") or schedule(case["scheduler"], levels, case["steps"], case.get("sdxl", False))
     generator = torch.Generator("cpu").manual_seed(case["seed"])
 
     def draw() -> torch.Tensor:
         return torch.randn(SHAPE, generator=generator).double()
 
-    latents = list(FORMULAS[case["sampler"]](levels, draw() * sigmas[0], sigmas, draw))
+    draw.seed = case["seed"]
+    latents = list((FORMULAS | LATER_FORMULAS)[case["sampler"]](levels, draw() * sigmas[0], sigmas, draw))
     return {"latents": torch.stack(latents if case["steps"] <= SHORT else latents[-1:]).float()}
 
 
@@ -248,6 +363,65 @@ def make_formulas(out: pathlib.Path) -> None:
         tensors |= {f"{number:03}.{name}": value.contiguous() for name, value in run_formula(case).items()}
     (out / "formula_cases.json").write_text("[\n" + ",\n".join(json.dumps(case) for case in listed) + "\n]\n")
     save_file(tensors, out / "formula_trajectories.safetensors")
+
+
+def start_cases() -> list[dict]:
+    listed = []
+
+    def add(config: dict, sampler: str, strengths=(0.25, 0.5, 0.8, 1.0), **choice):
+        if sampler == "dpm++2m_sde":
+            choice["overrides"] = {"algorithm_type": "sde-dpmsolver++"}
+        for strength in strengths:
+            case = {"config": config, "sampler": sampler, "steps": 10, "seed": len(listed), "strength": strength}
+            listed.append({**case, **choice})
+
+    for sampler in ALL_CLASSES:
+        if sampler == "ipndm":  # diffusers' cannot noise a picture
+            continue
+        for config in (SD1, SD2):
+            add(config, sampler)
+    for sampler in ("pndm", "heun", "dpm++2m"):  # the first steps, and the last alone
+        add(SD1, sampler, (0.1, 0.2, 0.9))
+    for sampler in ("euler", "heun", "dpm2", "dpm++2m", "dpm++2s", "dpm++sde", "unipc", "lms"):
+        add(SD1, sampler, (0.6,), scheduler="karras")
+    for sampler in ("ddim", "euler", "dpm++2m", "ddpm"):
+        add({**SD2, "timestep_spacing": "trailing"}, sampler, (0.6,))
+    add(SD1, "ddim", (0.6,), eta=1.0)
+    return listed
+
+
+def run_start(case: dict) -> dict[str, torch.Tensor]:
+    """The loop of StableDiffusionImg2ImgPipeline around a clean latent, both of which the generator draws first."""
+    scheduler = scheduler_of(case)
+    scheduler.set_timesteps(case["steps"])
+    if isinstance(scheduler, diffusers.DPMSolverSDEScheduler):
+        scheduler.noise_sampler_seed = case["seed"]
+    taken = min(int(case["steps"] * case["strength"]), case["steps"])
+    first = max(case["steps"] - taken, 0) * scheduler.order
+    timesteps = scheduler.timesteps[first:]
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(first)
+    generator = torch.Generator("cpu").manual_seed(case["seed"])
+    parameters = inspect.signature(scheduler.step).parameters
+    extra = {"generator": generator} if "generator" in parameters else {}
+    if "eta" in parameters:
+        extra["eta"] = case.get("eta", 0.0)
+    x0, noise = torch.randn(SHAPE, generator=generator), torch.randn(SHAPE, generator=generator)
+    x = start = scheduler.add_noise(x0, noise, timesteps[:1])
+    for t in timesteps:
+        output = network(scheduler.scale_model_input(x, t), float(t))
+        x = scheduler.step(output, t, x, return_dict=False, **extra)[0]
+    assert x.isfinite().all(), case
+    return {"timesteps": timesteps.double(), "start": start, "latent": x}
+
+
+def make_starts(out: pathlib.Path) -> None:
+    listed = start_cases()
+    tensors = {}
+    for number, case in enumerate(listed):
+        tensors |= {f"{number:03}.{name}": value.contiguous() for name, value in run_start(case).items()}
+    (out / "start_cases.json").write_text("[\n" + ",\n".join(json.dumps(case) for case in listed) + "\n]\n")
+    save_file(tensors, out / "starts.safetensors")
 
 
 def make_brownian(out: pathlib.Path) -> None:
@@ -269,4 +443,5 @@ def make(out: pathlib.Path) -> None:
     diffusers.logging.set_verbosity_error()
     make_trajectories(out, cases())
     make_formulas(out)
+    make_starts(out)
     make_brownian(out)

@@ -52,14 +52,20 @@ const Sampler& variant_of(const Sampler& sampler, const SchedulerConfig& config)
   return sampler;
 }
 
+/// What to take instead of a name that is not here.
+std::string instead_of(std::string_view nearest, const std::string& expected) {
+  return nearest.empty() ? expected : fmt::format("{} comes nearest", nearest);
+}
+
 /// Throws for what is no schedule.
 const SigmaSchedule& parse_scheduler(const std::string& name) {
   if (const SigmaSchedule* schedule = find_schedule(name)) return *schedule;
   if (parse_sampler_name(name).sampler) {
     throw usage("scheduler", fmt::format("{} is a sampler, not a sigma schedule", name), "use {sampler} " + name);
   }
-  throw usage("scheduler", fmt::format("unknown schedule {}", name),
-              fmt::format("expected one of {}", fmt::join(scheduler_names(), ", ")));
+  throw usage(
+      "scheduler", fmt::format("unknown schedule {}", name),
+      instead_of(nearest_schedule(name), fmt::format("expected one of {}", fmt::join(scheduler_names(), ", "))));
 }
 
 /// What the model's file asks for by use_karras_sigmas and its kin.
@@ -89,6 +95,8 @@ const SigmaSchedule& settle_schedule(SchedulerConfig& config, const Sampler& sam
   if (flagged.levels && named && named->levels && named != &flagged) {
     throw usage("scheduler", fmt::format("{}, but {{sampler}} says {}", flagged.name, named->name), "give one of them");
   }
+  // Other tools write it behind every sampler; those that work on timesteps have nothing to take from it.
+  if (schedule->name == "normal" && !sampler.has_schedules) schedule = &sigma_schedules().front();
   if (schedule->levels && !sampler.has_schedules) {
     throw usage("scheduler", fmt::format("{} has no {} schedule", sampler.name, schedule->name));
   }
@@ -165,33 +173,17 @@ double checked_eta(const Sampler& sampler, std::optional<double> eta) {
   return *eta;
 }
 
-}  // namespace
-
-void check_sigmas(std::span<const double> sigmas) {
-  if (sigmas.size() < 2) throw usage("sigmas", "expected two levels or more: one a step, and the last");
-  for (size_t i = 0; i < sigmas.size(); ++i) {
-    const bool last = i + 1 == sigmas.size();
-    const bool fits =
-        std::isfinite(sigmas[i]) && sigmas[i] <= largest_sigma && (last ? sigmas[i] >= 0 : sigmas[i] >= smallest_sigma);
-    if (!fits) {
-      throw usage("sigmas", fmt::format("expected levels from {} to {}, the last may be 0; found {}", smallest_sigma,
-                                        largest_sigma, sigmas[i]));
-    }
-    if (i > 0 && !(static_cast<float>(sigmas[i]) < static_cast<float>(sigmas[i - 1]))) {
-      throw usage("sigmas", fmt::format("expected descending levels, found {} after {}", sigmas[i], sigmas[i - 1]));
-    }
-  }
-}
-
-SamplingPlan plan_sampling(const nlohmann::json& model_config, const std::string& file, const SamplerChoice& choice,
-                           int64_t steps) {
+/// The plan for a choice, whose levels may yet be such that the sampler divides by 0.
+SamplingPlan lay_out(const nlohmann::json& model_config, const std::string& file, SamplerChoice choice, int64_t steps) {
   SamplerName chosen;
   if (choice.sampler) {
     chosen = parse_sampler_name(*choice.sampler);
     if (!chosen.sampler) {
-      throw usage("sampler", fmt::format("unknown sampler {}", *choice.sampler), "expected one of " + sampler_names());
+      throw usage("sampler", fmt::format("unknown sampler {}", *choice.sampler),
+                  instead_of(nearest_sampler(*choice.sampler), "expected one of " + sampler_names()));
     }
   }
+  if (chosen.spacing && !choice.spacing) choice.spacing = std::string(to_string(*chosen.spacing));
   const SigmaSchedule& flagged = parse_scheduler(choice.scheduler);
   const Sampler& sampler = chosen.sampler ? *chosen.sampler : model_sampler(model_config, file);
   // Any change makes another scheduler, if of the same class.
@@ -214,6 +206,58 @@ SamplingPlan plan_sampling(const nlohmann::json& model_config, const std::string
   plan.alpha_bar = alpha_bars(plan.config);
   plan.sampler->plan(plan);
   return plan;
+}
+
+/// Whether each step begins at a level of its own, in fp32 as samplers see it: they divide by the distance of two.
+bool levels_differ(const SamplingPlan& plan) {
+  for (size_t i = 0; i + 2 < plan.sigmas.size(); ++i) {
+    const double end = plan.ends.empty() ? plan.sigmas[i + 1] : plan.ends[i];
+    if (!(static_cast<float>(end) < static_cast<float>(plan.sigmas[i]))) return false;
+  }
+  return plan.sigmas.back() <= plan.sigmas[plan.sigmas.size() - 2];
+}
+
+bool lays_out_well(const nlohmann::json& model_config, const std::string& file, const SamplerChoice& choice,
+                   int64_t steps) {
+  try {
+    return levels_differ(lay_out(model_config, file, choice, steps));
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+void check_sigmas(std::span<const double> sigmas) {
+  if (sigmas.size() < 2) throw usage("sigmas", "expected two levels or more: one a step, and the last");
+  for (size_t i = 0; i < sigmas.size(); ++i) {
+    const bool last = i + 1 == sigmas.size();
+    const bool fits =
+        std::isfinite(sigmas[i]) && sigmas[i] <= largest_sigma && (last ? sigmas[i] >= 0 : sigmas[i] >= smallest_sigma);
+    if (!fits) {
+      throw usage("sigmas", fmt::format("expected levels from {} to {}, the last may be 0; found {}", smallest_sigma,
+                                        largest_sigma, sigmas[i]));
+    }
+    if (i > 0 && !(static_cast<float>(sigmas[i]) < static_cast<float>(sigmas[i - 1]))) {
+      throw usage("sigmas", fmt::format("expected descending levels, found {} after {}", sigmas[i], sigmas[i - 1]));
+    }
+  }
+}
+
+SamplingPlan plan_sampling(const nlohmann::json& model_config, const std::string& file, const SamplerChoice& asked,
+                           int64_t steps) {
+  SamplingPlan plan = lay_out(model_config, file, asked, steps);
+  if (levels_differ(plan)) return plan;
+  if (!plan.listed.empty()) {
+    throw usage("sigmas",
+                fmt::format("two levels are so near to each other that {} cannot tell them apart", plan.sampler->name));
+  }
+  int64_t fewer = steps - 1;
+  while (fewer > 0 && !lays_out_well(model_config, file, asked, fewer)) --fewer;
+  throw usage(
+      "steps",
+      fmt::format("with {} two steps of {} would begin at one and the same noise level", steps, plan.sampler->name),
+      fewer > 0 ? fmt::format("take at most {}", fewer) : std::string());
 }
 
 }  // namespace sdtorch

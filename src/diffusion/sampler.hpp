@@ -116,8 +116,13 @@ const Sampler* find_sampler(std::string_view name);
 struct SamplerName {
   const Sampler* sampler = nullptr;         ///< nullptr: unknown
   const SigmaSchedule* schedule = nullptr;  ///< nullptr: not said
+  std::optional<Spacing> spacing{};         ///< said by stable-diffusion.cpp's "ddim_trailing"
 };
 SamplerName parse_sampler_name(std::string_view name);
+
+/// The canonical name of what comes nearest to a sampler of another tool that is not here, a schedule behind its name
+/// or none; empty: not known either.
+std::string_view nearest_sampler(std::string_view name);
 
 /// Throws ErrorKind::usage naming --sigmas for a list that is not two or more descending levels, 0 at most the last.
 void check_sigmas(std::span<const double> sigmas);

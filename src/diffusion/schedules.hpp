@@ -34,6 +34,9 @@ std::span<const SigmaSchedule> sigma_schedules();
 /// By canonical name or alias, or nullptr. Case, spaces, underscores and hyphens do not matter.
 const SigmaSchedule* find_schedule(std::string_view name);
 
+/// The canonical name of what comes nearest to a schedule of another tool that is not here; empty: not known either.
+std::string_view nearest_schedule(std::string_view name);
+
 /// The canonical names: the choices of `--scheduler`.
 std::span<const std::string_view> scheduler_names();
 

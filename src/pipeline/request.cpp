@@ -34,8 +34,12 @@ void check_choice(const std::string& flag, const std::string& value, std::span<c
 }
 
 void check_scheduler(const std::string& value) {
+  if (find_schedule(value)) return;
   if (parse_sampler_name(value).sampler)
     refuse("--scheduler", fmt::format("'{}' is a sampler", value), "say --sampler " + value);
+  if (const std::string_view nearest = nearest_schedule(value); !nearest.empty()) {
+    refuse("--scheduler", fmt::format("'{}' is not a choice", value), fmt::format("{} comes nearest", nearest));
+  }
   check_choice("--scheduler", value, scheduler_names());
 }
 

@@ -148,11 +148,17 @@ std::string choice(std::string_view field, const std::string& text) {
   return named ? ascii_lower(text) : text;
 }
 
+std::string nearest_or_similar(const std::string& sampler) {
+  const std::string_view nearest = nearest_sampler(sampler);
+  return nearest.empty() ? did_you_mean(sampler, sampler_names()) : fmt::format("{} comes nearest", nearest);
+}
+
 void set_sampler(Settings& request, const std::string& flag, const std::string& text) {
   const SamplerName name = parse_sampler_name(text);
-  if (!name.sampler) refuse(flag, fmt::format("no sampler '{}'", text), did_you_mean(text, sampler_names()));
+  if (!name.sampler) refuse(flag, fmt::format("no sampler '{}'", text), nearest_or_similar(text));
   request.sampler = std::string(name.sampler->name);
   if (name.schedule) request.scheduler = std::string(name.schedule->name);
+  if (name.spacing) request.spacing = std::string(to_string(*name.spacing));
 }
 
 /// A value as a flag's text; nothing for one that is not set.

@@ -263,6 +263,11 @@ TEST_CASE("samplers are found under the peers' names", "[diffusion]") {
                                                                    {"UniPCMultistepScheduler", "unipc"},
                                                                    {"DPMSolverSDEScheduler", "dpm++sde"},
                                                                    {"KDPM2AncestralDiscreteScheduler", "dpm2_a"},
+                                                                   {"DPM++ 3M SDE", "dpm++3m_sde"},
+                                                                   {"dpmpp_3m_sde", "dpm++3m_sde"},
+                                                                   {"dpmpp_3m_sde_gpu", "dpm++3m_sde"},
+                                                                   {"heunpp2", "heunpp2"},
+                                                                   {"ipndm_v", "ipndm_v"},
                                                                    {"EulerDiscreteScheduler", "euler"}};
   for (const auto& [spelling, name] : spellings) {
     INFO(spelling);
@@ -291,7 +296,14 @@ TEST_CASE("schedules are found under the peers' names", "[diffusion]") {
                                                                    {"Simple", "simple"},
                                                                    {"Align Your Steps", "align_your_steps"},
                                                                    {"align_your_steps", "align_your_steps"},
-                                                                   {"AYS", "align_your_steps"}};
+                                                                   {"AYS", "align_your_steps"},
+                                                                   {"normal", "normal"},
+                                                                   {"discrete", "normal"},
+                                                                   {"Uniform", "normal"},
+                                                                   {"KL Optimal", "kl_optimal"},
+                                                                   {"kl_optimal", "kl_optimal"},
+                                                                   {"DDIM Uniform", "ddim_uniform"},
+                                                                   {"ddim_uniform", "ddim_uniform"}};
   for (const auto& [spelling, name] : spellings) {
     INFO(spelling);
     REQUIRE(find_schedule(spelling));
@@ -332,4 +344,48 @@ TEST_CASE("a schedule in the sampler's name is a schedule chosen", "[diffusion]"
   const SamplingPlan flagged = plan(config_with(json::object()), {.sampler = "dpm++2m", .scheduler = "karras"}, 20);
   CHECK(named.sigmas == flagged.sigmas);
   CHECK(named.sigmas != plan(config_with(json::object()), {.sampler = "dpm++2m"}, 20).sigmas);
+}
+
+TEST_CASE("names of what is not here are refused with what comes nearest", "[diffusion]") {
+  const std::vector<std::pair<std::string, std::string>> nearest_samplers{
+      {"DPM fast", "dpm++2s"},       {"DPM adaptive", "dpm++2m"},         {"dpm++2mv2", "dpm++2m"},
+      {"res_multistep", "dpm++2m"},  {"er_sde", "dpm++3m_sde"},           {"DPM fast Karras", "dpm++2s"},
+      {"k_dpm_adaptive", "dpm++2m"}, {"DPM++ 2M SDE Heun", "dpm++2m_sde"}};
+  for (const auto& [name, nearest] : nearest_samplers) {
+    INFO(name);
+    CHECK_FALSE(parse_sampler_name(name).sampler);
+    check_error(ErrorKind::usage, "unknown sampler " + name + "; " + nearest + " comes nearest",
+                [&, sampler = name] { plan(config_with(json::object()), {.sampler = sampler}); });
+    CHECK(find_sampler(nearest)->name == nearest);
+  }
+  for (const std::string name : {"linear_quadratic", "Turbo", "gits", "Align Your Steps 32", "bong_tangent"}) {
+    INFO(name);
+    CHECK(find_schedule(nearest_schedule(name)));
+    check_error(ErrorKind::usage, "comes nearest", [&] { plan(config_with(json::object()), {.scheduler = name}); });
+  }
+}
+
+TEST_CASE("ddim_trailing is DDIM with trailing spacing", "[diffusion]") {
+  const SamplingPlan named = plan(config_with(json::object()), {.sampler = "ddim_trailing"});
+  CHECK(named.timesteps == plan(config_with(json::object()), {.sampler = "ddim", .spacing = "trailing"}).timesteps);
+  CHECK(named.timesteps != plan(config_with(json::object()), {.sampler = "ddim"}).timesteps);
+}
+
+TEST_CASE("a sampler that works on timesteps has nothing to take from the normal schedule", "[diffusion]") {
+  const SamplingPlan named = plan(config_with(json::object()), {.sampler = "ddim", .scheduler = "normal"});
+  CHECK(named.timesteps == plan(config_with(json::object()), {.sampler = "ddim"}).timesteps);
+}
+
+TEST_CASE("steps that would begin at one level are refused, with the number that works", "[diffusion]") {
+  const json config = config_with(json::object());
+  for (const std::string name : {"dpm++2m", "dpm++2m_sde", "unipc", "deis", "dpm++2s"}) {
+    INFO(name);
+    check_error(ErrorKind::usage, "steps: with 1000 two steps of " + name + " would begin",
+                [&] { plan(config, {.sampler = name}, 1000); });
+    check_error(ErrorKind::usage, "; take at most 999", [&] { plan(config, {.sampler = name}, 1000); });
+    CHECK_NOTHROW(plan(config, {.sampler = name}, 999));
+  }
+  check_error(ErrorKind::usage, "one and the same noise level; take at most 1", [&] {
+    plan(config_with({{"sigma_min", 1.0}, {"sigma_max", 1.0}}), {.sampler = "euler", .scheduler = "karras"});
+  });
 }
