@@ -68,7 +68,7 @@ void check_sources(const StateDict& weights, const PublishedNetwork& network, co
 void check_config(const nlohmann::json& config, const nlohmann::json& published) {
   // Of an encoder without a projection nothing tells how wide another half's would be.
   const bool projects =
-      published.value("architectures", nlohmann::json()) == nlohmann::json{"CLIPTextModelWithProjection"};
+      published.value("architectures", nlohmann::json()) == nlohmann::json::array({"CLIPTextModelWithProjection"});
   check_agree(config, published,
               {"attention_head_dim", "transformer_layers_per_block", projects ? "" : "projection_dim"});
   if (config.value("_class_name", "") != "UNet2DConditionModel") return;
