@@ -41,4 +41,12 @@ CombinationRule alone();
 /// Classifier-free guidance for a list of two, what to lead away from and what to lead to; scale, rescale: see guide().
 CombinationRule guidance(double scale, double rescale);
 
+/// Composition of several prompts, each with a scale of its own: what to lead away from, then a condition a scale
+/// (Liu et al. 2022, "Compositional Visual Generation", eq. 11): e0 + Σ scale_i (e_i - e0). A negative one leads away.
+CombinationRule composition(std::vector<double> scales);
+
+/// Two scales for a list of three, neither, the picture alone, picture and text (Brooks et al. 2023,
+/// "InstructPix2Pix", eq. 3): e0 + picture (e1 - e0) + text (e2 - e1).
+CombinationRule two_scales(double picture, double text);
+
 }  // namespace sdtorch

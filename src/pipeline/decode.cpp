@@ -4,6 +4,7 @@
 
 #include "core/error.hpp"
 #include "core/log.hpp"
+#include "pipeline/non_finite.hpp"
 
 namespace sdtorch {
 namespace {
@@ -13,8 +14,6 @@ at::Tensor decode_one(AutoencoderKL& vae, const VaeConfig& config, at::ScalarTyp
   const at::Tensor unscaled = latent / config.scaling_factor + config.shift_factor;
   return vae.decode(unscaled.to(dtype)).to(at::kFloat);
 }
-
-bool is_finite(const at::Tensor& tensor) { return at::isfinite(tensor).all().item<bool>(); }
 
 }  // namespace
 

@@ -8,6 +8,7 @@
 #include "diffusion/start.hpp"
 #include "pipeline/decode.hpp"
 #include "pipeline/denoiser.hpp"
+#include "pipeline/non_finite.hpp"
 
 namespace sdtorch {
 namespace {
@@ -70,9 +71,12 @@ std::vector<TextConditions> encode(const Components& model, TextMemory& memory, 
   return texts;
 }
 
-/// Tells the observer of each step, and leaves it as it is.
-std::function<at::Tensor(const SamplerStep&)> reported(const Observer& observer) {
-  return [&observer](const SamplerStep& step) -> at::Tensor {
+/// Tells the observer of each step that is one still, and leaves it as it is.
+std::function<at::Tensor(const SamplerStep&)> reported(const Observer& observer, const Components& model,
+                                                       const std::vector<TextConditions>& texts,
+                                                       const Request& request) {
+  return [&](const SamplerStep& step) -> at::Tensor {
+    check_finite(step, model, texts, request);
     show(observer, fmt::format("step.{:03}.latent", step.index), step.latent);
     if (!observer.on_step) return {};
     observer.on_step({.index = step.index,
@@ -109,11 +113,12 @@ Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observ
   show(observer, "noise", start);
   show_plan(observer, shared);
   const int64_t own = steps_of(shared.plan), all = networks.refiner ? own + steps_of(*shared.refiner_plan) : own;
-  SamplerContext context{.noise = noise, .after_step = reported(observer), .steps = all};
+  SamplerContext context{.noise = noise, .after_step = reported(observer, model, texts, shared.request), .steps = all};
   at::Tensor latent =
       run_sampler(start_from_noise(shared.plan, start.to(model.device)), guided(model, texts, shared.request), context);
   if (networks.refiner) {
     context.first_step = own;
+    context.after_step = reported(observer, *networks.refiner, refining, shared.request);
     latent = run_sampler(start_from_latent(*shared.refiner_plan, latent),
                          guided(*networks.refiner, refining, shared.request), context);
   }

@@ -13,7 +13,9 @@
 #include "diffusion/sampler.hpp"
 #include "diffusion/schedules.hpp"
 #include "pipeline/metadata.hpp"
+#include "pipeline/pipeline_description.hpp"
 #include "pipeline/settings.hpp"
+#include "sdtorch/pipeline.hpp"
 
 namespace sdtorch {
 namespace {
@@ -236,6 +238,20 @@ void leave_samplers_part(Settings& request, const std::string& file) {
   fail_entry(file, "", "the last line does not start with Steps:");
 }
 
+/// What an SDXL model was told of sizes, where another kind of model is to draw now. Reads the model's configs only
+/// then.
+void leave_sizes(Settings& request, const auto& from_picture, const auto& left_out) {
+  const std::pair<std::string_view, std::optional<PixelPair> Settings::*> sizes[] = {
+      {"original-size", &Settings::original_size}, {"crop", &Settings::crop}, {"target-size", &Settings::target_size}};
+  for (const auto& [name, member] : sizes) {
+    if (!(request.*member) || !from_picture(name)) continue;
+    const CheckedModel model = Pipeline::check(request);
+    if (model.description().model.xl) return;
+    left_out(name, fmt::format("{} has no use for it", model.name()));
+    (request.*member).reset();
+  }
+}
+
 }  // namespace
 
 void leave_unused(Settings& request, std::span<const std::string> given, const std::string& file) {
@@ -243,6 +259,7 @@ void leave_unused(Settings& request, std::span<const std::string> given, const s
   const auto left_out = [&](std::string_view name, std::string_view reason) {
     log_warning(fmt::format("{}: {} is left out: {}", file, name, reason));
   };
+  leave_sizes(request, from_picture, left_out);
   const Settings usual;
   const bool listed = !request.sigmas.empty();
   if (listed && from_picture("sigmas") &&

@@ -219,6 +219,53 @@ TEST_CASE("bad input has its message and its exit code, and writes nothing", "[c
   }
 }
 
+TEST_CASE("unknown keys of a model's configs are errors by name, or warnings where asked", "[cli]") {
+  const TempDir folder;
+  fs::copy(tiny, folder / "model", fs::copy_options::recursive);
+  for (const char* part : {"unet/config.json", "vae/config.json", "text_encoder/config.json"}) {
+    const fs::path file = folder / "model" / part;
+    std::string config = read(file);
+    config.insert(config.find('{') + 1, "\"key_to_come\": 3,");
+    std::ofstream(file) << config;
+    const std::vector<std::string> arguments = {"-m", "model", "-p", "x", "--steps", "1", "-o", "a.png"};
+    const ProcessResult refused = run_sdtorch(arguments, {.folder = folder.path()});
+    INFO(part << "\n" << refused.err);
+    CHECK(refused.exit_code == 4);
+    CHECK(refused.err.find("key_to_come") != std::string::npos);
+    CHECK_FALSE(fs::exists(folder / "a.png"));
+    std::vector<std::string> lenient = arguments;
+    lenient.push_back("--ignore-unknown");
+    const ProcessResult drawn = run_sdtorch(lenient, {.folder = folder.path()});
+    INFO(drawn.err);
+    CHECK(drawn.exit_code == 0);
+    CHECK(drawn.err.find("warning: ") != std::string::npos);
+    CHECK(drawn.err.find(std::string(part) + ": key_to_come: unknown key") != std::string::npos);
+    CHECK(is_whole_png(folder / "a.png"));
+    fs::remove(folder / "a.png");
+    std::ofstream(file) << config.replace(config.find("\"key_to_come\": 3,"), 17, "");
+  }
+}
+
+TEST_CASE("a picture of an SDXL model is drawn again by one that is told of no sizes", "[cli]") {
+  const TempDir folder;
+  const std::string xl = golden_path("families/models/xl").string();
+  const ProcessResult first =
+      run_sdtorch({"-m", xl, "-p", "x", "--steps", "1", "--crop", "8x8", "--target-size", "32x32", "-o", "a.png"},
+                  {.folder = folder.path()});
+  INFO(first.err);
+  REQUIRE(first.exit_code == 0);
+  const ProcessResult again =
+      run_sdtorch({"--from-image", "a.png", "-m", tiny, "-o", "b.png"}, {.folder = folder.path()});
+  INFO(again.err);
+  CHECK(again.exit_code == 0);
+  CHECK(again.err.find("warning: a.png: crop is left out: ") != std::string::npos);
+  CHECK(again.err.find("warning: a.png: target-size is left out: ") != std::string::npos);
+  const ProcessResult asked =
+      run_sdtorch({"--from-image", "a.png", "-m", tiny, "--crop", "0x0", "-o", "c.png"}, {.folder = folder.path()});
+  CHECK(asked.exit_code == 2);
+  CHECK(asked.err.find("--crop") != std::string::npos);
+}
+
 TEST_CASE("an interrupt ends within a step, with 130 and nothing half-written", "[cli]") {
   const TempDir folder;
   const ProcessResult run = run_sdtorch({"-p", "a beach", "--steps", "900", "-W", "256", "-H", "256", "-o", "out.png"},

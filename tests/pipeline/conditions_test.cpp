@@ -1,0 +1,62 @@
+#include "pipeline/conditions.hpp"
+
+#include <limits>
+#include <variant>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/drawing.hpp"
+#include "support/errors.hpp"
+#include "support/golden.hpp"
+#include "support/tolerance.hpp"
+
+using namespace sdtorch;
+
+namespace {
+
+std::vector<at::Tensor> outputs(int64_t count) {
+  std::vector<at::Tensor> list;
+  for (int64_t i = 0; i < count; ++i)
+    list.push_back(at::sin(at::arange(2 * 4 * 3 * 3) * (i + 1)).reshape({2, 4, 3, 3}));
+  return list;
+}
+
+/// The rule's result against a sum of its inputs, in float64.
+void check_sum(const CombinationRule& rule, const std::vector<at::Tensor>& given, const std::vector<double>& weights) {
+  at::Tensor expected = at::zeros_like(given[0], at::kDouble);
+  for (size_t i = 0; i < weights.size(); ++i) expected += weights[i] * given[i].to(at::kDouble);
+  CHECK(relative_error(rule(given, {}), expected.to(at::kFloat)) < tolerance::tensor_relative);
+}
+
+}  // namespace
+
+TEST_CASE("rules combine the conditions' outputs as their papers say", "[pipeline]") {
+  const auto three = outputs(3);
+  check_sum(alone(), {three[0]}, {1});
+  check_sum(guidance(7.5, 0), {three[0], three[1]}, {1 - 7.5, 7.5});
+  check_sum(composition({2}), {three[0], three[1]}, {1 - 2, 2});
+  check_sum(composition({4, -1.5}), three, {1 - 4 + 1.5, 4, -1.5});
+  check_sum(two_scales(1.5, 7), three, {1 - 1.5, 1.5 - 7, 7});
+}
+
+TEST_CASE("a latent that is no longer made of numbers is told with its step", "[pipeline]") {
+  PipelineNetworks networks = networks_of(describe_model(golden_path("pipeline/models/sd1").string(), ""));
+  const auto weights = networks.model.unet->named_parameters();
+  const auto message_at = [&](int64_t steps, double scale) {
+    std::string message;
+    try {
+      draw_tensors(networks, {.prompt = "a house", .steps = steps, .cfg_scale = scale, .sampler = "euler"});
+    } catch (const Error& error) {
+      CHECK(error.kind() == ErrorKind::non_finite);
+      message = error.what();
+    }
+    return message;
+  };
+  CHECK(message_at(3, 7.5).empty());
+  CHECK_THAT(message_at(20, 1e20), Catch::Contains("after step 2 of 20") && Catch::Contains("--cfg-scale 1e+20"));
+  weights["conv_out.bias"].fill_(std::numeric_limits<float>::quiet_NaN());
+  CHECK_THAT(message_at(3, 7.5), Catch::Contains("after step 1 of 3") && Catch::Contains("U-Net's weights"));
+  auto& encoder = std::get<std::shared_ptr<ClipTextModel>>(networks.model.text_encoders.front());
+  encoder->named_parameters().front().value().fill_(std::numeric_limits<float>::quiet_NaN());
+  CHECK_THAT(message_at(3, 7.5), Catch::Contains("what the text encoder makes of the prompt"));
+}
