@@ -1,8 +1,9 @@
-"""Tiny random ControlNets, and the U-Nets of other goldens steered by them.
+"""Tiny random ControlNets and T2I-Adapters, and the U-Nets of other goldens steered by them.
 
 A golden is as in networks.py, in fp32 alone. Its outputs are the residuals at SCALE, `down.0` … and `mid`, and what the
 U-Net makes with them, `sample`; likewise `control.sample` in diffusers' guess mode and `prompt.sample` with the weights
-of sd-webui-controlnet. controlnets.json names each one's U-Net.
+of sd-webui-controlnet. An adapter's are its features, `feature.0` …, and with a U-Net `sample`, what that makes with
+them at SCALE, and `both.sample`, with the residuals of the inputs, a ControlNet's, too. unets.json names each one's U-Net.
 """
 
 import json
@@ -11,7 +12,7 @@ import pathlib
 import families
 import networks
 import torch
-from diffusers import ControlNetModel, UNet2DConditionModel
+from diffusers import ControlNetModel, T2IAdapter, UNet2DConditionModel
 
 SCALE = 0.7
 OF_UNET = [
@@ -34,6 +35,18 @@ CONTROLNET = {
         mid_block_type="UNetMidBlock2D", num_attention_heads=[4, 1, 2], resnet_time_scale_shift="scale_shift",
         mid_block_scale_factor=1.3, addition_embed_type=None, down_block_types=["DownBlock2D"] * 3,
     )),
+}  # fmt: skip
+
+# U-Net, if one fits, the shape of the picture, and the config.
+ADAPTER = {
+    "adapter_sd1": ("unet_sd1", [2, 3, 32, 32], dict(channels=[16, 32, 32], downscale_factor=4)),
+    "adapter_xl": ("unet_xl_refiner", [2, 1, 16, 16], dict(
+        in_channels=1, channels=[8, 12, 8, 8], num_res_blocks=1, downscale_factor=4, adapter_type="full_adapter_xl",
+    )),
+    "adapter_light": ("unet_sd1", [2, 3, 32, 32], dict(
+        channels=[16, 32], num_res_blocks=3, downscale_factor=4, adapter_type="light_adapter",
+    )),
+    "adapter_odd": (None, [1, 3, 20, 12], dict(channels=[8, 8, 12], num_res_blocks=1, downscale_factor=4)),
 }  # fmt: skip
 
 
@@ -82,8 +95,54 @@ def controlnet(config: dict):
     return net, inputs, forward
 
 
+def adapter(config: dict):
+    shape, of = config.pop("shape"), config.pop("unet")
+    net = networks.randomise(T2IAdapter(**config))
+    inputs = {"picture": torch.rand(shape)}
+    if not of:
+        return net, inputs, lambda picture: {f"feature.{i}": x for i, x in enumerate(net(picture))}
+    unet, unet_inputs = unet_of_golden(of)
+    inputs |= unet_inputs
+    skips = skips_of(unet, unet_inputs)
+    inputs |= {f"down_residual.{i}": 0.3 * torch.randn_like(x) for i, x in enumerate(skips[:-1])}
+    inputs["mid_residual"] = 0.3 * torch.randn_like(skips[-1])
+
+    def forward(picture, sample, timestep, context, mid_residual, pooled=None, time_ids=None, **down):
+        added = {"text_embeds": pooled, "time_ids": time_ids} if pooled is not None else None
+        features = net(picture)
+
+        def steered(**more):
+            return unet(sample, timestep, encoder_hidden_states=context, added_cond_kwargs=added,
+                        down_intrablock_additional_residuals=[SCALE * x for x in features], **more).sample
+
+        both = dict(down_block_additional_residuals=[down[f"down_residual.{i}"] for i in range(len(down))],
+                    mid_block_additional_residual=mid_residual)
+        return {
+            **{f"feature.{i}": x for i, x in enumerate(features)},
+            "sample": steered(),
+            "both.sample": steered(**both),
+        }
+
+    return net, inputs, forward
+
+
+def skips_of(unet: UNet2DConditionModel, inputs: dict) -> list[torch.Tensor]:
+    """Of the shapes that a ControlNet's residuals have, the mid block's last."""
+    found = []
+    hooks = [unet.conv_in.register_forward_hook(lambda _, __, out: found.append(out))]
+    hooks += [block.register_forward_hook(lambda _, __, out: found.extend(out[1])) for block in unet.down_blocks]
+    hooks += [unet.mid_block.register_forward_hook(lambda _, __, out: found.append(out))]
+    added = {"text_embeds": inputs["pooled"], "time_ids": inputs["time_ids"]} if "pooled" in inputs else None
+    unet(inputs["sample"], inputs["timestep"], encoder_hidden_states=inputs["context"], added_cond_kwargs=added)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
 def make(out: pathlib.Path) -> None:
     for name, (unet, config) in CONTROLNET.items():
         networks.make_one(name, controlnet, {"unet": unet, **config}, out, {"fp32": torch.float32})
-    of = {name: unet for name, (unet, _) in CONTROLNET.items()}
-    (out / "controlnets.json").write_text(json.dumps(of, indent=1) + "\n")
+    for name, (unet, shape, config) in ADAPTER.items():
+        networks.make_one(name, adapter, {"unet": unet, "shape": shape, **config}, out, {"fp32": torch.float32})
+    of = {name: row[0] for name, row in (CONTROLNET | ADAPTER).items() if row[0]}
+    (out / "unets.json").write_text(json.dumps(of, indent=1) + "\n")

@@ -71,7 +71,10 @@ ControlResiduals ControlNet::forward(const UNetInput& input, const at::Tensor& h
     const at::Tensor x = residual * weight;
     return config_.global_pool_conditions ? x.mean({2, 3}, /*keepdim=*/true) : x;
   };
-  const UNetDepths depths = down_(input, hint);
+  UNetInput own = input;
+  own.extra_channels = at::Tensor();
+  own.block_residuals.clear();
+  const UNetDepths depths = down_(own, hint);
   ControlResiduals residuals{.mid = weighted(mid_conv_(depths.x), weights.back())};
   for (size_t i = 0; i < residual_convs_.size(); ++i) {
     residuals.down.push_back(weighted(residual_convs_[i](depths.skips[i]), weights[i]));

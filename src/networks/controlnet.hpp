@@ -33,8 +33,8 @@ class ControlNet : public torch::nn::Module {
   /// of every step that the picture steers.
   at::Tensor embed(const at::Tensor& picture) const;
 
-  /// input: the U-Net's, without its extra channels and residuals. hint: `embed`'s, of B or of one picture for all.
-  /// weights: see below. Throws ErrorKind::bug for another number of weights than residuals.
+  /// input: the U-Net's; of its extra channels and residuals a ControlNet sees nothing. hint: `embed`'s, of B or of one
+  /// picture for all. weights: see below. Throws ErrorKind::bug for another number of weights than residuals.
   ControlResiduals forward(const UNetInput& input, const at::Tensor& hint, std::span<const double> weights) const;
 
   /// One for each residual, the mid block's last. strength: 1 is as trained.

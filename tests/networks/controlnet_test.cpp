@@ -2,8 +2,6 @@
 
 #include <ATen/core/grad_mode.h>
 
-#include <fstream>
-
 #include "core/error.hpp"
 #include "networks/golden_network.hpp"
 #include "networks/unet.hpp"
@@ -22,10 +20,7 @@ constexpr double golden_scale = 0.7;  // scripts/goldens/control.py
 /// A ControlNet's golden and the U-Net of another that it steers.
 struct Steering {
   explicit Steering(const std::string& name) : golden(load_golden_network(golden_path("control"), name)) {
-    std::ifstream file(golden_path("control/controlnets.json"));
-    const std::string unet_name = json::parse(file).at(name);
-    const bool of_families = unet_name.starts_with("unet_xl");
-    unet_golden = load_golden_network(golden_path(of_families ? "families" : "networks"), unet_name);
+    const GoldenNetwork unet_golden = load_steered_unet(name);
     unet = std::make_shared<UNet2DConditionModel>(UNetConfig::from_json(unet_golden.config, unet_golden.config_file));
     net = std::make_shared<ControlNet>(ControlNetConfig::from_json(golden.config, golden.config_file));
     bind_weights(*unet, unet_golden.weights, at::kFloat, at::kCPU, "unet");
@@ -50,7 +45,7 @@ struct Steering {
     return unet->forward(input);
   }
 
-  GoldenNetwork golden, unet_golden{};
+  GoldenNetwork golden;
   std::shared_ptr<UNet2DConditionModel> unet;
   std::shared_ptr<ControlNet> net;
 };
