@@ -4,6 +4,7 @@ A golden is as in networks.py, in fp32 alone. Its outputs are the residuals at S
 U-Net makes with them, `sample`; likewise `control.sample` in diffusers' guess mode and `prompt.sample` with the weights
 of sd-webui-controlnet. An adapter's are its features, `feature.0` …, and with a U-Net `sample`, what that makes with
 them at SCALE, and `both.sample`, with the residuals of the inputs, a ControlNet's, too. unets.json names each one's U-Net.
+ldm_keys.json has a ControlNet's keys by the original code's.
 """
 
 import json
@@ -13,6 +14,7 @@ import families
 import networks
 import torch
 from diffusers import ControlNetModel, T2IAdapter, UNet2DConditionModel
+from weights import numbered, small_unet
 
 SCALE = 0.7
 OF_UNET = [
@@ -139,7 +141,23 @@ def skips_of(unet: UNet2DConditionModel, inputs: dict) -> list[torch.Tensor]:
     return found
 
 
+def key_names() -> dict[str, dict[str, str]]:
+    """diffusers' name of each key of the original code's layout, as diffusers' own converter sees it."""
+    from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
+    from layouts import ldm
+
+    names = {}
+    for family in ("sd1", "sdxl"):
+        module = ControlNetModel.from_unet(small_unet(family), conditioning_embedding_out_channels=(2, 2, 2, 2))
+        theirs = ldm.prefixed("control_model.", ldm.controlnet(module))
+        numbers, keys = numbered(theirs)
+        converted = convert_controlnet_checkpoint(dict(numbers), dict(module.config))
+        names[family] = {keys[int(number)].removeprefix("control_model."): key for key, number in converted.items()}
+    return names
+
+
 def make(out: pathlib.Path) -> None:
+    (out / "ldm_keys.json").write_text(json.dumps(key_names(), indent=0, sort_keys=True) + "\n")
     for name, (unet, config) in CONTROLNET.items():
         networks.make_one(name, controlnet, {"unet": unet, **config}, out, {"fp32": torch.float32})
     for name, (unet, shape, config) in ADAPTER.items():

@@ -106,10 +106,8 @@ void add_residuals(UNetInput& call, const ControlResiduals& residuals) {
 }
 
 void require_fit(const ControlNetConfig& control, const UNetConfig& unet, const std::string& file) {
-  const auto refuse = [&](const char* key, const std::string& reason) {
-    throw Error(
-        ErrorKind::model,
-        {.file = file, .place = key, .reason = reason, .hint = "ControlNet and model are of different families"});
+  const auto refuse = [&](const char* key, std::string reason) {
+    fail(ErrorKind::model, file, key, std::move(reason), "ControlNet and model are of different families");
   };
   const std::vector<int64_t> ours = skip_channels(control.unet), theirs = skip_channels(unet);
   if (ours != theirs) {
