@@ -3,10 +3,12 @@
 The output `depth` is what the reference estimates.
 """
 
+import json
 import pathlib
 
 import networks
 import torch
+from safetensors.torch import save_file
 from transformers import DPTConfig, DPTForDepthEstimation
 
 TINY = dict(
@@ -66,7 +68,46 @@ def depth(config: dict):
     return model, inputs, forward
 
 
+PREPARATIONS = {
+    "published": dict(do_resize=True, keep_aspect_ratio=False, size=384, ensure_multiple_of=1),
+    "of_32": dict(keep_aspect_ratio=True, size={"height": 384, "width": 256}, ensure_multiple_of=32, resample=2),
+    "imagenet": dict(image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225], keep_aspect_ratio=True),
+    "rescaled_alone": dict(do_normalize=False, rescale_factor=1 / 127.5, do_resize=False),
+    "normalised_alone": dict(do_rescale=False, image_mean=128.0, image_std=50.0, size=100, ensure_multiple_of=14),
+}  # fmt: skip
+SIZES = [(300, 401), (64, 64), (1000, 333), (383, 385), (385, 24), (400, 384), (120, 640)]
+
+
+def pictures(out: pathlib.Path) -> None:
+    """Under each preparation's name: the config, and the size that a picture of each of SIZES comes to. `pixels`, uint8,
+    become `NAME` where nothing is resized; `depth` becomes `channel` for a latent of 5×7."""
+    from types import SimpleNamespace
+
+    import numpy
+    from diffusers import StableDiffusionDepth2ImgPipeline
+    from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPil
+
+    pixels = torch.randint(0, 256, (6, 5, 3), dtype=torch.uint8)
+    tensors, listed = {"pixels": pixels}, {}
+    for name, config in PREPARATIONS.items():
+        processor = DPTImageProcessorPil(**config)
+        made = processor(numpy.asarray(pixels), do_resize=False, return_tensors="pt", input_data_format="channels_last")
+        tensors[name] = made.pixel_values.contiguous()
+        sizes = [list(processor(numpy.zeros((*size, 3), dtype=numpy.uint8), return_tensors="pt").pixel_values.shape[2:])
+                 for size in SIZES]
+        listed[name] = {"config": json.loads(processor.to_json_string()), "sizes": sizes}
+    (out / "preparations.json").write_text(json.dumps({"sizes": SIZES, "preparations": listed}, indent=1) + "\n")
+
+    depth = torch.rand(2, 11, 9) * 30
+    picture = torch.zeros(1, 3, 40, 56)
+    tensors |= {"depth": depth, "channel": StableDiffusionDepth2ImgPipeline.prepare_depth_map(
+        SimpleNamespace(vae_scale_factor=8), picture, depth, 2, False, torch.float32, torch.device("cpu"))}
+    save_file(tensors, out / "pictures.safetensors")
+
+
 def make(out: pathlib.Path) -> None:
+    torch.manual_seed(11)
+    pictures(out)
     for name, config in DEPTH.items():
         types = networks.TYPES if name in HALF else {"fp32": torch.float32}
         networks.make_one(name, depth, config, out, types)
