@@ -105,7 +105,7 @@ void add_residuals(UNetInput& call, const ControlResiduals& residuals) {
   call.mid_residual = sum(call.mid_residual, residuals.mid);
 }
 
-void require_fit(const ControlNetConfig& control, const UNetConfig& unet, const std::string& file) {
+void require_fit(const ControlNetConfig& control, const UNetConfig& unet, int64_t factor, const std::string& file) {
   const auto refuse = [&](const char* key, std::string reason) {
     fail(ErrorKind::model, file, key, std::move(reason), "ControlNet and model are of different families");
   };
@@ -113,6 +113,10 @@ void require_fit(const ControlNetConfig& control, const UNetConfig& unet, const 
   if (ours != theirs) {
     refuse("block_out_channels", fmt::format("its residuals have {} channels, the U-Net's layers {}",
                                              fmt::join(ours, " "), fmt::join(theirs, " ")));
+  }
+  if (control.factor() != factor) {
+    refuse("conditioning_embedding_out_channels",
+           fmt::format("its pictures become {} times smaller, the model's {} times", control.factor(), factor));
   }
   if (control.unet.in_channels != unet.out_channels) {
     refuse("in_channels", fmt::format("{}, but the latent has {}", control.unet.in_channels, unet.out_channels));

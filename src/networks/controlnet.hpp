@@ -56,7 +56,7 @@ class ControlNet : public torch::nn::Module {
 void add_residuals(UNetInput& call, const ControlResiduals& residuals);
 
 /// Throws ErrorKind::model, naming the ControlNet's `file` and key, where its residuals are no fit for the U-Net or it
-/// reads another text.
-void require_fit(const ControlNetConfig& control, const UNetConfig& unet, const std::string& file);
+/// reads another text. factor: pixels that a latent pixel stands for along each axis, the VAE's.
+void require_fit(const ControlNetConfig& control, const UNetConfig& unet, int64_t factor, const std::string& file);
 
 }  // namespace sdtorch

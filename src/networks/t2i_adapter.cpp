@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/config_reader.hpp"
+#include "core/error.hpp"
 #include "nn/activation.hpp"
 #include "nn/attach.hpp"
 
@@ -81,11 +82,10 @@ T2IAdapter::T2IAdapter(const T2IAdapterConfig& c) : config_(c) {
     above = c.channels.front();
   }
   for (size_t i = 0; i < c.channels.size(); ++i) {
-    // SDXL's U-Net has three levels; the finest features fit the first after its halving.
-    add(above, c.channels[i], c.type == AdapterType::full_xl ? i == 2 : i > 0);
+    add(above, c.channels[i], c.halves(i));
     above = c.channels[i];
   }
-  if (c.type == AdapterType::light) add(above, above, /*halve=*/true);
+  if (c.type == AdapterType::light) add(above, above, c.halves(c.channels.size()));
 }
 
 std::vector<at::Tensor> T2IAdapter::forward(const at::Tensor& picture) const {
@@ -102,6 +102,34 @@ std::vector<double> T2IAdapter::weights(ControlMode mode, double strength) const
   for (size_t i = 0; mode == ControlMode::prompt && i < std::min(soft.size(), weights.size()); ++i)
     weights[i] *= soft[i];
   return weights;
+}
+
+void require_fit(const T2IAdapterConfig& adapter, const UNetConfig& unet, int64_t factor, const std::string& file) {
+  constexpr auto family_hint = "T2I-Adapter and model are of different families";
+  const size_t levels = unet.levels.size(), blocks = levels + (unet.mid_block == MidBlock::none ? 0 : 1);
+  if (adapter.features() > blocks) {
+    fail(ErrorKind::model, file, "channels",
+         fmt::format("{} features for the U-Net's {} blocks on its way down", adapter.features(), blocks), family_hint);
+  }
+  int64_t pixels = adapter.downscale_factor;
+  for (size_t i = 0; i < adapter.features(); ++i) {
+    const size_t at = std::min(i, levels - 1);
+    const UNetLevel& level = unet.levels[at];
+    const bool after_halving = i + 1 < levels && level.down_transformers.empty();  // see UNetDownBlock
+    const int64_t wanted = factor << (at + (after_halving ? 1 : 0));
+    const int64_t channels = adapter.channels[std::min(i, adapter.channels.size() - 1)];
+    if (adapter.halves(i)) pixels *= 2;
+    if (channels != level.channels) {
+      fail(ErrorKind::model, file, "channels",
+           fmt::format("feature {} has {} channels, the U-Net's block {}", i, channels, level.channels), family_hint);
+    }
+    if (pixels != wanted) {
+      fail(
+          ErrorKind::model, file, "downscale_factor",
+          fmt::format("feature {} is {} times smaller than the picture, the U-Net's block {} times", i, pixels, wanted),
+          family_hint);
+    }
+  }
 }
 
 }  // namespace sdtorch

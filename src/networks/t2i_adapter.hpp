@@ -22,8 +22,9 @@ struct T2IAdapterConfig {
   int64_t num_res_blocks = 2;       ///< of each block
   int64_t downscale_factor = 8;     ///< pixels that one of the finest features stands for along each axis
 
-  /// How many features there are.
+  /// How many features there are; and for each, whether it is half the size of the one before.
   size_t features() const { return channels.size() + (type == AdapterType::light ? 1 : 0); }
+  bool halves(size_t feature) const { return type == AdapterType::full_xl ? feature == 2 : feature > 0; }
 
   /// See ControlNetConfig's.
   static T2IAdapterConfig from_json(const nlohmann::json& json, const std::string& file,
@@ -65,5 +66,9 @@ class T2IAdapter : public torch::nn::Module {
   Conv2d conv_in_ = nullptr;
   std::vector<AdapterBlock> body_{};
 };
+
+/// Throws ErrorKind::model, naming the adapter's `file` and key, where its features are no fit for the U-Net's blocks.
+/// factor: as for a ControlNet.
+void require_fit(const T2IAdapterConfig& adapter, const UNetConfig& unet, int64_t factor, const std::string& file);
 
 }  // namespace sdtorch

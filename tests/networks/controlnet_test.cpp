@@ -133,9 +133,10 @@ TEST_CASE("a ControlNet of another family than the model is refused by key", "[n
   const auto check = [&](const char* key, auto&& change) {
     ControlNetConfig control = s.net->config();
     change(control.unet);
-    CHECK_THROWS_WITH(require_fit(control, unet, "net"), Catch::StartsWith(std::string("net: ") + key));
+    CHECK_THROWS_WITH(require_fit(control, unet, 8, "net"), Catch::StartsWith(std::string("net: ") + key));
   };
-  CHECK_NOTHROW(require_fit(s.net->config(), unet, "net"));
+  CHECK_NOTHROW(require_fit(s.net->config(), unet, 8, "net"));
+  CHECK_THROWS_WITH(require_fit(s.net->config(), unet, 4, "net"), Catch::Contains("8 times smaller, the model's 4"));
   check("block_out_channels", [](UNetConfig& c) { c.levels[1].channels = 16; });
   check("block_out_channels", [](UNetConfig& c) { c.levels.pop_back(); });
   check("in_channels", [](UNetConfig& c) { c.in_channels = 9; });

@@ -113,3 +113,23 @@ TEST_CASE("a T2I-Adapter's config is refused by key", "[networks]") {
   check("adapter_light", "channels", {16, 3}, "at least 4");
   check("adapter_sd1", "kernel_size", 3, "unknown key");
 }
+
+TEST_CASE("a T2I-Adapter of another family than the model is refused by key", "[networks]") {
+  const auto adapter_of = [](const char* name) {
+    return T2IAdapterConfig::from_json(load_adapter(name).config, "adapter");
+  };
+  const auto unet_of = [](const char* name) { return UNetConfig::from_json(load_steered_unet(name).config, "unet"); };
+  CHECK_NOTHROW(require_fit(adapter_of("adapter_sd1"), unet_of("adapter_sd1"), 4, "adapter"));
+  CHECK_NOTHROW(require_fit(adapter_of("adapter_light"), unet_of("adapter_light"), 4, "adapter"));
+  CHECK_NOTHROW(require_fit(adapter_of("adapter_xl"), unet_of("adapter_xl"), 2, "adapter"));
+  const auto check = [](const T2IAdapterConfig& adapter, const UNetConfig& unet, const char* message) {
+    CHECK_THROWS_WITH(require_fit(adapter, unet, 4, "adapter"),
+                      Catch::StartsWith("adapter: ") && Catch::Contains(message));
+  };
+  check(adapter_of("adapter_sd1"), unet_of("adapter_xl"), "channels: feature 0 has 16 channels, the U-Net's block 8");
+  check(adapter_of("adapter_xl"), unet_of("adapter_xl"), "downscale_factor: feature 0 is 4 times smaller");
+  UNetConfig short_unet = unet_of("adapter_sd1");
+  short_unet.levels.pop_back();
+  short_unet.mid_block = MidBlock::none;
+  check(adapter_of("adapter_sd1"), short_unet, "channels: 3 features for the U-Net's 2 blocks");
+}

@@ -156,7 +156,7 @@ TEST_CASE("a ControlNet for other levels than the U-Net's is told as it is", "[w
   const auto config = ControlNetConfig::from_json(file.config, "file");
   CHECK_FALSE(config.unet.added.has_value());
   check_error(ErrorKind::model, "file: block_out_channels",
-              [&] { require_fit(config, UNetConfig::from_json(unet, "unet"), "file"); });
+              [&] { require_fit(config, UNetConfig::from_json(unet, "unet"), 8, "file"); });
 }
 
 TEST_CASE("a file that steers nothing is called what it is", "[weights]") {
