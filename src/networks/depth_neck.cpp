@@ -30,7 +30,8 @@ DepthReassembly::DepthReassembly(torch::nn::Module& root, const DepthConfig& c, 
 }
 
 at::Tensor DepthReassembly::read_out(const at::Tensor& tokens) const {
-  const at::Tensor readout = tokens.narrow(1, 0, 1), others = tokens.narrow(1, 1, tokens.size(1) - 1);
+  const at::Tensor readout = tokens.narrow(1, 0, 1);
+  at::Tensor others = tokens.narrow(1, 1, tokens.size(1) - 1);
   switch (readout_) {
     case Readout::add:
       return others + readout;
