@@ -113,6 +113,21 @@ struct UNetConfig {
   static UNetConfig from_json(const nlohmann::json& json, const std::string& file, const ReadOptions& options = {});
 };
 
+/// diffusers' ControlNetModel: a U-Net's way down, and the picture's way to it.
+struct ControlNetConfig {
+  UNetConfig unet{};                  ///< of the copied way down; what it says of the way up is nobody's
+  int64_t conditioning_channels = 3;  ///< of the picture
+  std::vector<int64_t> conditioning_embedding_out_channels{};  ///< each but the last halves the picture once
+  bool bgr = false;                                            ///< the picture's channels come in reverse order
+  bool global_pool_conditions = false;                         ///< each residual is its average over the picture
+
+  /// Pixels of the picture that a latent pixel stands for along each axis.
+  int64_t factor() const;
+
+  static ControlNetConfig from_json(const nlohmann::json& json, const std::string& file,
+                                    const ReadOptions& options = {});
+};
+
 /// diffusers' AutoencoderKL.
 struct VaeConfig {
   int64_t in_channels = 3;

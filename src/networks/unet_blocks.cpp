@@ -60,17 +60,22 @@ UNetDownBlockImpl::UNetDownBlockImpl(const UNetConfig& config, size_t level_inde
   }
 }
 
-at::Tensor UNetDownBlockImpl::forward(at::Tensor x, const UNetCondition& condition,
-                                      std::vector<at::Tensor>& skips) const {
+at::Tensor UNetDownBlockImpl::forward(at::Tensor x, const UNetCondition& condition, std::vector<at::Tensor>& skips,
+                                      const at::Tensor& residual) const {
+  const auto add_residual = [&] {
+    if (residual.defined()) skips.back() = x = x + residual;
+  };
   for (size_t i = 0; i < resnets_.size(); ++i) {
     x = resnets_[i](x, condition.time);
     if (!attentions_.empty()) x = attentions_[i](x, condition.context);
     skips.push_back(x);
   }
+  if (!attentions_.empty()) add_residual();
   if (downsampler_) {
     x = downsampler_(x);
     skips.push_back(x);
   }
+  if (attentions_.empty()) add_residual();
   return x;
 }
 

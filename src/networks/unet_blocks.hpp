@@ -26,8 +26,10 @@ class UNetDownBlockImpl : public torch::nn::Module {
   UNetDownBlockImpl(const UNetConfig& config, size_t level);
 
   /// x: [B, C of the level above, h, w] → [B, C, h', w'], halved but at the coarsest level. Appends its layers' outputs
-  /// to skips.
-  at::Tensor forward(at::Tensor x, const UNetCondition& condition, std::vector<at::Tensor>& skips) const;
+  /// to skips. residual: added to the last layer's output, before it is halved where the block has transformers, after
+  /// that where it has none, as the reference does; undefined: nothing.
+  at::Tensor forward(at::Tensor x, const UNetCondition& condition, std::vector<at::Tensor>& skips,
+                     const at::Tensor& residual = {}) const;
 
  private:
   std::vector<ResnetBlock2D> resnets_;

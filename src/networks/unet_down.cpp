@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include "core/error.hpp"
 #include "nn/attach.hpp"
 #include "nn/timestep_embedding.hpp"
 
@@ -60,8 +61,16 @@ UNetDepths UNetDown::operator()(const UNetInput& input, const at::Tensor& hint) 
   x = conv_in_(config_.center_input_sample ? 2 * x - 1.0 : x);
   if (hint.defined()) x = x + hint;
   depths.skips.push_back(x);
-  for (const UNetDownBlock& block : down_blocks_) x = block(x, depths.condition, depths.skips);
-  depths.x = mid_block_ ? mid_block_(x, depths.condition) : x;
+  const std::vector<at::Tensor>& added = input.block_residuals;
+  if (added.size() > down_blocks_.size() + (mid_block_ ? 1 : 0)) {
+    throw Error(ErrorKind::bug, {.reason = fmt::format("{} residuals for the U-Net's {} blocks on its way down",
+                                                       added.size(), down_blocks_.size())});
+  }
+  for (size_t i = 0; i < down_blocks_.size(); ++i) {
+    x = down_blocks_[i](x, depths.condition, depths.skips, i < added.size() ? added[i] : at::Tensor());
+  }
+  if (mid_block_) x = mid_block_(x, depths.condition);
+  depths.x = added.size() > down_blocks_.size() ? x + added.back() : x;
   return depths;
 }
 

@@ -23,6 +23,10 @@ struct UNetInput {
   at::Tensor extra_channels{};               ///< [B, in_channels - C, h, w], behind the sample's: a mask, a depth, …
   std::vector<at::Tensor> down_residuals{};  ///< one for each skip, from the finest on, added to it
   at::Tensor mid_residual{};                 ///< added to what the way down ends with
+
+  /// A T2I-Adapter's, one for each of the first down blocks, from the finest on, and one more for the mid block: added
+  /// inside, so that what comes after sees them, too (see UNetDownBlock).
+  std::vector<at::Tensor> block_residuals{};
 };
 
 /// Where the way down ends.
@@ -40,7 +44,8 @@ class UNetDown {
   UNetDown(torch::nn::Module& root, const UNetConfig& config);
 
   /// hint: added to the first convolution's output, [B, C, h, w] (a ControlNet's picture, embedded); undefined: none.
-  /// The input's residuals are not for this part, and not looked at.
+  /// The input's down_residuals and mid_residual are not for this part, and not looked at. Throws ErrorKind::bug for
+  /// more block_residuals than blocks.
   UNetDepths operator()(const UNetInput& input, const at::Tensor& hint = {}) const;
 
  private:

@@ -6,8 +6,9 @@ namespace sdtorch {
 
 Conv2dImpl::Conv2dImpl(int64_t in, int64_t out, int64_t kernel, Conv2dOptions options)
     : weight(register_parameter("weight", at::empty({out, in, kernel, kernel}), /*requires_grad=*/false)),
-      bias(register_parameter("bias", at::empty({out}), /*requires_grad=*/false)),
-      options_(options) {}
+      options_(options) {
+  if (options.bias) bias = register_parameter("bias", at::empty({out}), /*requires_grad=*/false);
+}
 
 at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
   if (!x.is_cpu() || weight.requires_grad()) return at::conv2d(x, weight, bias, options_.stride, options_.padding);
@@ -18,7 +19,16 @@ void Conv2dImpl::prepare(const Placement& to) {
   // oneDNN is quicker with the channels innermost: at Stable Diffusion's size by a seventh in fp32, a third in bf16.
   // The layers between convolutions keep the layout, so only the first picture is rearranged.
   place(weight, to, to.device.is_cpu() ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
-  place(bias, to);
+  if (bias.defined()) place(bias, to);
+}
+
+ConvTranspose2dImpl::ConvTranspose2dImpl(int64_t in, int64_t out, int64_t factor)
+    : weight(register_parameter("weight", at::empty({in, out, factor, factor}), /*requires_grad=*/false)),
+      bias(register_parameter("bias", at::empty({out}), /*requires_grad=*/false)),
+      factor_(factor) {}
+
+at::Tensor ConvTranspose2dImpl::forward(const at::Tensor& x) const {
+  return at::conv_transpose2d(x, weight, bias, factor_);
 }
 
 }  // namespace sdtorch

@@ -1,4 +1,4 @@
-// Convolution in two dimensions.
+// Convolution in two dimensions, and its transpose.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -11,6 +11,7 @@ namespace sdtorch {
 struct Conv2dOptions {
   int64_t stride = 1;
   int64_t padding = 0;  ///< zeros on every side
+  bool bias = true;
 };
 
 /// Registers `weight` [out, in, kernel, kernel] and `bias` [out], uninitialised: their values come from a checkpoint.
@@ -30,5 +31,21 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   Conv2dOptions options_;
 };
 using Conv2d = Layer<Conv2dImpl>;
+
+/// Enlarges `factor` times by patches that do not overlap: kernel and stride are both `factor`.
+/// Registers `weight` [in, out, factor, factor] and `bias` [out], uninitialised.
+class ConvTranspose2dImpl : public torch::nn::Module {
+ public:
+  ConvTranspose2dImpl(int64_t in, int64_t out, int64_t factor);
+
+  /// x: [B, in, h, w] → [B, out, h factor, w factor]
+  at::Tensor forward(const at::Tensor& x) const;
+
+  at::Tensor weight, bias;
+
+ private:
+  int64_t factor_;
+};
+using ConvTranspose2d = Layer<ConvTranspose2dImpl>;
 
 }  // namespace sdtorch

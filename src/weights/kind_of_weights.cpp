@@ -34,6 +34,7 @@ constexpr KindRule kinds[] = {
     {Where::start, "input_hint_block.", "a ControlNet (the original code's names)"},
     {Where::start, "controlnet_cond_embedding.", "a ControlNet (diffusers' names)"},
     {Where::start, "lora_controlnet", "a Control-LoRA"},
+    {Where::start, "lllite_", "a ControlNet-LLLite (kohya's)"},
     {Where::start, "adapter.", "a T2I-Adapter"},
     {Where::start, "body.0.block1.", "a T2I-Adapter"},
     {Where::start, "image_proj.", "an IP-Adapter"},

@@ -126,9 +126,6 @@ void set_sizes(const StateDict& weights, int64_t width, json& config) {
   if (embedding != usual_widening * width) config["time_embedding_dim"] = embedding;
   if (kernel_in != usual_kernel) config["conv_in_kernel"] = kernel_in;
   if (kernel_out != usual_kernel) config["conv_out_kernel"] = kernel_out;
-  if (extent_of(weights, "input_blocks.1.0.emb_layers.1.weight", 0) == 2 * width) {
-    config["resnet_time_scale_shift"] = "scale_shift";
-  }
 }
 
 /// Whether networks with diffusers' names can have these blocks.
@@ -177,19 +174,9 @@ void set_text_sizes(const StateDict& weights, const std::string& token_key, cons
   config["num_attention_heads"] = heads_of(weights, token_key, width, {});
 }
 
-}  // namespace
-
-int64_t extent_of(const StateDict& weights, const std::string& key, int64_t axis) {
-  const auto found = weights.find(key);
-  if (found == weights.end()) fail_tensor(weights, key, "missing");
-  const at::Tensor& tensor = found->second.tensor;
-  if (axis >= tensor.dim()) fail_tensor(weights, key, fmt::format("has {} axes, more were expected", tensor.dim()));
-  if (tensor.size(axis) < 1) fail_tensor(weights, key, "is empty");
-  return tensor.size(axis);
-}
-
-json ldm_unet_config(const StateDict& weights, json config, const HeadRule& rule, const AddedConditions& added) {
-  const UNetLayout layout = ldm_unet_layout(keys_of(weights));
+/// What a way down has, and a whole U-Net of this layout. Returns each level's heads.
+std::vector<int64_t> set_blocks(const StateDict& weights, const UNetLayout& layout, const HeadRule& rule,
+                                json& config) {
   const size_t count = layout.down.size();
   check_layout(weights, layout);
   std::vector<int64_t> channels, layers, heads;
@@ -204,12 +191,12 @@ json ldm_unet_config(const StateDict& weights, json config, const HeadRule& rule
   }
   config["block_out_channels"] = channels;
   config["layers_per_block"] = shortened(layers);
-  config["attention_head_dim"] = rule.heads > 0 ? json(rule.heads) : json(heads);
   set_block_types(layout, config);
   set_transformers(layout, config);
-  set_sizes(weights, channels.front(), config);
+  if (extent_of(weights, "input_blocks.1.0.emb_layers.1.weight", 0) == 2 * channels.front()) {
+    config["resnet_time_scale_shift"] = "scale_shift";
+  }
   config["in_channels"] = extent_of(weights, "input_blocks.0.0.weight", 1);
-  config["out_channels"] = extent_of(weights, "out.2.weight", 0);
   if (const std::string* key = find_ending(weights, ".attn2.to_k.weight")) {
     const int64_t context = extent_of(weights, *key, 1);
     config["cross_attention_dim"] = context;
@@ -218,6 +205,59 @@ json ldm_unet_config(const StateDict& weights, json config, const HeadRule& rule
   if (const std::string* key = find_ending(weights, ".proj_in.weight")) {
     config["use_linear_projection"] = weights.at(*key).tensor.dim() == 2;
   }
+  return heads;
+}
+
+constexpr const char* unet_keys_that_no_shape_tells[] = {"act_fn",
+                                                         "norm_num_groups",
+                                                         "norm_eps",
+                                                         "flip_sin_to_cos",
+                                                         "freq_shift",
+                                                         "downsample_padding",
+                                                         "mid_block_scale_factor",
+                                                         "upcast_attention",
+                                                         "addition_embed_type",
+                                                         "addition_time_embed_dim",
+                                                         "attention_head_dim"};
+
+/// The way up that a way down would have.
+std::vector<UNetLayout::Level> mirrored(std::vector<UNetLayout::Level> levels) {
+  for (UNetLayout::Level& level : levels) {
+    if (!level.empty()) level.push_back(level.back());
+  }
+  std::ranges::reverse(levels);
+  return levels;
+}
+
+/// The convolutions that embed a ControlNet's picture; activations stand between them.
+std::string hint_key(int64_t conv) { return fmt::format("input_hint_block.{}.weight", 2 * conv); }
+
+/// The channels of each size: those of the first convolution, and of every second one but the last, which halve.
+std::vector<int64_t> hint_channels(const StateDict& weights) {
+  std::vector<int64_t> channels{extent_of(weights, hint_key(0), 0)};
+  for (int64_t conv = 2; weights.contains(hint_key(conv + 1)); conv += 2) {
+    channels.push_back(extent_of(weights, hint_key(conv), 0));
+  }
+  return channels;
+}
+
+}  // namespace
+
+int64_t extent_of(const StateDict& weights, const std::string& key, int64_t axis) {
+  const auto found = weights.find(key);
+  if (found == weights.end()) fail_tensor(weights, key, "missing");
+  const at::Tensor& tensor = found->second.tensor;
+  if (axis >= tensor.dim()) fail_tensor(weights, key, fmt::format("has {} axes, more were expected", tensor.dim()));
+  if (tensor.size(axis) < 1) fail_tensor(weights, key, "is empty");
+  return tensor.size(axis);
+}
+
+json ldm_unet_config(const StateDict& weights, json config, const HeadRule& rule, const AddedConditions& added) {
+  const UNetLayout layout = ldm_unet_layout(keys_of(weights));
+  const std::vector<int64_t> heads = set_blocks(weights, layout, rule, config);
+  config["attention_head_dim"] = rule.heads > 0 ? json(rule.heads) : json(heads);
+  set_sizes(weights, config["block_out_channels"].front().get<int64_t>(), config);
+  config["out_channels"] = extent_of(weights, "out.2.weight", 0);
   if (const std::string* key = find_ending(weights, ".cond_proj.weight")) {
     config["time_cond_proj_dim"] = extent_of(weights, *key, 1);
   }
@@ -227,6 +267,28 @@ json ldm_unet_config(const StateDict& weights, json config, const HeadRule& rule
     const int64_t embedded = width - added.pooled.value_or(width);
     if (embedded > 0 && embedded % added.numbers == 0) config["addition_time_embed_dim"] = embedded / added.numbers;
   }
+  return config;
+}
+
+json ldm_controlnet_config(const StateDict& weights, const json& unet) {
+  UNetLayout layout = ldm_unet_layout(keys_of(weights));
+  layout.up = mirrored(layout.down);
+  json config = json::object();
+  for (const char* key : unet_keys_that_no_shape_tells) {
+    if (unet.contains(key)) config[key] = unet[key];
+  }
+  set_blocks(weights, layout, {.heads = 1}, config);
+  config.erase("up_block_types");
+  config.erase("reverse_transformer_layers_per_block");
+  json& heads = config["attention_head_dim"];
+  if (heads.is_null() || (heads.is_array() && heads.size() != layout.down.size())) config.erase("attention_head_dim");
+  if (weights.contains("label_emb.0.0.weight")) {
+    config["projection_class_embeddings_input_dim"] = extent_of(weights, "label_emb.0.0.weight", 1);
+  } else {
+    config.erase("addition_embed_type");
+  }
+  config["conditioning_channels"] = extent_of(weights, hint_key(0), 1);
+  config["conditioning_embedding_out_channels"] = hint_channels(weights);
   return config;
 }
 

@@ -26,6 +26,10 @@ struct AddedConditions {
 
 nlohmann::json ldm_unet_config(const StateDict& weights, nlohmann::json base, const HeadRule& rule,
                                const AddedConditions& added);
+/// A ControlNet's, under its original names: what shapes tell, and the rest as in the config of the U-Net that it is
+/// made for, of which it is a copy. No tensor tells that the residuals are pooled, or the order of the picture's
+/// colours.
+nlohmann::json ldm_controlnet_config(const StateDict& weights, const nlohmann::json& unet);
 nlohmann::json ldm_vae_config(const StateDict& weights, nlohmann::json base);
 /// transformers' CLIPTextModel.
 nlohmann::json clip_config(const StateDict& weights, nlohmann::json base);

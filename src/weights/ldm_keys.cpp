@@ -82,6 +82,12 @@ class Renaming {
   StateDict renamed_{};
 };
 
+StateDict renamed(StateDict weights, const KeyTable& table, const std::string& prefix) {
+  Renaming renaming(table, prefix);
+  for (auto& [key, weight] : weights) renaming.add(key, std::move(weight));
+  return renaming.take();
+}
+
 /// The fused projection's three parts, or the tensor as it is where it cannot be cut, for its shape to be reported.
 void split_projection(Renaming& renaming, const std::string& layer, const char* suffix, const SourcedTensor& joined) {
   constexpr auto parts = static_cast<int64_t>(joined_projections.size());
@@ -99,6 +105,13 @@ std::string foreign_name(const KeyTable& table, const std::string& key) {
   return *name;
 }
 
+/// Where only names differ.
+std::map<std::string, ForeignTensor> foreign_names(const KeyTable& table, const KeySet& keys) {
+  std::map<std::string, ForeignTensor> recipes;
+  for (const std::string& key : keys) recipes[foreign_name(table, key)] = {.sources = {key}};
+  return recipes;
+}
+
 }  // namespace
 
 KeySet keys_of(const StateDict& weights) {
@@ -113,9 +126,12 @@ int64_t clip_layers(const KeySet& keys) { return count_layers(keys, clip_layer, 
 
 StateDict unet_from_ldm(StateDict weights, const std::string& prefix) {
   const KeyTable table = unet_key_table(ldm_unet_layout(keys_of(weights)));
-  Renaming renaming(table, prefix);
-  for (auto& [key, weight] : weights) renaming.add(key, std::move(weight));
-  return renaming.take();
+  return renamed(std::move(weights), table, prefix);
+}
+
+StateDict controlnet_from_ldm(StateDict weights, const std::string& prefix) {
+  const KeyTable table = controlnet_key_table(keys_of(weights));
+  return renamed(std::move(weights), table, prefix);
 }
 
 StateDict vae_from_ldm(StateDict weights, const std::string& prefix) {
@@ -152,10 +168,11 @@ StateDict clip_from_open_clip(StateDict weights, const std::string& prefix, int6
 }
 
 std::map<std::string, ForeignTensor> unet_to_ldm(const KeySet& keys) {
-  const KeyTable table = unet_key_table(diffusers_unet_layout(keys));
-  std::map<std::string, ForeignTensor> recipes;
-  for (const std::string& key : keys) recipes[foreign_name(table, key)] = {.sources = {key}};
-  return recipes;
+  return foreign_names(unet_key_table(diffusers_unet_layout(keys)), keys);
+}
+
+std::map<std::string, ForeignTensor> controlnet_to_ldm(const KeySet& keys) {
+  return foreign_names(controlnet_key_table(keys), keys);
 }
 
 std::map<std::string, ForeignTensor> vae_to_ldm(const KeySet& keys) {

@@ -26,7 +26,12 @@ struct UNetLayout {
 UNetLayout ldm_unet_layout(const KeySet& keys);
 /// keys: `down_blocks.0.resnets.0.conv1.weight` …
 UNetLayout diffusers_unet_layout(const KeySet& keys);
-KeyTable unet_key_table(const UNetLayout& layout);
+/// more: names besides the U-Net's own.
+KeyTable unet_key_table(const UNetLayout& layout, std::vector<KeyPair> more = {});
+
+/// A ControlNet (Zhang et al. 2023) has a U-Net's way down under the same names. keys: of either spelling, and no other
+/// network's: `input_hint_block.0.weight`, or `controlnet_cond_embedding.conv_in.weight`, …
+KeyTable controlnet_key_table(const KeySet& keys);
 
 struct VaeLayout {
   int64_t levels = 0;
@@ -45,6 +50,7 @@ int64_t clip_layers(const KeySet& keys);
 // bind_weights to report.
 
 StateDict unet_from_ldm(StateDict weights, const std::string& prefix);
+StateDict controlnet_from_ldm(StateDict weights, const std::string& prefix);
 /// Attention weights are 1×1 convolutions there.
 StateDict vae_from_ldm(StateDict weights, const std::string& prefix);
 /// The first `layers` layers. Queries, keys and values are one matrix there, and the projection is transposed.
@@ -60,6 +66,7 @@ struct ForeignTensor {
 
 /// By foreign key. keys: our component's. Throws a bug for a key that has no foreign name.
 std::map<std::string, ForeignTensor> unet_to_ldm(const KeySet& keys);
+std::map<std::string, ForeignTensor> controlnet_to_ldm(const KeySet& keys);
 std::map<std::string, ForeignTensor> vae_to_ldm(const KeySet& keys);
 std::map<std::string, ForeignTensor> clip_to_open_clip(const KeySet& keys);
 

@@ -50,6 +50,8 @@ std::vector<UNetLayout::Level> diffusers_levels(const KeySet& keys, const char* 
 
 class TableMaker {
  public:
+  explicit TableMaker(std::vector<KeyPair> pairs) : pairs_(std::move(pairs)) {}
+
   void pair(const std::string& theirs, const std::string& ours) { pairs_.push_back({theirs, ours}); }
 
   void residual(const std::string& theirs, const std::string& ours) {
@@ -70,7 +72,7 @@ class TableMaker {
   const std::vector<KeyPair>& pairs() const { return pairs_; }
 
  private:
-  std::vector<KeyPair> pairs_{};
+  std::vector<KeyPair> pairs_;
 };
 
 }  // namespace
@@ -108,8 +110,8 @@ UNetLayout diffusers_unet_layout(const KeySet& keys) {
           .middle_transformer = transformer_depth(keys, "mid_block.attentions.0")};
 }
 
-KeyTable unet_key_table(const UNetLayout& layout) {
-  TableMaker table;
+KeyTable unet_key_table(const UNetLayout& layout, std::vector<KeyPair> more) {
+  TableMaker table(std::move(more));
   for (const auto& [theirs, ours] : unet_parts) table.pair(theirs, ours);
   size_t block = 1;
   for (size_t level = 0; level < layout.down.size(); ++level) {

@@ -49,6 +49,12 @@ GoldenNetwork load_golden_network(const std::filesystem::path& folder, const std
   return golden;
 }
 
+GoldenNetwork load_steered_unet(const std::string& name) {
+  std::ifstream file(golden_path("control/unets.json"));
+  const std::string unet = nlohmann::json::parse(file).at(name);
+  return load_golden_network(golden_path(unet.starts_with("unet_xl") ? "families" : "networks"), unet);
+}
+
 Outputs run_clip(const GoldenNetwork& golden, at::ScalarType type, at::Device device) {
   ClipTextModel model(ClipTextConfig::from_json(golden.config, golden.config_file));
   sdtorch::bind_weights(model, golden.weights, type, device, "text_encoder");

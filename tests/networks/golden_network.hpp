@@ -22,6 +22,9 @@ struct GoldenNetwork {
 GoldenNetwork load_golden_network(const std::string& name);
 GoldenNetwork load_golden_network(const std::filesystem::path& folder, const std::string& name);
 
+/// The golden of the U-Net that control/NAME steers (scripts/goldens/control.py).
+GoldenNetwork load_steered_unet(const std::string& name);
+
 using Outputs = std::map<std::string, at::Tensor>;
 
 /// Builds the network from the golden's config, binds its weights and runs it on the golden's inputs.

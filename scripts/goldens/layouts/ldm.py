@@ -45,6 +45,26 @@ def unet(module) -> dict[str, torch.Tensor]:
     return out
 
 
+def controlnet(module) -> dict[str, torch.Tensor]:
+    """Its way down is a U-Net's; activations stand between the picture's convolutions."""
+    out = {}
+    blocks = len(module.controlnet_cond_embedding.blocks)
+    for key, tensor in unet(module).items():
+        stem, leaf = key.rsplit(".", 1)
+        start, number = stem.rsplit(".", 1) if "." in stem else (stem, "")
+        stem = {
+            "controlnet_cond_embedding.blocks": f"input_hint_block.{2 * int(number) + 2 if number.isdigit() else 0}",
+            "controlnet_down_blocks": f"zero_convs.{number}.0",
+        }.get(start, stem)
+        stem = {
+            "controlnet_cond_embedding.conv_in": "input_hint_block.0",
+            "controlnet_cond_embedding.conv_out": f"input_hint_block.{2 * blocks + 2}",
+            "controlnet_mid_block": "middle_block_out.0",
+        }.get(stem, stem)
+        out[f"{stem}.{leaf}"] = tensor
+    return out
+
+
 def vae(module) -> dict[str, torch.Tensor]:
     count = len(module.config.block_out_channels)
     middle = {
