@@ -17,11 +17,11 @@ namespace {
 /// What reading these bytes leads to: the error's message, or nothing where they are a picture.
 std::string complaint_about(const std::string& file, const std::string& name = "x") {
   try {
-    const InputPicture picture =
+    const InputPicture seen =
         read_picture(std::as_bytes(std::span(file.data(), file.size())), name, {.pixels = 1 << 20});
-    const auto pixels = static_cast<size_t>(picture.image.width * picture.image.height);
-    const bool whole = pixels > 0 && picture.image.pixels.size() == 3 * pixels &&
-                       (!picture.alpha || picture.alpha->pixels.size() == pixels);
+    const auto pixels = static_cast<size_t>(seen.image.width * seen.image.height);
+    const bool whole =
+        pixels > 0 && seen.image.pixels.size() == 3 * pixels && (!seen.alpha || seen.alpha->pixels.size() == pixels);
     CHECK(whole);
     return {};
   } catch (const Error& error) {

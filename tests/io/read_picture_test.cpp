@@ -15,9 +15,9 @@ using namespace sdtorch;
 namespace {
 
 /// The channels of a picture and its alpha side by side: [height, width, 3 or 4].
-at::Tensor rgba_tensor(const InputPicture& picture) {
-  const at::Tensor colours = picture_tensor(picture.image);
-  return picture.alpha ? at::cat({colours, picture_tensor(*picture.alpha).unsqueeze(-1)}, -1) : colours;
+at::Tensor rgba_tensor(const InputPicture& seen) {
+  const at::Tensor colours = picture_tensor(seen.image);
+  return seen.alpha ? at::cat({colours, picture_tensor(*seen.alpha).unsqueeze(-1)}, -1) : colours;
 }
 
 /// The largest difference of two pictures' values; 256 where their shapes differ.
@@ -41,18 +41,18 @@ TEST_CASE("pictures of every kind are read as Pillow reads them", "[io]") {
   CHECK(decoded.size() > 50);
   for (const auto& [name, expected] : decoded) {
     INFO(name);
-    const InputPicture picture = read_picture(golden_path("pictures/" + name));
+    const InputPicture seen = read_picture(golden_path("pictures/" + name));
     // libjpeg-turbo and libwebp's lossy coder leave the last bit to their version.
     const bool lossy = name.ends_with(".jpg") || name.starts_with("lossy");
-    CHECK(most_off(rgba_tensor(picture), expected) <= (lossy ? 1 : 0));
+    CHECK(most_off(rgba_tensor(seen), expected) <= (lossy ? 1 : 0));
   }
 }
 
 TEST_CASE("transparent pictures before white are Pillow's", "[io]") {
   for (const auto& [name, expected] : load_golden("pictures/composed")) {
     INFO(name);
-    const InputPicture picture = read_picture(golden_path("pictures/" + name));
-    CHECK(most_off(picture_tensor(compose_on_white(picture)), expected) == 0);
+    const InputPicture seen = read_picture(golden_path("pictures/" + name));
+    CHECK(most_off(picture_tensor(compose_on_white(seen)), expected) == 0);
   }
   const InputPicture opaque = read_picture(golden_path("pictures/rgb8.png"));
   CHECK(!opaque.alpha);
@@ -99,8 +99,8 @@ TEST_CASE("a picture comes through a pipe, up to a limit", "[io]") {
     } closer{ends[0]};
     return read_stream(ends[0], "standard input", limits);
   };
-  const InputPicture picture = read_picture(through_pipe({}), "standard input");
-  CHECK(picture.image == read_picture(golden_path("pictures/rgb8.png")).image);
+  const InputPicture seen = read_picture(through_pipe({}), "standard input");
+  CHECK(seen.image == read_picture(golden_path("pictures/rgb8.png")).image);
   check_error(ErrorKind::input, "standard input: is longer than 100 bytes",
               [&] { through_pipe({.stream_bytes = 100}); });
   check_error(ErrorKind::input, "standard input: cannot be read", [] { read_stream(-1, "standard input"); });
