@@ -55,7 +55,7 @@ class JpegDecoder {
     guarded([&] { read_rows(values.data(), width * channels); });
     if (channels == 4) values = rgb_of_cmyk(std::move(values));
     return {.picture = picture_of(std::move(values), width, height, std::min(channels, 3)),
-            .orientation = orientation()};
+            .orientation = orientation_};
   }
 
  private:
@@ -97,6 +97,7 @@ class JpegDecoder {
         jump("a picture of one, three or four channels was expected");
     }
     jpeg_calc_output_dimensions(&jpeg_);
+    orientation_ = orientation();  // now: finishing drops the markers
   }
 
   void read_rows(uint8_t* values, int64_t row_values) {
@@ -148,6 +149,7 @@ class JpegDecoder {
   std::jmp_buf jump_{};
   std::array<char, JMSG_LENGTH_MAX> reason_{};
   bool reading_rows_ = false;
+  int orientation_ = 1;
 };
 
 }  // namespace

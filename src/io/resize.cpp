@@ -175,6 +175,12 @@ Values nearest_values(const Picture& picture, const Side& across, const Side& do
   return result;
 }
 
+/// Whether the columns come first: where the height shrinks by more than twice as many pixels as the width, a rule that
+/// Pillow 13 brought.
+bool columns_first(const Side& across, const Side& down) {
+  return down.to < down.from && down.from - down.to > 2 * (across.from - across.to);
+}
+
 template <int channels, class Picture>
 Picture resize_part(const Picture& picture, const Side& across, const Side& down, Resampling filter) {
   Picture result{.width = across.count, .height = down.count};
@@ -182,10 +188,24 @@ Picture resize_part(const Picture& picture, const Side& across, const Side& down
     result.pixels = nearest_values<channels>(picture, across, down);
     return result;
   }
-  result.pixels = picture.pixels;
-  if (across.changes())
-    result.pixels = resize_rows<channels>(result.pixels, across.from, down.from, kernel_of(filter, across));
-  if (down.changes()) result.pixels = resize_columns(result.pixels, across.count * channels, kernel_of(filter, down));
+  Values values = picture.pixels;
+  int64_t width = across.from, height = down.from;
+  const auto scale_columns = [&] {
+    if (down.changes()) values = resize_columns(values, width * channels, kernel_of(filter, down));
+    height = down.count;
+  };
+  const auto scale_rows = [&] {
+    if (across.changes()) values = resize_rows<channels>(values, width, height, kernel_of(filter, across));
+    width = across.count;
+  };
+  if (columns_first(across, down)) {
+    scale_columns();
+    scale_rows();
+  } else {
+    scale_rows();
+    scale_columns();
+  }
+  result.pixels = std::move(values);
   return result;
 }
 

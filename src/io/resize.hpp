@@ -9,8 +9,9 @@ namespace sdtorch {
 /// picture, so that every source pixel counts.
 enum class Resampling { nearest, box, bilinear, bicubic, lanczos };
 
-/// Pillow's Image.resize((width, height), filter), byte for byte: the rows first, then the columns, each by weights in
-/// 22 binary places, 8 bits between the two. width, height: at least 1, else ErrorKind::bug.
+/// Pillow 13's Image.resize((width, height), filter), byte for byte: the rows, then the columns, each by weights in 22
+/// binary places, 8 bits between the two; the columns first where the height shrinks by more than twice as many pixels
+/// as the width, which older versions did not do. width, height: at least 1, else ErrorKind::bug.
 Image resize(const Image& image, int64_t width, int64_t height, Resampling filter = Resampling::lanczos);
 GreyImage resize(const GreyImage& grey, int64_t width, int64_t height, Resampling filter = Resampling::lanczos);
 
