@@ -110,10 +110,8 @@ class JpegDecoder {
     jpeg_finish_decompress(&jpeg_);
   }
 
-  /// libjpeg works on by itself behind the file's end, as if more had come.
   std::string place() const {
-    const size_t left = jpeg_.src ? std::min(jpeg_.src->bytes_in_buffer, file_.bytes.size()) : 0;
-    const std::string byte = fmt::format("byte {}", file_.bytes.size() - left);
+    const std::string byte = fmt::format("byte {}", file_.bytes.size() - (jpeg_.src ? jpeg_.src->bytes_in_buffer : 0));
     return reading_rows_ ? fmt::format("row {}, {}", jpeg_.output_scanline, byte) : byte;
   }
 

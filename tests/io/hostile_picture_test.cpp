@@ -142,7 +142,8 @@ TEST_CASE("wrong pictures are refused with what is wrong and where", "[io]") {
                 "cd"s),
        "x: row 1: bad adaptive filter value"},
       {grey_png(2, 2, two_rows, png_chunk("ABCD", "critical, but unknown")), "ABCD: unhandled critical chunk"},
-      {jpeg.substr(0, jpeg.size() / 2), "Premature end of JPEG file"},
+      {jpeg.substr(0, jpeg.size() / 2),
+       "x: row 0, byte " + std::to_string(jpeg.size() / 2) + ": Premature end of JPEG"},
       {jpeg.substr(0, jpeg.size() - 2), "Premature end of JPEG file"},
       {"\xff\xd8\xff\xe0", "Premature end of JPEG file"},
       {"\xff\xd8\xff\xd9", "JPEG datastream contains no image"},
@@ -159,10 +160,15 @@ TEST_CASE("wrong pictures are refused with what is wrong and where", "[io]") {
 }
 
 TEST_CASE("a JPEG of endless scans is refused", "[io]") {
-  const std::string file = picture_file("progressive.jpg");
-  const size_t scan = file.rfind("\xff\xda");
-  const std::string last = file.substr(scan, file.size() - 2 - scan);
-  std::string endless = file.substr(0, file.size() - 2);
-  for (int i = 0; i < 1000; ++i) endless += last;
-  CHECK(!complaint_about(endless + "\xff\xd9").empty());
+  const std::string file = picture_file("grey-progressive.jpg");
+  const size_t scan = file.find("\xff\xda"), end = file.find("\xff\xc4", scan);
+  std::string first = file.substr(scan, end - scan);  // the averages of the blocks
+  first[9] = 0;                                       // in all their bits, which may come again and again
+  const auto of_scans = [&](int count) {
+    std::string whole = file.substr(0, scan);
+    for (int i = 0; i < count; ++i) whole += first;
+    return whole + "\xff\xd9";
+  };
+  CHECK(complaint_about(of_scans(100)).empty());
+  CHECK(complaint_about(of_scans(1000)).find("too many scans") != std::string::npos);
 }
