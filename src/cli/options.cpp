@@ -8,8 +8,6 @@
 #include <type_traits>
 
 #include "cli/flags.hpp"
-#include "cli/model_layout.hpp"
-#include "cli/model_recipe.hpp"
 #include "core/error.hpp"
 #include "core/number.hpp"
 #include "core/suggest.hpp"
@@ -17,6 +15,8 @@
 #include "jobs/output_names.hpp"
 #include "pipeline/metadata.hpp"
 #include "pipeline/settings.hpp"
+#include "recipes/model_layout.hpp"
+#include "recipes/model_recipe.hpp"
 #include "sdtorch/version.hpp"
 
 namespace sdtorch {
@@ -27,8 +27,8 @@ constexpr std::string_view bench_prompt = "a lake between mountains at sunset";
 
 std::string picked(const std::string& flag, const std::string& text, const std::vector<std::string>& choices) {
   std::string lower = ascii_lower(text);
-  if (std::find(choices.begin(), choices.end(), lower) != choices.end()) return lower;
-  refuse(flag, fmt::format("'{}' is not a choice", text), did_you_mean(text, choices));
+  check_choice(flag, lower, choices);
+  return lower;
 }
 
 std::string filled(const std::string& flag, const std::string& text) {

@@ -7,13 +7,13 @@
 #include <string>
 #include <vector>
 
-#include "cli/init_model.hpp"
 #include "cli/inspect.hpp"
 #include "cli/tokenize.hpp"
 #include "core/log.hpp"
 #include "jobs/output_options.hpp"
 #include "jobs/prompt_lines.hpp"
 #include "pipeline/settings.hpp"
+#include "recipes/init_model.hpp"
 
 namespace sdtorch {
 

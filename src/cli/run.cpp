@@ -66,7 +66,9 @@ int run_command_line(int argc, const char* const* argv) {
     case Command::tokenize:
       return tokenize_command(invocation.tokenize, std::cin, std::cout);
     case Command::init_model:
-      return init_model_command(invocation.init_model);
+      init_model(invocation.init_model);
+      print_result(invocation.init_model.target.string() + "\n");
+      return 0;
     case Command::bench:
       return bench_command(invocation);
   }

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "core/error.hpp"
+
 namespace sdtorch {
 namespace {
 
@@ -57,6 +59,11 @@ std::string did_you_mean(std::string_view name, const std::vector<std::string>& 
   const std::string near = nearest(name, candidates);
   const std::string all = fmt::format("one of {}", fmt::join(candidates, ", "));
   return near.empty() ? all : fmt::format("did you mean {}? ({})", near, all);
+}
+
+void check_choice(std::string_view flag, std::string_view value, const std::vector<std::string>& choices) {
+  if (std::ranges::find(choices, value) != choices.end()) return;
+  refuse(flag, fmt::format("'{}' is not a choice", value), did_you_mean(value, choices));
 }
 
 }  // namespace sdtorch

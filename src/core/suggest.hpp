@@ -15,6 +15,9 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
 /// `did you mean NEAREST? (one of A, B, C)`, or without the question where nothing is near.
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates);
 
+/// Throws ErrorKind::usage naming the flag for a value that is none of its choices.
+void check_choice(std::string_view flag, std::string_view value, const std::vector<std::string>& choices);
+
 /// ASCII letters in lower case, everything else as it is.
 std::string ascii_lower(std::string_view text);
 

@@ -28,10 +28,7 @@ void check_text(const std::string& flag, const std::string& text) {
   }
 }
 
-void check_choice(const std::string& flag, const std::string& value, std::span<const std::string_view> choices) {
-  if (std::find(choices.begin(), choices.end(), value) != choices.end()) return;
-  refuse(flag, fmt::format("'{}' is not a choice", value), did_you_mean(value, {choices.begin(), choices.end()}));
-}
+std::vector<std::string> strings(std::span<const std::string_view> names) { return {names.begin(), names.end()}; }
 
 void check_scheduler(const std::string& value) {
   if (find_schedule(value)) return;
@@ -40,7 +37,7 @@ void check_scheduler(const std::string& value) {
   if (const std::string_view nearest = nearest_schedule(value); !nearest.empty()) {
     refuse("--scheduler", fmt::format("'{}' is not a choice", value), fmt::format("{} comes nearest", nearest));
   }
-  check_choice("--scheduler", value, scheduler_names());
+  check_choice("--scheduler", value, strings(scheduler_names()));
 }
 
 void check_list(const Request& request) {
@@ -69,8 +66,7 @@ void check_device(const std::string& device) {
 
 void check_prediction(const std::string& value) {
   if (find_prediction(value)) return;
-  refuse("--prediction", fmt::format("'{}' is not a choice", value),
-         did_you_mean(value, {"epsilon", "v", "x0", "eps", "v_prediction", "sample"}));
+  check_choice("--prediction", value, {"epsilon", "v", "x0", "eps", "v_prediction", "sample"});
 }
 
 void check_sampler(const Request& request) {
@@ -89,7 +85,7 @@ void check_request(const Settings& all) {
   check_sampler(all);
   check_scheduler(all.scheduler);
   check_list(all);
-  if (all.spacing) check_choice("--spacing", *all.spacing, spacing_names);
+  if (all.spacing) check_choice("--spacing", *all.spacing, strings(spacing_names));
 }
 
 }  // namespace
@@ -97,7 +93,7 @@ void check_request(const Settings& all) {
 void ModelChoice::validate() const {
   if (prediction) check_prediction(*prediction);
   check_device(device);
-  check_choice("--dtype", dtype, dtype_names);
+  check_choice("--dtype", dtype, strings(dtype_names));
 }
 
 void Request::validate() const { check_request({ModelChoice{}, *this}); }

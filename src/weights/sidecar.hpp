@@ -21,11 +21,7 @@ struct Sidecar {
 };
 
 /// The file beside `model` with its name and the suffix .yaml, .yml or .json; nothing where there is none.
-/// YAML is read as far as training code writes it: nested blocks of scalars, and braces in one line. Anchors and
-/// aliases are text like any other, and so expand to nothing. Throws ErrorKind::model naming file and line.
+/// Throws ErrorKind::model naming file and line.
 std::optional<Sidecar> find_sidecar(const std::filesystem::path& model);
-
-/// A YAML text's scalars. file: its name in messages.
-std::map<std::string, std::string> read_yaml_scalars(std::string_view text, const std::string& file);
 
 }  // namespace sdtorch

@@ -3,9 +3,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "cli/init_model.hpp"
 #include "cli/inspect.hpp"
 #include "io/atomic_file.hpp"
+#include "recipes/init_model.hpp"
 #include "support/catch.hpp"
 #include "support/drawing.hpp"
 #include "support/errors.hpp"

@@ -1,4 +1,4 @@
-#include "cli/model_layout.hpp"
+#include "recipes/model_layout.hpp"
 
 #include <fmt/format.h>
 

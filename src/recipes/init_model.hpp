@@ -1,4 +1,4 @@
-// `sdtorch init-model`: a whole model of seeded random weights, for tests and benchmarks without a download.
+// A whole model of seeded random weights, for tests and benchmarks without a download.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,5 @@ struct InitModelOptions {
 /// ErrorKind::usage for a choice that is none, ErrorKind::output where the target is there or cannot be written,
 /// ErrorKind::model where the CLIP vocabulary is missing.
 void init_model(const InitModelOptions& options);
-
-/// The sub-command: the same, then the target's path on stdout. Returns the exit code, 0.
-int init_model_command(const InitModelOptions& options);
 
 }  // namespace sdtorch

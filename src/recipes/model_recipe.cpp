@@ -1,4 +1,4 @@
-#include "cli/model_recipe.hpp"
+#include "recipes/model_recipe.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <array>
 
-#include "cli/multilingual_recipe.hpp"
-#include "core/error.hpp"
+#include "core/suggest.hpp"
+#include "recipes/multilingual_recipe.hpp"
 
 namespace sdtorch {
 namespace {
@@ -123,11 +123,6 @@ constexpr const char* tiny_vae = R"({
   "sample_size": 64
 })";
 
-[[noreturn]] void refuse_choice(const char* flag, std::string_view value, const std::string& choices) {
-  throw Error(ErrorKind::usage,
-              {.file = flag, .reason = fmt::format("'{}' is not known", value), .hint = "there are " + choices});
-}
-
 void change(json& config, const char* changes) { config.merge_patch(json::parse(changes)); }
 
 void make_tiny(ModelRecipe& recipe, int64_t vocabulary) {
@@ -170,10 +165,9 @@ std::vector<std::string> recipe_families() {
 }
 
 ModelRecipe model_recipe(std::string_view family, std::string_view size, int64_t vocabulary) {
+  check_choice("--family", family, recipe_families());
+  check_choice("--size", size, {"tiny", "full"});
   const auto* row = std::ranges::find(families, family, &FamilyRow::name);
-  if (row == std::end(families))
-    refuse_choice("--family", family, fmt::format("{}", fmt::join(recipe_families(), ", ")));
-  if (size != "tiny" && size != "full") refuse_choice("--size", size, "tiny and full");
 
   ModelRecipe recipe;
   recipe.kind = {

@@ -1,9 +1,8 @@
-#include "cli/init_model.hpp"
+#include "recipes/init_model.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <torch/nn/module.h>
 
 #include <algorithm>
@@ -14,14 +13,12 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/model_layout.hpp"
-#include "cli/model_recipe.hpp"
-#include "cli/report.hpp"
 #include "core/dtype.hpp"
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
 #include "core/log.hpp"
 #include "core/paths.hpp"
+#include "core/suggest.hpp"
 #include "io/atomic_file.hpp"
 #include "io/atomic_folder.hpp"
 #include "io/mapped_file.hpp"
@@ -30,6 +27,8 @@
 #include "networks/unet.hpp"
 #include "networks/vae.hpp"
 #include "networks/xlm_roberta.hpp"
+#include "recipes/model_layout.hpp"
+#include "recipes/model_recipe.hpp"
 #include "text/byte_pairs.hpp"
 #include "weights/pipeline_kind.hpp"
 #include "weights/state_dict.hpp"
@@ -43,10 +42,8 @@ using nlohmann::json;
 constexpr std::array vocabulary_files = {"vocab.json", "merges.txt"};
 
 at::ScalarType stored_type(const std::string& name) {
-  if (const auto type = find_compute_dtype(name)) return *type;
-  throw Error(
-      ErrorKind::usage,
-      {.file = "--dtype", .reason = fmt::format("'{}' is not known", name), .hint = "there are fp32, fp16 and bf16"});
+  check_choice("--dtype", name, {"fp32", "fp16", "bf16"});
+  return *find_compute_dtype(name);
 }
 
 /// CLIP's vocabulary without a merge: bytes, bytes that end a word, start, end.
@@ -65,9 +62,8 @@ void check_clip_vocabulary() {
   for (const char* name : vocabulary_files) {
     std::error_code ignored;
     if (fs::exists(clip_folder() / name, ignored)) continue;
-    throw Error(ErrorKind::model, {.file = (clip_folder() / name).string(),
-                                   .reason = "the CLIP vocabulary, which full models need, is missing",
-                                   .hint = "set-up installs it: run scripts/bootstrap"});
+    fail(ErrorKind::model, clip_folder() / name, {}, "the CLIP vocabulary, which full models need, is missing",
+         "set-up installs it: run scripts/bootstrap");
   }
 }
 
@@ -76,7 +72,7 @@ void write_json(const fs::path& file, const json& value) { write_file_atomically
 void make_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error) throw Error(ErrorKind::output, {.file = folder.string(), .reason = error.message()});
+  if (error) fail(ErrorKind::output, folder, {}, error.message());
 }
 
 bool has_clip_vocabulary(const InitModelOptions& options) {
@@ -181,9 +177,7 @@ void write_folder(const InitModelOptions& options, const ModelRecipe& recipe, co
 
 void write_file(const InitModelOptions& options, const ModelRecipe& recipe, const std::vector<ComponentPlan>& plans) {
   std::error_code ignored;
-  if (fs::exists(options.target, ignored)) {
-    throw Error(ErrorKind::output, {.file = options.target.string(), .reason = "is there already"});
-  }
+  if (fs::exists(options.target, ignored)) fail(ErrorKind::output, options.target, {}, "is there already");
   const bool zero_snr = recipe.scheduler.value("rescale_betas_zero_snr", false);
   write_single_file(options.target, plans, recipe.kind.family,
                     {.checkpoint = options.layout == "ckpt", .ema = options.ema, .marked = zero_snr});
@@ -206,30 +200,20 @@ void check_file_choices(const InitModelOptions& options) {
   if (options.layout == "variant" && !options.dtype.empty() && options.dtype != "fp16") {
     refuse("--dtype", fmt::format("{}, but a variant's files are named fp16", options.dtype), "leave it away");
   }
-  if (!options.vocabulary.empty() && options.vocabulary != "bytes" && options.vocabulary != "clip") {
-    refuse("--vocabulary", fmt::format("'{}' is not known", options.vocabulary), "there are bytes and clip");
-  }
+  if (!options.vocabulary.empty()) check_choice("--vocabulary", options.vocabulary, {"bytes", "clip"});
   if (options.vocabulary == "bytes" && has_clip_vocabulary(options)) {
     refuse("--vocabulary", "only tiny models in folders have the one of bytes", "leave it away");
   }
   if (options.only.empty()) return;
-  if (options.only != "unet" && options.only != "vae") {
-    refuse("--only", fmt::format("'{}' is not known", options.only), "there are unet and vae");
-  }
+  check_choice("--only", options.only, {"unet", "vae"});
   if (!file) refuse("--only", "a folder is a whole model", "use --layout single or ckpt");
   if (options.ema && options.only == "vae") refuse("--ema", "a VAE's file has no moving averages", "leave it away");
 }
 
 void check_layout(const InitModelOptions& options) {
-  if (std::find(layout_names.begin(), layout_names.end(), options.layout) == layout_names.end()) {
-    throw Error(ErrorKind::usage, {.file = "--layout",
-                                   .reason = fmt::format("'{}' is not known", options.layout),
-                                   .hint = fmt::format("there are {}", fmt::join(layout_names, ", "))});
-  }
+  check_choice("--layout", options.layout, {layout_names.begin(), layout_names.end()});
   if (options.ema && !is_single_file(options.layout)) {
-    throw Error(ErrorKind::usage, {.file = "--ema",
-                                   .reason = "folders have no moving averages beside the weights",
-                                   .hint = "use --layout single or ckpt"});
+    refuse("--ema", "folders have no moving averages beside the weights", "use --layout single or ckpt");
   }
   check_file_choices(options);
 }
@@ -247,9 +231,7 @@ void init_model(const InitModelOptions& options) {
     refuse("--vocabulary", fmt::format("{} has its own", options.family), "leave it away");
   }
   if (own_vocabulary && is_single_file(options.layout)) {
-    throw Error(ErrorKind::usage, {.file = "--layout",
-                                   .reason = fmt::format("a file has no place for {}'s tokenizer", options.family),
-                                   .hint = "there are folders only"});
+    refuse("--layout", fmt::format("a file has no place for {}'s tokenizer", options.family), "take a folder");
   }
   if (has_clip_vocabulary(options) && !is_single_file(options.layout) && !own_vocabulary) check_clip_vocabulary();
   std::vector<ComponentPlan> plans = plan_components(recipe, type, options.seed);
@@ -261,12 +243,6 @@ void init_model(const InitModelOptions& options) {
   } else {
     write_folder(options, recipe, plans);
   }
-}
-
-int init_model_command(const InitModelOptions& options) {
-  init_model(options);
-  print_result(options.target.string() + "\n");
-  return 0;
 }
 
 }  // namespace sdtorch

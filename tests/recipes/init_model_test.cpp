@@ -1,12 +1,12 @@
-#include "cli/init_model.hpp"
+#include "recipes/init_model.hpp"
 
 #include <ATen/ATen.h>
 
 #include "cli/inspect.hpp"
-#include "cli/model_recipe.hpp"
 #include "networks/clip_text.hpp"
 #include "networks/unet.hpp"
 #include "networks/vae.hpp"
+#include "recipes/model_recipe.hpp"
 #include "support/drawing.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
@@ -40,7 +40,7 @@ uintmax_t size_of_tree(const fs::path& folder) {
 
 }  // namespace
 
-TEST_CASE("tiny models bind to their networks and give finite, varied numbers", "[cli]") {
+TEST_CASE("tiny models bind to their networks and give finite, varied numbers", "[recipes]") {
   for (const char* family : {"sd1", "sd2"}) {
     INFO(family);
     const TempDir temp;
@@ -67,7 +67,7 @@ TEST_CASE("tiny models bind to their networks and give finite, varied numbers", 
   }
 }
 
-TEST_CASE("tiny models of other languages draw", "[cli]") {
+TEST_CASE("tiny models of other languages draw", "[recipes]") {
   for (const char* family : {"alt", "alt-m18", "japanese"}) {
     INFO(family);
     const TempDir temp;
@@ -91,7 +91,7 @@ TEST_CASE("tiny models of other languages draw", "[cli]") {
   }
 }
 
-TEST_CASE("a tiny folder with CLIP's vocabulary and a file hold the same weights", "[cli]") {
+TEST_CASE("a tiny folder with CLIP's vocabulary and a file hold the same weights", "[recipes]") {
   const TempDir temp;
   const auto draw = [](const std::filesystem::path& path) {
     const auto networks = networks_of(sdtorch::describe_model(path.string(), ""));
@@ -103,7 +103,7 @@ TEST_CASE("a tiny folder with CLIP's vocabulary and a file hold the same weights
   CHECK(at::equal(draw(temp / "folder"), draw(temp / "file.safetensors")));
 }
 
-TEST_CASE("files tell of zero terminal SNR where the family has it, and else do not", "[cli]") {
+TEST_CASE("files tell of zero terminal SNR where the family has it, and else do not", "[recipes]") {
   const TempDir temp;
   for (const auto& [family, zero] : {std::pair("lcm", false), std::pair("sd2-zero-snr", true)}) {
     const std::filesystem::path file = temp / (std::string(family) + ".safetensors");
@@ -114,7 +114,7 @@ TEST_CASE("files tell of zero terminal SNR where the family has it, and else do 
   }
 }
 
-TEST_CASE("a VAE or a U-Net can be had alone, and folders of components are named", "[cli]") {
+TEST_CASE("a VAE or a U-Net can be had alone, and folders of components are named", "[recipes]") {
   const TempDir temp;
   init_model({.layout = "ckpt", .only = "vae", .target = temp / "vae.ckpt"});
   init_model({.layout = "single", .only = "unet", .target = temp / "unet.safetensors"});
@@ -131,7 +131,7 @@ TEST_CASE("a VAE or a U-Net can be had alone, and folders of components are name
   named("tokenizer", "a tokenizer (CLIPTokenizer)");
 }
 
-TEST_CASE("choices that contradict each other make nothing", "[cli]") {
+TEST_CASE("choices that contradict each other make nothing", "[recipes]") {
   const TempDir temp;
   const auto refused = [&](const char* message, sdtorch::InitModelOptions options) {
     if (options.target.empty()) options.target = temp / "m";
@@ -139,7 +139,7 @@ TEST_CASE("choices that contradict each other make nothing", "[cli]") {
     CHECK_FALSE(std::filesystem::exists(options.target));
   };
   refused("--only: a folder is a whole model", {.only = "vae"});
-  refused("--only: 'clip' is not known", {.layout = "single", .only = "clip"});
+  refused("--only: 'clip' is not a choice", {.layout = "single", .only = "clip"});
   refused("--vocabulary: only tiny models in folders", {.layout = "single", .vocabulary = "bytes"});
   refused("--vocabulary: japanese has its own", {.family = "japanese", .vocabulary = "clip"});
   refused("--dtype: bf16, but a variant's files are named fp16", {.layout = "variant", .dtype = "bf16"});
@@ -148,7 +148,7 @@ TEST_CASE("choices that contradict each other make nothing", "[cli]") {
   refused("--ema: a VAE's file has no moving averages", {.layout = "single", .only = "vae", .ema = true});
 }
 
-TEST_CASE("the seed decides the weights", "[cli]") {
+TEST_CASE("the seed decides the weights", "[recipes]") {
   const TempDir temp;
   init_model({.seed = 7, .target = temp / "a"});
   init_model({.seed = 7, .target = temp / "b"});
@@ -157,7 +157,7 @@ TEST_CASE("the seed decides the weights", "[cli]") {
   CHECK(file_contents(temp / "a" / unet_file) != file_contents(temp / "c" / unet_file));
 }
 
-TEST_CASE("weights are stored in the type asked for", "[cli]") {
+TEST_CASE("weights are stored in the type asked for", "[recipes]") {
   const TempDir temp;
   init_model({.dtype = "bf16", .target = temp / "m"});
   for (const auto& [key, weight] : sdtorch::load_component(temp / "m" / "unet")) {
@@ -165,23 +165,23 @@ TEST_CASE("weights are stored in the type asked for", "[cli]") {
   }
 }
 
-TEST_CASE("a model is never written over what is there, nor from wrong choices", "[cli]") {
+TEST_CASE("a model is never written over what is there, nor from wrong choices", "[recipes]") {
   const TempDir temp;
   write_file(temp / "full" / "x.txt", "x");
   check_error(ErrorKind::output, "full: is there already and not empty",
               [&] { init_model({.target = temp / "full"}); });
   const fs::path new_folder = temp / "new";
-  check_error(ErrorKind::usage, "--family: 'sd3' is not known",
+  check_error(ErrorKind::usage, "--family: 'sd3' is not a choice",
               [&] { init_model({.family = "sd3", .target = new_folder}); });
-  check_error(ErrorKind::usage, "--size: 'big' is not known",
+  check_error(ErrorKind::usage, "--size: 'big' is not a choice",
               [&] { init_model({.size = "big", .target = new_folder}); });
-  check_error(ErrorKind::usage, "--dtype: 'fp64' is not known",
+  check_error(ErrorKind::usage, "--dtype: 'fp64' is not a choice",
               [&] { init_model({.dtype = "fp64", .target = new_folder}); });
   CHECK(entries_in(temp.path()) == 1);
   CHECK(entries_in(temp / "full") == 1);
 }
 
-TEST_CASE("full recipes are configurations of the networks", "[cli]") {
+TEST_CASE("full recipes are configurations of the networks", "[recipes]") {
   const sdtorch::ModelRecipe sd1 = sdtorch::model_recipe("sd1", "full"), sd2 = sdtorch::model_recipe("sd2", "full");
   CHECK(sdtorch::UNetConfig::from_json(sd1.unet, "unet").cross_attention_dim == 768);
   CHECK(sdtorch::UNetConfig::from_json(sd2.unet, "unet").cross_attention_dim == 1024);

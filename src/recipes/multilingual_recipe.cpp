@@ -1,4 +1,4 @@
-#include "cli/multilingual_recipe.hpp"
+#include "recipes/multilingual_recipe.hpp"
 
 #include <set>
 #include <string>
