@@ -29,7 +29,7 @@ void check_sum(const CombinationRule& rule, const std::vector<at::Tensor>& given
 }
 
 /// A weight's numbers become none; in memory of its own, since a mapped file is read-only.
-void spoil(at::Tensor& weight) {
+void spoil(at::Tensor weight) {
   weight.set_data(at::full_like(weight.detach(), std::numeric_limits<float>::quiet_NaN()));
 }
 
