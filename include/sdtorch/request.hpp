@@ -33,6 +33,14 @@ struct PixelPair {
   bool operator==(const PixelPair&) const = default;
 };
 
+/// A file that a picture was drawn from.
+struct InputFile {
+  std::string path{};    ///< as the request names it
+  std::string sha256{};  ///< of its bytes, 64 hexadecimal digits
+
+  bool operator==(const InputFile&) const = default;
+};
+
 /// One picture. Field names are the long flags' names with `_` for `-`.
 struct Request {
   std::string prompt{};                          ///< UTF-8, any length
@@ -53,6 +61,12 @@ struct Request {
   std::optional<double> eta{};               ///< DDIM's eta, TCD's gamma, 0…1; none is 0
   std::optional<double> refiner_start{};     ///< share of the denoising before the refiner, 0…1; none is 0.8 with one
 
+  std::string init_img{};             ///< picture to start from: a file, `-` for standard input; empty is noise
+  std::optional<double> strength{};   ///< share of the steps that change it, 0…1; none is 0.75
+  std::string resize = "stretch";     ///< input pictures of another shape: stretch, crop, pad
+  int64_t max_pixels = 178'956'970;   ///< input pictures that have more are refused
+  std::vector<InputFile> inputs{};    ///< what the files named here must be; others may be anything
+
   /// Throws ErrorKind::usage naming the flag whose value is out of range, ErrorKind::input for a prompt that is not
   /// UTF-8. Checks what needs no model.
   void validate() const;
@@ -63,7 +77,8 @@ struct Request {
   bool operator==(const Request&) const = default;
 };
 
-/// Whether two pictures can share a batch: they agree in all but prompts, seed, and what SDXL is told of sizes.
+/// Whether two pictures can share a batch: they agree in all but prompts, seed, what SDXL is told of sizes, and, where
+/// width and height are given, the pictures that they start from.
 bool can_share_batch(const Request& a, const Request& b);
 
 }  // namespace sdtorch

@@ -49,6 +49,10 @@ struct Reading {
   bool has(std::string_view name) const {
     return std::any_of(overrides.begin(), overrides.end(), [&](const auto& o) { return o.name == name; });
   }
+  bool says(std::string_view name, std::string_view text) const {
+    return std::any_of(overrides.begin(), overrides.end(),
+                       [&](const auto& o) { return o.name == name && o.text == text; });
+  }
 };
 
 using Apply = decltype(Flag::apply);
@@ -106,8 +110,9 @@ FlagGroup setting_group(Reading& r, SettingGroup group, const char* title) {
 
 std::vector<FlagGroup> setting_groups(Reading& r) {
   std::vector<FlagGroup> groups{
-      setting_group(r, SettingGroup::picture, "Picture"), setting_group(r, SettingGroup::sampling, "Sampling"),
-      setting_group(r, SettingGroup::model, "Model"), setting_group(r, SettingGroup::machine, "Machine")};
+      setting_group(r, SettingGroup::picture, "Picture"), setting_group(r, SettingGroup::input, "Input picture"),
+      setting_group(r, SettingGroup::sampling, "Sampling"), setting_group(r, SettingGroup::model, "Model"),
+      setting_group(r, SettingGroup::machine, "Machine")};
   groups.front().flags.push_back(
       {"--from-image", "FILE.png", "take the request from a picture's metadata; flags override it",
        [&r](const std::string& flag, const std::string& text) { r.from_image = filled(flag, text); }});
@@ -297,6 +302,9 @@ void check_prompt_source(const Reading& r) {
   const bool from_file = r.invocation.from_file.has_value();
   if (!from_file && r.invocation.from_file_format) refuse("--from-file-format", "there is no --from-file");
   if (from_file && r.has("prompt")) refuse("--from-file", "does not go with --prompt", "leave one of them out");
+  if (r.invocation.from_file == "-" && r.says("init-img", "-")) {
+    refuse("--init-img", "standard input holds the prompts already");
+  }
   if (!from_file && !r.has("prompt") && r.from_image.empty()) {
     refuse("--prompt", "nothing to draw", "give --prompt TEXT, --from-file FILE or --from-image FILE.png; see --help");
   }

@@ -192,7 +192,7 @@ SamplingPlan lay_out(const nlohmann::json& model_config, const std::string& file
                                  : changed         ? SchedulerOrigin::chosen
                                                    : SchedulerOrigin::model;
 
-  SamplingPlan plan{.steps = steps, .sdxl = choice.sdxl};
+  SamplingPlan plan{.steps = steps, .share = choice.share, .sdxl = choice.sdxl};
   plan.config =
       read_scheduler_config(model_config, file, sampler.defaults, origin, {.ignore_unknown = choice.ignore_unknown});
   if (chosen.sampler && sampler.sde) plan.config.algorithm_type = "sde-dpmsolver++";

@@ -50,6 +50,7 @@ struct SamplerChoice {
   std::optional<double> eta{};              ///< DDIM's eta, TCD's gamma
   std::optional<std::string> prediction{};  ///< epsilon, v_prediction, sample: overrides the model's
   bool ignore_unknown = false;              ///< of the model's config (see ReadOptions)
+  double share = 1;                         ///< consistency samplers: see SamplingPlan
   bool corrected = true;                    ///< the model's pipeline corrects its scheduler (see SchedulerOrigin)
   bool sdxl = false;                        ///< the model is of SDXL's family, for which Align Your Steps differs
 };
@@ -63,6 +64,7 @@ struct SamplingPlan {
   SchedulerConfig config{};
   int64_t steps = 0;
   double eta = 0;
+  double share = 1;  ///< consistency samplers: of the training timesteps, from the cleanest, that the steps lie in; 0…1
   bool sdxl = false;
   std::vector<double> listed{};     ///< levels given outright, in place of a schedule
   std::vector<float> alpha_bar{};   ///< of the training timesteps

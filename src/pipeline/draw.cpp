@@ -8,6 +8,7 @@
 #include "diffusion/start.hpp"
 #include "pipeline/decode.hpp"
 #include "pipeline/denoiser.hpp"
+#include "pipeline/encode.hpp"
 #include "pipeline/non_finite.hpp"
 
 namespace sdtorch {
@@ -89,6 +90,23 @@ std::function<at::Tensor(const SamplerStep&)> reported(const Observer& observer,
   };
 }
 
+/// From noise alone, or from pictures, whose latents are sampled before the noise is drawn, as diffusers does.
+Start begin(const Components& model, Batch batch, Noise& noise, const Observer& observer) {
+  const ResolvedRequest& shared = batch.front();
+  at::Tensor x0;
+  if (shared.start_picture) {
+    std::vector<Image> pictures;
+    for (const ResolvedRequest& picture : batch) pictures.push_back(*picture.start_picture);
+    x0 = encode_pictures(model, pictures, noise);
+    show(observer, "init_latent", x0);
+  }
+  const at::Tensor drawn =
+      noise.draw({model.description.vae.latent_channels, shared.latent_height, shared.latent_width});
+  show(observer, "noise", drawn);
+  const at::Tensor unit = drawn.to(model.device);
+  return x0.defined() ? start_from_picture(shared.plan, x0, unit) : start_from_noise(shared.plan, unit);
+}
+
 Model guided(const Components& model, const std::vector<TextConditions>& texts, const Request& request) {
   return denoiser(model, guided_by_text(texts, request), request.cfg_scale);
 }
@@ -108,14 +126,11 @@ Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observ
 
   enter(observer, Stage::denoise);
   Noise noise(seeds_of(batch));
-  const at::Tensor start =
-      noise.draw({model.description.vae.latent_channels, shared.latent_height, shared.latent_width});
-  show(observer, "noise", start);
+  const Start start = begin(model, batch, noise, observer);
   show_plan(observer, shared);
   const int64_t own = steps_of(shared.plan), all = networks.refiner ? own + steps_of(*shared.refiner_plan) : own;
   SamplerContext context{.noise = noise, .after_step = reported(observer, model, texts, shared.request), .steps = all};
-  at::Tensor latent =
-      run_sampler(start_from_noise(shared.plan, start.to(model.device)), guided(model, texts, shared.request), context);
+  at::Tensor latent = run_sampler(start, guided(model, texts, shared.request), context);
   if (networks.refiner) {
     context.first_step = own;
     context.after_step = reported(observer, *networks.refiner, refining, shared.request);

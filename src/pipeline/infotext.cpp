@@ -260,6 +260,10 @@ void leave_unused(Settings& request, std::span<const std::string> given, const s
     log_warning(fmt::format("{}: {} is left out: {}", file, name, reason));
   };
   leave_sizes(request, from_picture, left_out);
+  if (request.strength && request.init_img.empty() && from_picture("strength")) {
+    left_out("strength", "the picture that was started from is not named; --init-img names one");
+    request.strength.reset();
+  }
   const Settings usual;
   const bool listed = !request.sigmas.empty();
   if (listed && from_picture("sigmas") &&
@@ -306,8 +310,10 @@ Settings parse_parameters(const std::string& text, const std::string& file) {
   warn_of_others(others, file);
   if (!request.sampler) leave_samplers_part(request, file);
   if (!request.sigmas.empty()) request.scheduler = Settings{}.scheduler;
+  Settings checked = request;
+  if (checked.strength) checked.init_img = "the one that a flag may name";
   try {
-    request.validate();
+    checked.validate();
   } catch (const Error& error) {
     fail_entry(file, entry_of(error.parts().file), error.parts().reason, error.parts().hint);
   }

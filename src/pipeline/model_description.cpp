@@ -156,6 +156,7 @@ ModelDescription describe_model(const std::string& model, const std::string& vae
   if (!canonical.empty()) description.scheduler["prediction_type"] = canonical;
   const PipelineKind pipeline = pipeline_kind(source.index(), path.string());
   description.corrects_scheduler = pipeline.corrects_configs;
+  description.consistency = pipeline.consistency;
   if (pipeline.xl) {
     const XlSettings defaults;
     description.xl = {

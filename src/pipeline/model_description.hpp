@@ -43,6 +43,7 @@ struct ModelDescription {
   std::string scheduler_file;                 ///< for messages
   nlohmann::json scheduler;                   ///< scheduler_config.json, with the class that the model's index names
   bool corrects_scheduler = true;  ///< its pipeline corrects the scheduler's config (PipelineKind::corrects_configs)
+  bool consistency = false;        ///< PipelineKind::consistency
   std::vector<TextEncoderDescription> text_encoders;  ///< one; SDXL has two, a refiner of its the second alone
   std::optional<XlSettings> xl;                       ///< SDXL models and their refiners
   ReadOptions read_options;                           ///< as given: the scheduler's config is read with each request

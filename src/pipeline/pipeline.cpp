@@ -20,7 +20,7 @@ void check_shared(std::span<const Request> batch) {
   for (const Request& request : batch) {
     if (can_share_batch(batch.front(), request)) continue;
     throw Error(ErrorKind::usage,
-                {.reason = "the pictures of a batch differ in more than prompts, seed and sizes told"});
+                {.reason = "the pictures of a batch differ in more than prompts, seed, sizes told and starts"});
   }
 }
 

@@ -85,6 +85,10 @@ void check_request(const Settings& all) {
   check_sampler(all);
   check_scheduler(all.scheduler);
   check_list(all);
+  check_choice("--resize", all.resize, strings(resize_names));
+  if (all.strength && all.init_img.empty()) {
+    refuse("--strength", "there is no picture to start from", "give --init-img FILE");
+  }
   if (all.spacing) check_choice("--spacing", *all.spacing, strings(spacing_names));
 }
 
@@ -116,6 +120,9 @@ bool can_share_batch(const Request& a, const Request& b) {
   other.original_size = a.original_size;
   other.crop = a.crop;
   other.target_size = a.target_size;
+  const bool given_size = a.width && a.height;
+  if (given_size && a.init_img.empty() == b.init_img.empty()) other.init_img = a.init_img;
+  other.inputs = a.inputs;
   return a == other;
 }
 

@@ -2,9 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
 #include "core/error.hpp"
 #include "diffusion/start.hpp"
 #include "pipeline/flag_names.hpp"
+#include "pipeline/input_pictures.hpp"
 #include "pipeline/settings.hpp"
 
 namespace sdtorch {
@@ -42,12 +47,17 @@ std::vector<std::string> unused_by_distilled_model(const Request& request) {
 }
 
 /// A refiner has never seen how a picture begins.
-void check_draws_alone(const ModelDescription& model) {
-  if (!model.xl || !model.xl->aesthetic_score) return;
+void check_draws_alone(const ModelDescription& model, const Request& request) {
+  if (!model.xl || !model.xl->aesthetic_score || !request.init_img.empty()) return;
   throw Error(ErrorKind::usage,
               {.file = "--model",
                .reason = fmt::format("{} is an SDXL refiner, which draws only the last steps", model.name),
-               .hint = "give an SDXL model by --model, and this one by --refiner"});
+               .hint = "give an SDXL model by --model, and this one by --refiner, or a picture by --init-img"});
+}
+
+/// The share of a consistency model's timesteps that its steps lie in.
+double share_of(const ModelDescription& model, const Request& request) {
+  return model.consistency && !request.init_img.empty() ? request.strength.value_or(usual_strength) : 1;
 }
 
 SamplingPlan plan_of(const ModelDescription& model, const Request& request) {
@@ -57,9 +67,39 @@ SamplingPlan plan_of(const ModelDescription& model, const Request& request) {
                              .spacing = request.spacing,
                              .eta = request.eta,
                              .ignore_unknown = model.read_options.ignore_unknown,
+                             .share = share_of(model, request),
                              .corrected = model.corrects_scheduler,
                              .sdxl = model.xl.has_value()};
   return in_flags([&] { return plan_sampling(model.scheduler, model.scheduler_file, choice, request.steps); });
+}
+
+/// The least strength that leaves one of the steps, in as few digits as say it.
+double least_strength(int64_t steps) {
+  for (double scale = 10;; scale *= 10) {
+    const double strength = std::ceil(scale / static_cast<double>(steps)) / scale;
+    if (strength <= 1 && first_step_of(strength, steps) < steps && strength * static_cast<double>(steps) < 1.5) {
+      return strength;
+    }
+  }
+}
+
+/// The part of a plan that a picture's own strength leaves.
+SamplingPlan plan_from_picture(const ModelDescription& model, SamplingPlan plan, const Request& request) {
+  if (request.init_img.empty() || model.consistency) return plan;
+  const double strength = request.strength.value_or(usual_strength);
+  const int64_t first = first_step_of(strength, request.steps);
+  if (first == request.steps) {
+    refuse("--strength", fmt::format("{} of {} steps is none", strength, request.steps),
+           fmt::format("take {} or more, or more --steps", least_strength(request.steps)));
+  }
+  return in_flags([&] { return plan_from_step(std::move(plan), first); });
+}
+
+/// The picture to start from, and its size where nothing else is said.
+void take_start_picture(const ModelDescription& model, ResolvedRequest& resolved) {
+  Request& request = resolved.request;
+  if (request.init_img.empty()) return;
+  resolved.start_picture = read_start_picture(request, model.vae.factor(), resolved.warnings);
 }
 
 }  // namespace
@@ -89,14 +129,16 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   ResolvedRequest resolved{.request = request};
   Request& filled = resolved.request;
   const int64_t factor = model.vae.factor();
-  filled.width = request.width.value_or(model.unet.sample_size * factor);
-  filled.height = request.height.value_or(model.unet.sample_size * factor);
+  take_start_picture(model, resolved);
+  filled.width = filled.width.value_or(model.unet.sample_size * factor);
+  filled.height = filled.height.value_or(model.unet.sample_size * factor);
   resolved.latent_width = latent_size("--width", *filled.width, factor);
   resolved.latent_height = latent_size("--height", *filled.height, factor);
   check_size_conditions(model, request);
-  if (model.unet.time_cond_proj_dim > 0) resolved.warnings = unused_by_distilled_model(request);
-  check_draws_alone(model);
-  resolved.plan = plan_of(model, request);
+  if (model.unet.time_cond_proj_dim > 0)
+    std::ranges::copy(unused_by_distilled_model(request), std::back_inserter(resolved.warnings));
+  check_draws_alone(model, request);
+  resolved.plan = plan_from_picture(model, plan_of(model, request), request);
   if (resolved.plan.sampler->name == "ipndm" && resolved.plan.config.prediction_type != Prediction::v) {
     resolved.warnings.push_back("--sampler ipndm takes the network's output for v, which this model does not predict");
   }

@@ -8,6 +8,7 @@
 
 #include "diffusion/sampler.hpp"
 #include "pipeline/model_description.hpp"
+#include "sdtorch/image.hpp"
 #include "sdtorch/request.hpp"
 
 namespace sdtorch {
@@ -17,13 +18,16 @@ struct ResolvedRequest {
   Request request{};    ///< width, height and sampler set
   SamplingPlan plan{};  ///< the model's own part of it, where a refiner draws the rest
   std::optional<SamplingPlan> refiner_plan{};
-  std::vector<std::string> warnings{};  ///< what the model has no use for, each a line for the log
+  std::vector<std::string> warnings{};   ///< what the model has no use for, each a line for the log
+  std::optional<Image> start_picture{};  ///< of the picture's own size
   int64_t latent_width = 0, latent_height = 0;
 };
 
-/// Checks a request against the model, and against its refiner where it names one, and fills in the model's own size.
+/// Checks a request against the model, and against its refiner where it names one, reads the pictures that it names,
+/// and fills in the size: the picture's that it starts from, or the model's own.
 /// refiner: what Request::refiner names, or nullptr.
-/// Throws ErrorKind::usage naming the flag, `--model` for a model that draws from more than a text.
+/// Throws ErrorKind::usage naming the flag, `--model` for a model that draws from more than a text and a picture to
+/// start from; ErrorKind::input for a picture that cannot be read.
 ResolvedRequest resolve(const ModelDescription& model, const Request& request,
                         const ModelDescription* refiner = nullptr);
 

@@ -19,6 +19,7 @@ constexpr double most_steps = 1'000'000;         // the model's own limit, check
 constexpr double largest_side = 16'384;          // pixels: three bytes each of the largest square still fit an int
 constexpr double largest_condition = 1'000'000;  // of what a model is told of sizes: fp32 holds it exactly
 constexpr double most_images = 1'000'000;
+constexpr double most_pixels = 1LL << 40;
 constexpr double largest_batch = 4'096;
 constexpr SettingRange unit{.least = 0, .most = 1};
 constexpr SettingRange condition{.least = 0, .most = largest_condition};
@@ -69,6 +70,16 @@ std::vector<Setting> make_settings() {
        SettingRange{1, most_images}},
       {"batch-size", "--batch-size", "N", "how many of them share a U-Net call (1)", "", picture, one, &S::batch_size,
        SettingRange{1, largest_batch}},
+      {"init-img", "-i, --init-img, --image, --init-image", "FILE",
+       "picture to start from, PNG, JPEG or WebP; - reads one from standard input", "", input, one, &S::init_img},
+      {"strength", "--strength, --denoise, --denoising-strength", "F",
+       fmt::format("0…1: the share of the steps that change it ({})", usual_strength), "Denoising strength", input, one,
+       &S::strength, unit},
+      {"resize", "--resize", "NAME",
+       fmt::format("input pictures of another shape than -W and -H: {} (stretch)", fmt::join(resize_names, ", ")), "",
+       input, one, &S::resize},
+      {"max-pixels", "--max-pixels", "N", "input pictures of more are refused (178956970)", "", input, one,
+       &S::max_pixels, SettingRange{1, most_pixels}},
       {"spacing", "--spacing", "NAME",
        fmt::format("timesteps: {}; default: what the model or the sampler says", fmt::join(spacing_names, ", ")),
        "Timestep spacing", sampling, one, &S::spacing},
@@ -144,7 +155,8 @@ std::string choice(std::string_view field, const std::string& text) {
     const SigmaSchedule* schedule = find_schedule(text);
     return schedule ? std::string(schedule->name) : ascii_lower(text);
   }
-  const bool named = field == "spacing" || field == "device" || field == "dtype" || field == "prediction";
+  const bool named =
+      field == "spacing" || field == "device" || field == "dtype" || field == "prediction" || field == "resize";
   return named ? ascii_lower(text) : text;
 }
 
@@ -255,6 +267,8 @@ uint64_t draw_seed() {
 
 void set_from_text(Settings& to, const Setting& setting, const std::string& flag, const std::string& text) {
   if (setting.name == "sampler") return set_sampler(to, flag, text);
+  // Whoever names a file now takes it as it is.
+  if (setting.name == "init-img") std::erase_if(to.inputs, [&](const InputFile& file) { return file.path == text; });
   struct Setter {
     Settings& to;
     std::string_view name;

@@ -31,12 +31,16 @@ struct Settings : ModelChoice, Request {
 /// noise levels).
 inline constexpr double usual_refiner_start = 0.8;
 
+/// The share of the steps that change a picture that is started from, where nothing says it.
+inline constexpr double usual_strength = 0.75;
+
 /// The choices of the flags that name one; samplers and schedules have a registry of their own (sampler.hpp).
 inline constexpr std::array<std::string_view, 3> spacing_names = {"leading", "trailing", "linspace"};
+inline constexpr std::array<std::string_view, 3> resize_names = {"stretch", "crop", "pad"};
 inline constexpr std::array<std::string_view, 4> dtype_names = {"auto", "fp32", "fp16", "bf16"};
 
 /// Under which title --help lists a setting.
-enum class SettingGroup { picture, sampling, model, machine };
+enum class SettingGroup { picture, input, sampling, model, machine };
 
 /// Whether a line of a prompt file may say it, or it holds for the whole run.
 enum class SettingScope { picture, run };

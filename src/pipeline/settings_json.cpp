@@ -13,6 +13,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr const char* inputs_key = "inputs";
+
 /// Thrown where only the key and the reason are known; settings_from_json adds the file.
 std::string expect_string(std::string_view key, const json& value) {
   if (!value.is_string()) refuse(key, fmt::format("must be a string, is {}", value.type_name()));
@@ -49,6 +51,16 @@ std::vector<double> expect_numbers(std::string_view key, const json& value) {
 bool expect_bool(std::string_view key, const json& value) {
   if (!value.is_boolean()) refuse(key, fmt::format("must be true or false, is {}", value.type_name()));
   return value.get<bool>();
+}
+
+/// An object of paths and the SHA-256 of what they held.
+std::vector<InputFile> expect_inputs(const json& value) {
+  if (!value.is_object()) refuse(inputs_key, fmt::format("must be an object, is {}", value.type_name()));
+  std::vector<InputFile> inputs;
+  for (const auto& [path, digest] : value.items()) {
+    inputs.push_back({.path = path, .sha256 = expect_string(inputs_key, digest)});
+  }
+  return inputs;
 }
 
 struct FromJson {
@@ -95,6 +107,7 @@ Settings read_fields(const json& object, const Settings& base) {
   std::vector<std::string> names;
   for (const Setting& field : settings()) names.emplace_back(field.name);
   for (const auto& [key, value] : object.items()) {
+    if (key == inputs_key) continue;
     if (!find_setting(key)) refuse(key, "unknown key", did_you_mean(key, names));
   }
   Settings request = base;
@@ -102,6 +115,7 @@ Settings read_fields(const json& object, const Settings& base) {
     const auto found = object.find(field.name);
     if (found != object.end()) std::visit(FromJson{request, field, *found}, field.member);
   }
+  if (const auto found = object.find(inputs_key); found != object.end()) request.inputs = expect_inputs(*found);
   request.validate();
   return request;
 }
@@ -113,6 +127,7 @@ nlohmann::ordered_json settings_to_json(const Settings& request) {
   for (const Setting& field : settings()) {
     std::visit([&](auto member) { put(object, std::string(field.name), request.*member); }, field.member);
   }
+  for (const InputFile& file : request.inputs) object[inputs_key][file.path] = file.sha256;
   return object;
 }
 

@@ -16,7 +16,8 @@ struct PipelineKind {
   bool xl = false;                ///< SDXL: two text encoders or the second alone, a pooled text, sizes
   /// Puts right what the first models' configs say: steps_offset 1, clip_sample false, a sample_size of 64.
   bool corrects_configs = false;
-  bool japanese = false;  ///< Japanese Stable Diffusion: its tokenizer makes lower case and chunks of 77
+  bool consistency = false;  ///< latent consistency models: image-to-image spreads all steps over the share left
+  bool japanese = false;     ///< Japanese Stable Diffusion: its tokenizer makes lower case and chunks of 77
 };
 
 /// The class of AltDiffusion's text encoder, as an index names it.

@@ -266,6 +266,34 @@ TEST_CASE("a picture of an SDXL model is drawn again by one that is told of no s
   CHECK(asked.err.find("--crop") != std::string::npos);
 }
 
+TEST_CASE("a picture to start from is repeated by its metadata, and noticed when it has changed", "[cli]") {
+  const TempDir folder;
+  const fs::path start = golden_path("image_to_image/first.png");
+  fs::copy_file(start, folder / "start.png");
+  const ProcessResult first =
+      run_sdtorch(quick({"-i", "start.png", "--strength", "0.9", "-o", "a.png"}), {.folder = folder.path()});
+  INFO(first.err);
+  REQUIRE(first.exit_code == 0);
+  CHECK(first.err.find("are drawn as 64 by 40") != std::string::npos);
+  CHECK(read(folder / "a.png").find("Denoising strength: 0.9") != std::string::npos);
+  const ProcessResult again = run_sdtorch({"--from-image", "a.png", "-o", "b.png"}, {.folder = folder.path()});
+  INFO(again.err);
+  CHECK(again.exit_code == 0);
+  CHECK(read(folder / "a.png") == read(folder / "b.png"));
+  const ProcessResult piped = run_sdtorch(quick({"-i", "-", "--strength", "0.9", "-o", "c.png"}),
+                                          {.folder = folder.path(), .input = read(start)});
+  INFO(piped.err);
+  CHECK(piped.exit_code == 0);
+  const ProcessResult twice = run_sdtorch({"-m", tiny, "--from-file", "-", "-i", "-"}, {.folder = folder.path()});
+  CHECK(twice.exit_code == 2);
+  CHECK(twice.err.find("--init-img: standard input holds the prompts") != std::string::npos);
+  fs::copy_file(golden_path("image_to_image/second.png"), folder / "start.png", fs::copy_options::overwrite_existing);
+  const ProcessResult changed = run_sdtorch({"--from-image", "a.png", "-o", "d.png"}, {.folder = folder.path()});
+  CHECK(changed.exit_code == 5);
+  CHECK(changed.err.find("start.png: is not the file that it was") != std::string::npos);
+  CHECK_FALSE(fs::exists(folder / "d.png"));
+}
+
 TEST_CASE("an interrupt ends within a step, with 130 and nothing half-written", "[cli]") {
   const TempDir folder;
   const ProcessResult run = run_sdtorch({"-p", "a beach", "--steps", "900", "-W", "256", "-H", "256", "-o", "out.png"},

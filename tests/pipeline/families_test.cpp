@@ -4,44 +4,16 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "io/json.hpp"
 #include "pipeline/settings_json.hpp"
 #include "support/catch.hpp"
 #include "support/drawing.hpp"
+#include "support/families.hpp"
 #include "support/golden.hpp"
 #include "support/tolerance.hpp"
 
 using namespace sdtorch;
 
 namespace {
-
-/// xl, refiner, lcm; and with another scheduler turbo, which is xl, and distilled, which is lcm in SD1's pipeline.
-ModelDescription describe_family(const std::string& name) {
-  const std::string folder = name == "turbo" ? "xl" : name == "distilled" ? "lcm" : name;
-  ModelDescription model = describe_model(golden_path("families/models/" + folder).string(), "");
-  if (folder != name) {
-    model.scheduler_file = golden_path("families/" + name + "_scheduler_config.json").string();
-    model.scheduler = read_json_file(model.scheduler_file, ErrorKind::model);
-    model.corrects_scheduler = name == "distilled";
-  }
-  return model;
-}
-
-/// Networks by name, each loaded once: of a model, or of one and its refiner.
-class Models {
- public:
-  const PipelineNetworks& get(const std::string& name, const std::string& refiner) {
-    PipelineNetworks& networks = models_[{name, refiner}];
-    if (!networks.model.unet) networks.model = load_components(describe_family(name), at::kCPU, at::kFloat);
-    if (!refiner.empty() && !networks.refiner) {
-      networks.refiner = load_components(describe_family(refiner), at::kCPU, at::kFloat);
-    }
-    return networks;
-  }
-
- private:
-  std::map<std::pair<std::string, std::string>, PipelineNetworks> models_{};
-};
 
 struct FamilyPictures {
   at::Tensor latent{}, pictures{};

@@ -54,8 +54,13 @@ TEST_CASE("a request survives JSON with every field", "[pipeline]") {
   Settings request = full_request();
   request.refiner = "refiner";
   request.refiner_start = 0.75;
+  request.init_img = "start.png";
+  request.strength = 0.25;
+  request.resize = "pad";
+  request.max_pixels = 1000;
+  request.inputs = {{.path = "start.png", .sha256 = std::string(64, 'a')}};
   const nlohmann::ordered_json json = settings_to_json(request);
-  CHECK(json.size() + 1 == settings().size());  // sigmas exclude a schedule
+  CHECK(json.size() == settings().size());  // all but sigmas, which exclude a schedule, and the inputs
   CHECK(settings_from_json(nlohmann::json::parse(json.dump()), {}, {.file = "x"}) == request);
   CHECK(settings_from_json(nlohmann::json::parse(settings_to_json({}).dump()), {}, {.file = "x"}) == Settings{});
   CHECK_FALSE(settings_to_json({}).contains("width"));

@@ -37,9 +37,18 @@ void plan_alpha_bars(SamplingPlan& plan, std::span<const double> step_timesteps,
   plan.init_noise_sigma = 1;
 }
 
+namespace {
+
+/// Of the model's own steps, those that the plan's lie in.
+int64_t original_steps(const SamplingPlan& plan) {
+  return static_cast<int64_t>(static_cast<double>(plan.config.original_inference_steps) * plan.share);
+}
+
+}  // namespace
+
 std::vector<double> consistency_timesteps(const SamplingPlan& plan) {
-  const int64_t original = plan.config.original_inference_steps;
-  const int64_t stride = plan.config.num_train_timesteps / original;
+  const int64_t original = original_steps(plan);
+  const int64_t stride = plan.config.num_train_timesteps / plan.config.original_inference_steps;
   const double skip = static_cast<double>(original) / static_cast<double>(plan.steps);
   std::vector<double> timesteps;
   for (int64_t i = 0; i < plan.steps; ++i) {
@@ -51,17 +60,18 @@ std::vector<double> consistency_timesteps(const SamplingPlan& plan) {
 
 void plan_consistency(SamplingPlan& plan, float final_alpha_bar) {
   const SchedulerConfig& config = plan.config;
-  const int64_t original = config.original_inference_steps, total = config.num_train_timesteps;
-  if (original > total) {
+  const int64_t original = original_steps(plan), total = config.num_train_timesteps;
+  if (config.original_inference_steps > total) {
     throw unsupported(config, "original_inference_steps",
-                      fmt::format("{} is more than num_train_timesteps, {}", original, total));
+                      fmt::format("{} is more than num_train_timesteps, {}", config.original_inference_steps, total));
   }
   if (plan.steps > original) {
-    throw Error(ErrorKind::usage,
-                {.place = "steps",
-                 .reason = fmt::format("{} takes at most {} here (original_inference_steps), found {}",
-                                       plan.sampler->name, original, plan.steps),
-                 .hint = "4 to 8 are what such models are made for"});
+    throw Error(
+        ErrorKind::usage,
+        {.place = "steps",
+         .reason = fmt::format("{} takes at most {} here (original_inference_steps{}), found {}", plan.sampler->name,
+                               original, plan.share < 1 ? " times {strength}" : "", plan.steps),
+         .hint = "4 to 8 are what such models are made for"});
   }
   plan.timesteps = consistency_timesteps(plan);
   plan_alpha_bars(plan, plan.timesteps, final_alpha_bar);

@@ -1,0 +1,77 @@
+#include "pipeline/input_pictures.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "core/error.hpp"
+#include "io/mapped_file.hpp"
+#include "io/read_picture.hpp"
+#include "io/resize.hpp"
+#include "io/sha256.hpp"
+#include "pipeline/settings.hpp"
+
+namespace sdtorch {
+namespace {
+
+constexpr std::string_view standard_input = "-";
+
+const Bytes& standard_input_bytes() {
+  static const Bytes bytes = read_stream(STDIN_FILENO, "<stdin>");
+  return bytes;
+}
+
+/// Notes the bytes among the request's inputs, or holds them against what is noted there.
+void note_input(Request& request, const std::string& path, std::span<const std::byte> bytes) {
+  const std::string digest = sha256(bytes);
+  const auto known = std::ranges::find(request.inputs, path, &InputFile::path);
+  if (known == request.inputs.end()) {
+    request.inputs.push_back({.path = path, .sha256 = digest});
+  } else if (known->sha256 != digest) {
+    fail(ErrorKind::input, path, "",
+         fmt::format("is not the file that it was: its SHA-256 is {}…, and was {}…", digest.substr(0, 12),
+                     known->sha256.substr(0, 12)),
+         "name it by its flag to take it as it is");
+  }
+}
+
+InputPicture read_input(Request& request, const std::string& path) {
+  const PictureLimits limits{.pixels = request.max_pixels};
+  if (path == standard_input) {
+    const Bytes& bytes = standard_input_bytes();
+    note_input(request, path, bytes);
+    return read_picture(bytes, "<stdin>", limits);
+  }
+  const MappedFile file(path, ErrorKind::input);
+  note_input(request, path, file.bytes());
+  return read_picture(file.bytes(), path, limits);
+}
+
+Fit fit_of(const std::string& name) {
+  if (name == "crop") return Fit::crop;
+  return name == "pad" ? Fit::pad : Fit::stretch;
+}
+
+}  // namespace
+
+Image read_start_picture(Request& request, int64_t factor, std::vector<std::string>& warnings) {
+  const bool own_size = !request.width && !request.height;
+  const Image picture = compose_on_white(read_input(request, request.init_img));
+  const auto side = [&](int64_t pixels) {
+    if (pixels >= factor) return pixels / factor * factor;
+    fail(ErrorKind::input, request.init_img, "",
+         fmt::format("{} by {} pixels: the model draws no picture of less than {}", picture.width, picture.height,
+                     factor),
+         "give --width and --height");
+  };
+  if (!request.width) request.width = side(picture.width);
+  if (!request.height) request.height = side(picture.height);
+  if (own_size && (*request.width != picture.width || *request.height != picture.height)) {
+    warnings.push_back(fmt::format("{}: {} by {} pixels are drawn as {} by {}, multiples of {}", request.init_img,
+                                   picture.width, picture.height, *request.width, *request.height, factor));
+  }
+  return fit(picture, *request.width, *request.height, fit_of(request.resize));
+}
+
+}  // namespace sdtorch

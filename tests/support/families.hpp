@@ -1,0 +1,40 @@
+// The tiny models of the goldens' areas pipeline and families, by name.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+
+#include "io/json.hpp"
+#include "support/drawing.hpp"
+#include "support/golden.hpp"
+
+/// sd1, xl, refiner, lcm; and with another scheduler turbo, which is xl, and distilled, which is lcm in SD1's pipeline.
+inline sdtorch::ModelDescription describe_family(const std::string& name) {
+  const std::string folder = name == "turbo" ? "xl" : name == "distilled" ? "lcm" : name;
+  const std::string area = name == "sd1" ? "pipeline/models/" : "families/models/";
+  sdtorch::ModelDescription model = sdtorch::describe_model(golden_path(area + folder).string(), "");
+  if (folder != name) {
+    model.scheduler_file = golden_path("families/" + name + "_scheduler_config.json").string();
+    model.scheduler = sdtorch::read_json_file(model.scheduler_file, sdtorch::ErrorKind::model);
+    model.corrects_scheduler = name == "distilled";
+    model.consistency = false;
+  }
+  return model;
+}
+
+/// Networks by name, each loaded once: of a model, or of one and its refiner.
+class Models {
+ public:
+  const sdtorch::PipelineNetworks& get(const std::string& name, const std::string& refiner) {
+    sdtorch::PipelineNetworks& networks = models_[{name, refiner}];
+    if (!networks.model.unet) networks.model = sdtorch::load_components(describe_family(name), at::kCPU, at::kFloat);
+    if (!refiner.empty() && !networks.refiner) {
+      networks.refiner = sdtorch::load_components(describe_family(refiner), at::kCPU, at::kFloat);
+    }
+    return networks;
+  }
+
+ private:
+  std::map<std::pair<std::string, std::string>, sdtorch::PipelineNetworks> models_{};
+};
