@@ -1,6 +1,7 @@
 // A model, opened once, that draws pictures again and again.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>

@@ -284,11 +284,9 @@ void finish_settings(Reading& r) {
       if (given.name == known.name) set_from_text(i.settings, known, given.flag, given.text);
     }
   }
-  if (!r.from_image.empty()) {
-    std::vector<std::string> given;
-    for (const auto& override : r.overrides) given.push_back(override.name);
-    leave_unused(i.settings, given, r.from_image);
-  }
+  for (const auto& override : r.overrides) i.given.push_back(override.name);
+  i.from_image = r.from_image;
+  if (!r.from_image.empty()) leave_unused(i.settings, i.given, r.from_image);
   const auto seed =
       std::find_if(r.overrides.begin(), r.overrides.end(), [](const auto& o) { return o.name == "seed"; });
   i.seed_drawn = seed != r.overrides.end() && seed->text == "-1";

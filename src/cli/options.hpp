@@ -31,6 +31,8 @@ struct Invocation {
   Command command = Command::generate;
   std::string text{};                              ///< print: what goes to stdout
   Settings settings{};                             ///< generate, bench; valid as far as no model is needed
+  std::string from_image{};                        ///< generate, bench: the picture that the settings come from
+  std::vector<std::string> given{};                ///< names of the settings that flags gave
   std::optional<std::string> from_file{};          ///< generate: a prompt file, `-` is standard input
   std::optional<PromptFormat> from_file_format{};  ///< generate: of that file; none is told by its ending or content
   OutputOptions output{};                          ///< generate

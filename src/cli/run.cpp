@@ -15,6 +15,7 @@
 #include "jobs/bench.hpp"
 #include "jobs/prompt_file.hpp"
 #include "jobs/run.hpp"
+#include "pipeline/metadata.hpp"
 
 namespace sdtorch {
 namespace {
@@ -24,6 +25,16 @@ std::vector<Job> jobs_of(const Invocation& invocation) {
     return read_prompt_file(*invocation.from_file, invocation.settings, std::cin, invocation.from_file_format);
   }
   return {job_of(invocation.settings)};
+}
+
+/// Runs it; where a request comes from a picture, its faults are the picture's.
+int generate(const Invocation& invocation, int (*run)(const Invocation&)) {
+  try {
+    return run(invocation);
+  } catch (const Error& error) {
+    if (invocation.from_image.empty()) throw;
+    throw as_error_of_picture(error, invocation.given, invocation.from_image);
+  }
 }
 
 int generate_command(const Invocation& invocation) {
@@ -59,7 +70,7 @@ int run_command_line(int argc, const char* const* argv) {
       print_result(invocation.text);
       return 0;
     case Command::generate:
-      return generate_command(invocation);
+      return generate(invocation, generate_command);
     case Command::inspect:
       print_result(inspect_text(invocation.inspect));
       return 0;
@@ -70,7 +81,7 @@ int run_command_line(int argc, const char* const* argv) {
       print_result(invocation.init_model.target.string() + "\n");
       return 0;
     case Command::bench:
-      return bench_command(invocation);
+      return generate(invocation, bench_command);
   }
   return 0;
 }

@@ -23,6 +23,40 @@ std::string sampler_names() {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
+/// What the classes begin with that lay out another process than Stable Diffusion's, whatever sampler is chosen.
+constexpr std::pair<std::string_view, std::string_view> other_processes[]{
+    {"EDM", "noise levels of EDM (Karras et al. 2022; CosXL, Playground v2.5)"},
+    {"FlowMatch", "flow matching (Lipman et al. 2022; Stable Diffusion 3)"},
+    {"KarrasVe", "a variance-exploding process in pixels (Karras et al. 2022)"},
+    {"ScoreSdeVe", "a variance-exploding process in pixels (Song et al. 2020)"},
+    {"ScoreSdeVp", "a process in continuous time (Song et al. 2020)"},
+    {"CMStochastic", "consistency models in pixels (Song et al. 2023)"},
+    {"VQDiffusion", "discrete diffusion (Gu et al. 2021)"},
+    {"Amused", "masked tokens"},
+    {"DDPMWuerstchen", "Wuerstchen"},
+    {"CosineDPMSolver", "sound (Stable Audio)"},
+};
+
+/// Throws for a model whose file says that it denoises otherwise: any of our samplers would draw it wrong.
+void check_process(const nlohmann::json& config, const std::string& file) {
+  const auto name = config.is_object() ? config.find("_class_name") : config.end();
+  if (!config.is_object() || name == config.end() || !name->is_string()) return;
+  for (const auto& [start, process] : other_processes) {
+    if (!name->get_ref<const std::string&>().starts_with(start)) continue;
+    throw Error(ErrorKind::model,
+                {.file = file,
+                 .place = "_class_name",
+                 .reason = fmt::format("{} is of {}, and that is not implemented", name->get<std::string>(), process)});
+  }
+}
+
+/// diffusers' classes that do step by step what another does: DDIMParallelScheduler.
+std::string without_parallel(std::string name) {
+  constexpr std::string_view ending = "ParallelScheduler";
+  if (name.ends_with(ending)) name.replace(name.size() - ending.size(), ending.size(), "Scheduler");
+  return name;
+}
+
 /// The sampler that stands for the class in the model's file.
 const Sampler& model_sampler(const nlohmann::json& config, const std::string& file) {
   const std::string hint = "choose one with {sampler}: " + sampler_names();
@@ -34,7 +68,7 @@ const Sampler& model_sampler(const nlohmann::json& config, const std::string& fi
   }
   for (const Sampler& sampler : samplers()) {
     const bool exists = !sampler.diffusers_class.empty();
-    if (exists && name->get_ref<const std::string&>() == sampler.diffusers_class) return sampler;
+    if (exists && without_parallel(name->get<std::string>()) == sampler.diffusers_class) return sampler;
   }
   throw Error(ErrorKind::model, {.file = file,
                                  .place = "_class_name",
@@ -63,6 +97,7 @@ const SigmaSchedule& parse_scheduler(const std::string& name) {
   if (parse_sampler_name(name).sampler) {
     throw usage("scheduler", fmt::format("{} is a sampler, not a sigma schedule", name), "use {sampler} " + name);
   }
+  if (find_spacing(name)) throw usage("scheduler", fmt::format("{} is a spacing", name), "use {spacing} " + name);
   throw usage(
       "scheduler", fmt::format("unknown schedule {}", name),
       instead_of(nearest_schedule(name), fmt::format("expected one of {}", fmt::join(scheduler_names(), ", "))));
@@ -107,7 +142,7 @@ const SigmaSchedule& settle_schedule(SchedulerConfig& config, const Sampler& sam
   return *schedule;
 }
 
-/// Puts the levels of --sigmas in the schedule's place.
+/// Puts levels given outright in the schedule's place.
 void apply_list(SamplingPlan& plan, const SamplerChoice& choice, bool wants_schedule) {
   const std::vector<double>& sigmas = choice.sigmas;
   if (sigmas.empty()) return;
@@ -143,7 +178,14 @@ void apply_overrides(SchedulerConfig& config, const Sampler& sampler, const Samp
 /// Combinations that diffusers refuses, or that it accepts and quietly drops.
 void check_combination(const Sampler& sampler, const SchedulerConfig& config, bool chosen) {
   if (config.prediction_type == Prediction::x0 && !sampler.supports_x0) {
-    throw usage("sampler", fmt::format("{} cannot sample a network that predicts x0", sampler.name));
+    if (!chosen) {
+      throw Error(ErrorKind::model, {.file = config.file,
+                                     .place = "prediction_type",
+                                     .reason = fmt::format("{} cannot sample a network that predicts x0", sampler.name),
+                                     .hint = "choose another {sampler}, such as ddim or dpm++2m"});
+    }
+    throw usage("sampler", fmt::format("{} cannot sample a network that predicts x0", sampler.name),
+                "use ddim or dpm++2m");
   }
   if (config.rescale_betas_zero_snr && !sampler.supports_zero_snr) {
     if (!chosen) {
@@ -175,6 +217,7 @@ double checked_eta(const Sampler& sampler, std::optional<double> eta) {
 
 /// The plan for a choice, whose levels may yet be such that the sampler divides by 0.
 SamplingPlan lay_out(const nlohmann::json& model_config, const std::string& file, SamplerChoice choice, int64_t steps) {
+  check_process(model_config, file);
   SamplerName chosen;
   if (choice.sampler) {
     chosen = parse_sampler_name(*choice.sampler);

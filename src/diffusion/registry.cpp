@@ -5,7 +5,7 @@
 #include "diffusion/sampler.hpp"
 #include "diffusion/spelling.hpp"
 
-// All samplers, one line each, in the order in which --help lists them. NAME_sampler stands, with its paper, in
+// All samplers, one line each, in the order in which they are listed. NAME_sampler stands, with its paper, in
 // samplers/NAME.cpp (that of dpmpp_2m_sde beside dpmpp_2m's, whose loop it shares).
 #define SDTORCH_SAMPLERS(ENTRY) \
   ENTRY(ddpm)                   \
@@ -68,6 +68,11 @@ constexpr std::pair<std::string_view, std::string_view> neighbours_of_samplers[]
     {"seeds3", "dpm++3m_sde"},
     {"expheun2x0", "dpm++2s"},
     {"expheun2x0sde", "dpm++sde"},
+    {"res2m", "dpm++2m"},
+    {"res3m", "dpm++3m_sde"},
+    {"res3s", "dpm++2s"},
+    {"edmeuler", "euler"},
+    {"dpm++2msdeheun", "dpm++2m_sde"},
     {"dpm++3m", "dpm++3m_sde"},
     {"dpmpp3m", "dpm++3m_sde"},
 };
@@ -101,13 +106,29 @@ std::string_view nearest_sampler(std::string_view name) {
   for (const auto& [other, nearest] : neighbours_of_samplers) {
     if (wanted == other || wanted == "k" + std::string(other)) return nearest;
   }
+  for (const std::string_view ending : {"cfg++", "cfgpp", "scheduler", "alt", "heun", "bh1", "bh2", "gpu"}) {
+    if (!wanted.ends_with(ending)) continue;
+    const std::string rest = wanted.substr(0, wanted.size() - ending.size());
+    if (const Sampler* sampler = find_sampler(rest)) return sampler->name;
+    if (const std::string_view nearest = nearest_sampler(rest); !nearest.empty()) return nearest;
+  }
   return {};
 }
 
 SamplerName parse_sampler_name(std::string_view name) {
   if (const Sampler* sampler = find_sampler(name)) return {.sampler = sampler};
   const std::string text = squeezed(name);
-  if (text == "ddimtrailing") return {.sampler = find_sampler("ddim"), .spacing = Spacing::trailing};
+  // Where stable-diffusion.cpp says how the timesteps are spaced ("ddim_trailing"), and InvokeAI Karras' levels ("_k").
+  for (const Spacing spacing : {Spacing::trailing, Spacing::leading, Spacing::linspace}) {
+    const std::string_view ending = to_string(spacing);
+    if (!text.ends_with(ending)) continue;
+    const Sampler* sampler = find_sampler(std::string_view(text).substr(0, text.size() - ending.size()));
+    if (sampler && sampler->uses_spacing) return {.sampler = sampler, .spacing = spacing};
+  }
+  if (text.ends_with('k')) {
+    const Sampler* sampler = find_sampler(std::string_view(text).substr(0, text.size() - 1));
+    if (sampler && sampler->has_schedules) return {.sampler = sampler, .schedule = find_schedule("karras")};
+  }
   const auto split = [&](const SigmaSchedule& schedule, std::string_view spelling) -> SamplerName {
     if (!text.ends_with(spelling)) return {};
     return {.sampler = find_sampler(std::string_view(text).substr(0, text.size() - spelling.size())),

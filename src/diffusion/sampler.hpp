@@ -108,13 +108,13 @@ struct Sampler {
   void (*begin_at)(SamplingPlan&, int64_t first) = nullptr;
 };
 
-/// All samplers, in the order in which --help lists them.
+/// All samplers, in the order in which they are listed.
 std::span<const Sampler> samplers();
 
 /// By canonical name, alias or diffusers' class, or nullptr. Case, spaces, underscores and hyphens do not matter.
 const Sampler* find_sampler(std::string_view name);
 
-/// What `--sampler` says: A1111 writes the schedule behind the sampler's name ("DPM++ 2M Karras").
+/// What a sampler's name says: A1111 writes the schedule behind the sampler's name ("DPM++ 2M Karras").
 struct SamplerName {
   const Sampler* sampler = nullptr;         ///< nullptr: unknown
   const SigmaSchedule* schedule = nullptr;  ///< nullptr: not said
@@ -126,7 +126,7 @@ SamplerName parse_sampler_name(std::string_view name);
 /// or none; empty: not known either.
 std::string_view nearest_sampler(std::string_view name);
 
-/// Throws ErrorKind::usage naming --sigmas for a list that is not two or more descending levels, 0 at most the last.
+/// Throws ErrorKind::usage naming `sigmas` for a list that is not two or more descending levels, 0 at most the last.
 void check_sigmas(std::span<const double> sigmas);
 
 /// model_config: the model's scheduler_config.json; file: its path, for messages.

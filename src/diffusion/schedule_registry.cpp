@@ -11,7 +11,11 @@ namespace {
 constexpr auto schedule_registry = std::to_array<SigmaSchedule>({
     {.name = "model", .label = "Automatic", .aliases = {"automatic", "default"}, .levels = nullptr},
     {.name = "karras", .label = "Karras", .bounded = true, .levels = karras_levels},
-    {.name = "exponential", .label = "Exponential", .bounded = true, .levels = exponential_levels},
+    {.name = "exponential",
+     .label = "Exponential",
+     .aliases = {"polyexponential"},
+     .bounded = true,
+     .levels = exponential_levels},
     {.name = "beta", .label = "Beta", .bounded = true, .levels = beta_levels},
     {.name = "sgm_uniform", .label = "SGM Uniform", .levels = sgm_uniform_levels},
     {.name = "simple", .label = "Simple", .levels = simple_levels},

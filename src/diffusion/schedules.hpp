@@ -28,7 +28,7 @@ struct SigmaSchedule {
   std::vector<double> (*levels)(const LevelRange&);  ///< descending; nullptr: the levels of the sampler's own timesteps
 };
 
-/// All schedules, in the order in which --help lists them; the first is the model's own.
+/// All schedules, in the order in which they are listed; the first is the model's own.
 std::span<const SigmaSchedule> sigma_schedules();
 
 /// By canonical name or alias, or nullptr. Case, spaces, underscores and hyphens do not matter.
@@ -37,7 +37,7 @@ const SigmaSchedule* find_schedule(std::string_view name);
 /// The canonical name of what comes nearest to a schedule of another tool that is not here; empty: not known either.
 std::string_view nearest_schedule(std::string_view name);
 
-/// The canonical names: the choices of `--scheduler`.
+/// The canonical names.
 std::span<const std::string_view> scheduler_names();
 
 /// count noise levels from max down to min, evenly in sigma^(1/7) (Karras et al. 2022, eq. 5).

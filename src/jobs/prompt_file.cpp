@@ -68,6 +68,10 @@ PromptFormat format_of(const std::string& file, const std::string& text) {
   const std::string ending = ascii_lower(std::filesystem::path(file).extension().string());
   if (ending == ".txt") return PromptFormat::txt;
   if (ending == ".jsonl") return PromptFormat::jsonl;
+  if (is_table(text)) {
+    fail(ErrorKind::input, file, "", "is a table or a list of settings, not one prompt a line",
+         "write JSON lines, such as {\"prompt\": \"a cat\", \"steps\": 5}, or give --from-file-format txt");
+  }
   const PromptFormat format = format_by_content(text);
   log_detail(fmt::format("{}: read as {}", file, format == PromptFormat::txt ? "text" : "JSON lines"));
   return format;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
@@ -74,9 +75,31 @@ std::string_view from_first_line(std::string_view text) {
 
 bool is_ascii_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
+/// Of flags that prompt files of other tools have, and that are no words of prose.
+bool is_flag_word(std::string_view word) {
+  constexpr std::string_view words[] = {"steps", "n",    "w",       "h",      "s",        "seed",  "width",   "height",
+                                        "ar",    "cfg",  "sampler", "no",     "q",        "v",     "stylize", "l",
+                                        "d",     "niji", "scale",   "prompt", "negative", "chaos", "iw",      "neg"};
+  return std::ranges::find(words, word) != std::end(words) || word.find('_') != std::string_view::npos ||
+         word.starts_with("negative-prompt") || word.starts_with("cfg-scale");
+}
+
 std::string_view after_blanks(std::string_view text, size_t start) {
   const size_t first = text.find_first_not_of(ascii_blanks, start);
   return first == std::string_view::npos ? "" : text.substr(first);
+}
+
+/// How many bytes of dashes begin a flag at the front of a text, 0 where none does: `--word`, or the same with dashes
+/// that typesetting programs put in its place.
+size_t dashes_of_flag(std::string_view text) {
+  for (const std::string_view dashes : {"--", "\xE2\x80\x94", "\xE2\x80\x93"}) {  // em and en dash
+    if (!text.starts_with(dashes) || text.size() == dashes.size() || !is_ascii_letter(text[dashes.size()])) continue;
+    const size_t end = std::min(text.find_first_not_of(flag_characters, dashes.size()), text.size());
+    const std::string_view word = text.substr(dashes.size(), end - dashes.size());
+    // An em dash before a word is prose as well, unless the word is a flag's.
+    if (dashes == "--" || is_flag_word(word)) return dashes.size();
+  }
+  return 0;
 }
 
 }  // namespace
@@ -152,13 +175,22 @@ std::vector<std::string_view> flags_in(std::string_view line) {
   std::vector<std::string_view> flags;
   bool behind_blank = true;
   for (size_t at = 0, after = 0; at < line.size(); at = after) {
-    const bool here = behind_blank && line.substr(at).starts_with("--");
-    behind_blank = is_blank(next_code_point(line, after));
-    if (!here || at + 2 == line.size() || !is_ascii_letter(line[at + 2])) continue;
-    const size_t end = line.find_first_not_of(flag_characters, at + 2);
+    const size_t dashes = behind_blank ? dashes_of_flag(line.substr(at)) : 0;
+    const char32_t c = next_code_point(line, after);
+    behind_blank = is_blank(c) || c == ',';
+    if (dashes == 0) continue;
+    const size_t end = line.find_first_not_of(flag_characters, at + dashes);
     flags.push_back(line.substr(at, end == std::string_view::npos ? end : end - at));
   }
   return flags;
+}
+
+bool is_table(std::string_view text) {
+  const std::string_view line = first_line(from_first_line(text));
+  for (const std::string_view start : {"prompt,", "prompt\t", "prompt;", "\"prompt\",", "- prompt:", "prompt:"}) {
+    if (line.starts_with(start)) return true;
+  }
+  return false;
 }
 
 }  // namespace sdtorch

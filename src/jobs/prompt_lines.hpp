@@ -39,4 +39,7 @@ std::string_view without_blanks(std::string_view line);
 /// `a -- b` and `well--known` are punctuation.
 std::vector<std::string_view> flags_in(std::string_view line);
 
+/// Whether a text's first line is that of a table or a list of settings (CSV, YAML) whose first column is `prompt`.
+bool is_table(std::string_view text);
+
 }  // namespace sdtorch

@@ -88,17 +88,40 @@ Entries read_entries(std::string_view text) {
   return entries;
 }
 
+/// Whether a value in quotes is begun and not ended, or ended where one is open: an odd number of quotes that no
+/// backslash stands before.
+bool has_open_quote(std::string_view line) {
+  bool open = false;
+  for (size_t i = 0; i < line.size(); ++i) {
+    if (line[i] == '\\') {
+      ++i;
+    } else if (line[i] == '"') {
+      open = !open;
+    }
+  }
+  return open;
+}
+
 /// Where the line of settings starts: the last that begins with `Steps:` and has three entries, as A1111 counts them,
 /// since prompts and what follows may have such a line, too. Else the last one with fewer, else a last line that has
 /// `Steps:` among its entries.
 size_t find_settings(std::string_view text) {
   constexpr size_t fewest = 3;
   size_t found = std::string_view::npos, found_short = std::string_view::npos, last = 0;
+  bool quoted = false;  // inside a value that a line of settings begins
   for (size_t start = 0; start < text.size();) {
     const size_t end = std::min(text.find('\n', start), text.size());
     const std::string_view line = trimmed(text.substr(start, end - start));
+    const bool settled = found != std::string_view::npos;
+    if (settled && !quoted && begins_template(line)) break;
     last = start;
-    if (line.starts_with("Steps:")) (read_entries(line).size() >= fewest ? found : found_short) = start;
+    if (quoted) {
+      quoted = !has_open_quote(line);
+    } else if (line.starts_with("Steps:")) {
+      const bool whole = read_entries(line).size() >= fewest;
+      (whole ? found : found_short) = start;
+      quoted = whole && has_open_quote(line);
+    }
     start = end + 1;
   }
   if (found != std::string_view::npos) return found;
@@ -160,8 +183,7 @@ void warn(const std::string& file, const std::string& entry, const std::string& 
 void set_known_sampler(Settings& request, const std::string& value, const std::string& file) {
   if (parse_sampler_name(value).sampler) return set(request, *find_setting("sampler"), "Sampler", value, file);
   warn(file, "Sampler", value,
-       "is none of ours, so that the model's own draws; --sampler takes another: " +
-           did_you_mean(value, sampler_names()));
+       "is none of ours, so that the model's own draws; --sampler takes another: " + nearest_or_similar(value));
 }
 
 void set_schedule(Settings& request, const std::string& value, const std::string& file) {
@@ -169,7 +191,10 @@ void set_schedule(Settings& request, const std::string& value, const std::string
   if (schedule && schedule->levels) {
     request.scheduler = std::string(schedule->name);
   } else if (!schedule) {
-    warn(file, "Schedule type", value, "is none of ours and is left out; --scheduler takes another");
+    const std::string_view nearest = nearest_schedule(value);
+    warn(file, "Schedule type", value,
+         nearest.empty() ? "is none of ours and is left out; --scheduler takes another"
+                         : fmt::format("is none of ours and is left out; --scheduler {} comes nearest", nearest));
   } else if (request.scheduler == schedule->name) {  // else the sampler's name has said one
     warn(file, "Schedule type", value, "is the model's own here; elsewhere it may be Karras or Exponential");
   }
@@ -296,9 +321,19 @@ void leave_unused(Settings& request, std::span<const std::string> given, const s
   }
 }
 
+Error as_error_of_picture(const Error& error, std::span<const std::string> given, const std::string& file) {
+  ErrorParts parts = error.parts();
+  const bool of_flag = error.kind() == ErrorKind::usage && parts.file.starts_with("--");
+  if (!of_flag || std::ranges::find(given, parts.file.substr(2)) != given.end()) return error;
+  parts.place = "parameters: " + entry_of(parts.file);
+  parts.file = file;
+  return Error(ErrorKind::input, std::move(parts));
+}
+
 Settings parse_parameters(const std::string& text, const std::string& file) {
   std::string whole = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
   for (size_t at = 0; (at = whole.find("\r\n", at)) != std::string::npos;) whole.erase(at, 1);
+  std::ranges::replace(whole, '\r', '\n');
   const size_t settings = find_settings(whole);
   if (settings == std::string::npos) fail_without_settings(whole, file);
   Settings request;

@@ -8,6 +8,7 @@
 
 #include "io/png_text.hpp"
 #include "pipeline/settings.hpp"
+#include "sdtorch/error.hpp"
 #include "sdtorch/pipeline.hpp"
 
 namespace sdtorch {
@@ -35,6 +36,10 @@ Settings parse_parameters(const std::string& text, const std::string& file);
 /// Sets back, with a warning, what a picture's request says and its sampler has no use for, or a flag contradicts: the
 /// user may have given another sampler than the picture's. given: names of the fields that flags said, which stay.
 void leave_unused(Settings& request, std::span<const std::string> given, const std::string& file);
+
+/// An error of a request that came from a picture, of a flag that nobody gave: the same, naming the picture and the
+/// entry. given: names of the fields that flags said.
+Error as_error_of_picture(const Error& error, std::span<const std::string> given, const std::string& file);
 
 /// The request that repeats a picture: from its `sdtorch` chunk, or from its `parameters`.
 /// Throws ErrorKind::input where it has neither, or they are damaged; what other programs write is named.

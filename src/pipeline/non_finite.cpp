@@ -25,6 +25,11 @@ std::string likely_cause(const SamplerStep& step, const Components& model, const
   if (!has_finite_texts(texts)) {
     return "so has what the text encoder makes of the prompt; " + (narrow ? wider : "check that encoder's weights");
   }
+  for (const auto& weight : model.unet->named_parameters()) {
+    if (!is_finite(weight.value())) return fmt::format("so has the U-Net's {}: its file is damaged", weight.key());
+  }
+  constexpr double strong = 1000;  // far beyond what pictures come of
+  if (request.cfg_scale > strong) return fmt::format("try less than --cfg-scale {}", request.cfg_scale);
   if (narrow) return wider;
   if (step.index == 0) return "check the U-Net's weights";
   return fmt::format("check the U-Net's weights, or try less than --cfg-scale {} or another --sampler",

@@ -34,6 +34,9 @@ void check_scheduler(const std::string& value) {
   if (find_schedule(value)) return;
   if (parse_sampler_name(value).sampler)
     refuse("--scheduler", fmt::format("'{}' is a sampler", value), "say --sampler " + value);
+  if (std::ranges::find(spacing_names, value) != spacing_names.end()) {
+    refuse("--scheduler", fmt::format("'{}' is a spacing", value), "say --spacing " + value);
+  }
   if (const std::string_view nearest = nearest_schedule(value); !nearest.empty()) {
     refuse("--scheduler", fmt::format("'{}' is not a choice", value), fmt::format("{} comes nearest", nearest));
   }

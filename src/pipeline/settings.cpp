@@ -160,11 +160,6 @@ std::string choice(std::string_view field, const std::string& text) {
   return named ? ascii_lower(text) : text;
 }
 
-std::string nearest_or_similar(const std::string& sampler) {
-  const std::string_view nearest = nearest_sampler(sampler);
-  return nearest.empty() ? did_you_mean(sampler, sampler_names()) : fmt::format("{} comes nearest", nearest);
-}
-
 void set_sampler(Settings& request, const std::string& flag, const std::string& text) {
   const SamplerName name = parse_sampler_name(text);
   if (!name.sampler) refuse(flag, fmt::format("no sampler '{}'", text), nearest_or_similar(text));
@@ -258,6 +253,11 @@ std::vector<std::string> sampler_names() {
   std::vector<std::string> names;
   for (const Sampler& sampler : samplers()) names.emplace_back(sampler.name);
   return names;
+}
+
+std::string nearest_or_similar(const std::string& sampler) {
+  const std::string_view nearest = nearest_sampler(sampler);
+  return nearest.empty() ? did_you_mean(sampler, sampler_names()) : fmt::format("{} comes nearest", nearest);
 }
 
 uint64_t draw_seed() {

@@ -103,6 +103,9 @@ void set_sigmas(Request& request, std::vector<double> sigmas);
 /// The names of all samplers.
 std::vector<std::string> sampler_names();
 
+/// What to take instead of a sampler that is not here: what comes nearest to another tool's, or the likest name.
+std::string nearest_or_similar(const std::string& sampler);
+
 /// A seed from the system's entropy.
 uint64_t draw_seed();
 

@@ -32,13 +32,8 @@ constexpr std::string_view attention_scopes[] = {"encoder.mid_block.attentions."
 
 /// Ends of keys, behind whatever prefix.
 constexpr std::string_view no_weight_ends[] = {
-    "embeddings.position_ids",
-    "embeddings.token_type_ids",
-    "attn_mask",
-    "causal_attention_mask",
-    "num_batches_tracked",
-    "logit_scale",
-    "logit_bias",
+    "position_ids",          "token_type_ids",      "rotary_emb.inv_freq", "rotary.inv_freq", "attn_mask",
+    "causal_attention_mask", "num_batches_tracked", "logit_scale",         "logit_bias",
 };
 
 constexpr std::string_view no_weights[] = {

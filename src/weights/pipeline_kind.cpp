@@ -93,7 +93,7 @@ constexpr std::string_view other_models[] = {
 std::string pipeline_class(const nlohmann::json& index) {
   const auto found = index.find(class_key);
   if (found == index.end()) return {};
-  const nlohmann::json& name = found->is_array() && found->size() == 2 ? found->back() : *found;
+  const nlohmann::json& name = found->is_array() && !found->empty() ? found->back() : *found;
   return name.is_string() ? name.get<std::string>() : std::string();
 }
 

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -72,8 +74,9 @@ constexpr std::pair<std::string_view, const char*> left_rules[] = {
 
 /// What the names of models that sdtorch knows of, and cannot draw with, begin with.
 constexpr std::pair<std::string_view, const char*> obstacles[] = {
-    {"edm_vpred.", "it predicts v of EDM's noise levels (Karras et al. 2022; CosXL), and that is not implemented"},
+    {"edm_vpred", "it predicts v of EDM's noise levels (Karras et al. 2022; CosXL), and that is not implemented"},
     {"edm_mean", "it denoises as EDM does (Karras et al. 2022; Playground v2.5), and that is not implemented"},
+    {"edm_sigma", "it denoises as EDM does (Karras et al. 2022), and that is not implemented"},
     {"edm_std", "it denoises as EDM does (Karras et al. 2022; Playground v2.5), and that is not implemented"},
     {"noise_augmentor.", "it is an unCLIP model, which draws from pictures"},
 };
@@ -201,6 +204,24 @@ class Recognizer {
       const auto found = keys_.lower_bound(start);
       if (found != keys_.end() && found->starts_with(start)) found_.obstacle = fmt::format("{} ({})", reason, *found);
     }
+    if (const std::string kind = normal(metadata("modelspec.architecture")); kind.find("edm") != std::string::npos) {
+      found_.obstacle = fmt::format("it denoises as EDM does, and that is not implemented ({})", kind);
+    }
+    tell_wide_levels();
+  }
+
+  /// Noise levels of another process than the families', whose last is 14.6.
+  void tell_wide_levels() {
+    const auto found = file_.tensors.find("denoiser.sigmas");
+    if (found == file_.tensors.end() || !found->second.tensor.is_floating_point()) return;
+    if (found->second.verify) found->second.verify();
+    if (found->second.tensor.numel() == 0) return;
+    constexpr double widest = 20;
+    const auto most = found->second.tensor.max().item<double>();
+    const bool ends_in_noise_alone = most > 1000;  // zero terminal SNR, as its levels are written
+    if (most > widest && !ends_in_noise_alone) {
+      found_.obstacle = fmt::format("its denoiser.sigmas reach {:.4g}, the families' 14.61: another process", most);
+    }
   }
 
   void predicts(std::string_view prediction, std::string why) {
@@ -213,12 +234,35 @@ class Recognizer {
     find("prediction", "not told", found_.doubt + "; give --prediction");
   }
 
+  /// In lower case, without spaces around, `-` as `_`.
+  static std::string normal(std::string_view value) {
+    std::string text;
+    for (const char c : value) {
+      if (c != ' ') text += c == '-' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    }
+    return text;
+  }
+
+  /// Yes or no, as Python, JSON and people write it, or nothing.
+  static std::optional<bool> truth_of(std::string_view value) {
+    const std::string text = normal(value);
+    if (text == "true" || text == "1" || text == "yes" || text == "on") return true;
+    if (text == "false" || text == "0" || text == "no" || text == "off") return false;
+    return std::nullopt;
+  }
+
   /// The prediction that a free spelling means, or nothing.
-  static std::string prediction_of(std::string value) {
-    std::ranges::transform(value, value.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    if (value == "v" || value == "v_prediction" || value == "velocity") return "v_prediction";
-    if (value == "eps" || value == "epsilon") return "epsilon";
-    if (value == "x0" || value == "sample") return "sample";
+  static std::string prediction_of(std::string_view value) {
+    const std::string text = normal(value);
+    for (const char* name : {"v", "v_prediction", "v_pred", "vpred", "vprediction", "velocity"}) {
+      if (text == name) return "v_prediction";
+    }
+    for (const char* name : {"eps", "epsilon", "eps_prediction"}) {
+      if (text == name) return "epsilon";
+    }
+    for (const char* name : {"x0", "sample", "original_sample"}) {
+      if (text == name) return "sample";
+    }
     return {};
   }
 
@@ -239,8 +283,10 @@ class Recognizer {
     for (const char* key : {"modelspec.prediction_type", "modelspec.predict_key", "prediction_type"}) {
       if (predicts_as(metadata(key), fmt::format("the metadata's {}", key))) return true;
     }
-    if (const std::string v = metadata("ss_v_parameterization"); !v.empty()) {
-      return predicts(v == "True" ? "v_prediction" : "epsilon", "the metadata's ss_v_parameterization"), true;
+    if (const std::string v = metadata("ss_v_parameterization"); !v.empty() && v != "None") {
+      const std::string where = "the metadata's ss_v_parameterization";
+      if (const auto said = truth_of(v)) return predicts(*said ? "v_prediction" : "epsilon", where), true;
+      return predicts_unknown(v, where), true;
     }
     constexpr std::pair<const char*, std::pair<std::string_view, const char*>> starts[] = {
         {"modelspec.architecture", {"stable-diffusion-v2-768-v", "v_prediction"}},
@@ -319,12 +365,12 @@ class Recognizer {
 
   bool ends_at_zero_snr() {
     if (keys_.contains("ztsnr")) return find("zero terminal SNR", "yes", "the key ztsnr"), true;
-    if (metadata("ss_zero_terminal_snr") == "True") {
+    if (truth_of(metadata("ss_zero_terminal_snr")).value_or(false)) {
       return find("zero terminal SNR", "yes", "the metadata's ss_zero_terminal_snr"), true;
     }
     for (const char* key : {"rescale_betas_zero_snr", "zero_terminal_snr", "ztsnr", "zsnr"}) {
       const std::string value = sidecar_ ? sidecar_->find(key).value_or("") : "";
-      if (value == "true" || value == "True") return find("zero terminal SNR", "yes", beside_ + key), true;
+      if (truth_of(value).value_or(false)) return find("zero terminal SNR", "yes", beside_ + key), true;
     }
     const auto found = file_.tensors.find("alphas_cumprod");
     if (found == file_.tensors.end() || found->second.tensor.dim() != 1 || found->second.tensor.numel() == 0)

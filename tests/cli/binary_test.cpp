@@ -266,6 +266,19 @@ TEST_CASE("a picture of an SDXL model is drawn again by one that is told of no s
   CHECK(asked.err.find("--crop") != std::string::npos);
 }
 
+TEST_CASE("a picture's size that the model cannot draw is the picture's fault", "[cli]") {
+  const TempDir folder;
+  REQUIRE(run_sdtorch(quick({"-o", "a.png"}), {.folder = folder.path()}).exit_code == 0);
+  const std::string xl = golden_path("families/models/xl").string();
+  const ProcessResult odd = run_sdtorch({"-m", xl, "-p", "x", "--steps", "1", "-W", "18", "-H", "16", "-o", "b.png"},
+                                        {.folder = folder.path()});
+  REQUIRE(odd.exit_code == 0);
+  const ProcessResult run =
+      run_sdtorch({"--from-image", "b.png", "-m", tiny, "-o", "c.png"}, {.folder = folder.path()});
+  CHECK(run.exit_code == 5);
+  CHECK(run.err.find("b.png: parameters: Size: 18 is not a multiple of 8") != std::string::npos);
+}
+
 TEST_CASE("a picture to start from is repeated by its metadata, and noticed when it has changed", "[cli]") {
   const TempDir folder;
   const fs::path start = golden_path("image_to_image/first.png");

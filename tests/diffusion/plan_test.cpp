@@ -138,7 +138,8 @@ TEST_CASE("a choice that the sampler does not have is a usage error", "[diffusio
       {{.sampler = "dpm3"}, "sampler: unknown sampler dpm3; expected one of ddpm, ddim, pndm, euler"},
       {{.sampler = ""}, "sampler: unknown sampler"},
       {{.sampler = "karras"}, "sampler: unknown sampler karras"},
-      {{.scheduler = "polyexponential"}, "scheduler: unknown schedule polyexponential; expected one of model, karras"},
+      {{.scheduler = "no such"}, "scheduler: unknown schedule no such; expected one of model, karras"},
+      {{.scheduler = "trailing"}, "scheduler: trailing is a spacing; use {spacing} trailing"},
       {{.scheduler = "euler_a"}, "scheduler: euler_a is a sampler, not a sigma schedule; use {sampler} euler_a"},
       {{.sampler = "ddim", .scheduler = "karras"}, "scheduler: ddim has no karras schedule"},
       {{.sampler = "DDPM Karras"}, "scheduler: ddpm has no karras schedule"},
@@ -363,6 +364,36 @@ TEST_CASE("names of what is not here are refused with what comes nearest", "[dif
     CHECK(find_schedule(nearest_schedule(name)));
     check_error(ErrorKind::usage, "comes nearest", [&] { plan(config_with(json::object()), {.scheduler = name}); });
   }
+}
+
+TEST_CASE("a model of another process is refused, whatever sampler is chosen", "[diffusion]") {
+  for (const char* name : {"EDMEulerScheduler", "EDMDPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler",
+                           "KarrasVeScheduler", "ScoreSdeVeScheduler", "CMStochasticIterativeScheduler"}) {
+    INFO(name);
+    const nlohmann::json config = {{"_class_name", name}, {"sigma_data", 0.5}, {"prediction_type", "v_prediction"}};
+    for (const std::optional<std::string>& sampler :
+         {std::optional<std::string>(), std::optional<std::string>("euler")}) {
+      check_error(ErrorKind::model, "s.json: _class_name: " + std::string(name),
+                  [&] { plan_sampling(config, "s.json", {.sampler = sampler}, 10); });
+    }
+  }
+  CHECK(plan_sampling({{"_class_name", "DDIMParallelScheduler"}}, "s.json", {}, 10).sampler->name == "ddim");
+  check_error(ErrorKind::model, "s.json: prediction_type: pndm cannot sample", [&] {
+    plan_sampling({{"_class_name", "PNDMScheduler"}, {"prediction_type", "sample"}}, "s.json", {}, 10);
+  });
+}
+
+TEST_CASE("names bring the spacing and the levels that other tools put behind them", "[diffusion]") {
+  CHECK(parse_sampler_name("Euler a Trailing").spacing == Spacing::trailing);
+  CHECK(parse_sampler_name("unipc_trailing").sampler->name == "unipc");
+  CHECK(parse_sampler_name("dpmpp_2m_k").schedule->name == "karras");
+  CHECK(parse_sampler_name("euler_k").sampler->name == "euler");
+  CHECK(parse_sampler_name("ddim_k").sampler == nullptr);
+  CHECK(find_schedule("Polyexponential")->name == "exponential");
+  CHECK(nearest_sampler("DDIM CFG++ Karras") == "ddim");
+  CHECK(nearest_sampler("SASolverScheduler") == "dpm++2m_sde");
+  CHECK(nearest_sampler("uni_pc_bh1") == "unipc");
+  CHECK(nearest_sampler("DPM++ 2M alt") == "dpm++2m");
 }
 
 TEST_CASE("ddim_trailing is DDIM with trailing spacing", "[diffusion]") {

@@ -131,11 +131,14 @@ TEST_CASE("a line of text that holds a flag is refused with the keys that say it
       {"a cat\t--Guidance_Scale=3", R"(--Guidance_Scale is a flag)"},
       {"a cat\u3000--steps 3", "--steps is a flag"},
       {"  --steps 3", "--steps is a flag"},
+      {"a ladybird —steps 5", "—steps is a flag"},
+      {"a ladybird –negative_prompt x", "–negative_prompt is a flag"},
+      {"a cat,--w 64", "--w is a flag"},
   };
   for (const Case& c : cases) {
     check_error(ErrorKind::input, c.message, [&] { read("p.txt", "fine\n" + c.line + "\n"); });
     std::istringstream in("fine\n" + c.line);
-    check_error(ErrorKind::input, "<stdin>: line 2: --", [&] { read_prompt_file("-", {}, in); });
+    check_error(ErrorKind::input, "<stdin>: line 2: ", [&] { read_prompt_file("-", {}, in); });
   }
   const Prompts text = {"a -- b", "a well--known man", "a cat — steps 3", "a --",  "--",
                         "--- a",  "a (--b)",           "a --5",           "a -n b"};
@@ -200,6 +203,19 @@ TEST_CASE("lines end and are blank in every way that editors know", "[jobs]") {
   CHECK(prompts("p.jsonl", blanks + "\n" + blanks + "{\"prompt\": \"a\"}" + blanks) == Prompts{"a"});
   check_error(ErrorKind::input, "holds no prompt", [&] { read("p.txt", blanks); });
   check_error(ErrorKind::input, "holds no prompt", [] { read("p.jsonl", "# a note\n"); });
+}
+
+TEST_CASE("tables and lists of settings are named, not drawn as text", "[jobs]") {
+  const auto refused = [](const char* file, const std::string& text, const std::string& message) {
+    check_error(ErrorKind::input, message, [&] { read(file, text); });
+  };
+  refused("p.csv", "prompt,steps\na cat,5\n", "p.csv: is a table or a list of settings");
+  refused("p.tsv", "\n# mine\nprompt\tsteps\na cat\t5\n", "p.tsv: is a table or a list of settings");
+  refused("p.yaml", "- prompt: a cat\n", "is a table or a list");
+  refused("p.lst", "prompt,steps\na cat,5\n", "p.lst: is a table or a list");
+  refused("p.lst", "- prompt: a cat\n  steps: 3\n", "is a table or a list");
+  CHECK(read("p.lst", "prompt engineering, a poster\n").size() == 1);
+  CHECK(read("p.txt", "a castle —moody, a knight - alone, 3 -4\n").size() == 1);
 }
 
 TEST_CASE("what is no list of lines is named", "[jobs]") {

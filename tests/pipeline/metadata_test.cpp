@@ -254,6 +254,31 @@ TEST_CASE("a picture's request gives way to the flags", "[pipeline]") {
   CHECK(given.scheduler == "model");
 }
 
+TEST_CASE("settings are not what a template or a quoted value below them says", "[pipeline]") {
+  const std::string line = "Steps: 3, Sampler: Euler, CFG scale: 7, Seed: 4";
+  const Settings templated =
+      parse_parameters("a cat\n" + line + "\nTemplate: foo\nSteps: 9, Sampler: DDIM, CFG scale: 2, Seed: 3", "x.png");
+  CHECK(templated.steps == 3);
+  CHECK(templated.sampler == "euler");
+  CHECK(templated.prompt == "a cat");
+  const Settings quoted = parse_parameters(
+      "a cat\n" + line + ", ADetailer prompt: \"a face\nSteps: 99, Sampler: DDIM, CFG scale: 1\nwith\"", "x.png");
+  CHECK(quoted.steps == 3);
+  const Settings after =
+      parse_parameters("Steps: 5, of \"stone, by a lake\n" + line + "\n", "x.png");  // a prompt with a quote
+  CHECK(after.prompt.starts_with("Steps: 5"));
+  CHECK(parse_parameters("a cat\r" + line, "x.png").steps == 3);
+}
+
+TEST_CASE("a picture's faults are its own, not a flag's", "[pipeline]") {
+  const Error of_flag(ErrorKind::usage, {.file = "--width", .reason = "65 is not a multiple of 8"});
+  const Error told = as_error_of_picture(of_flag, {}, "x.png");
+  CHECK(told.kind() == ErrorKind::input);
+  CHECK(std::string(told.what()) == "x.png: parameters: Size: 65 is not a multiple of 8");
+  const std::vector<std::string> given{"width"};
+  CHECK(as_error_of_picture(of_flag, given, "x.png").kind() == ErrorKind::usage);
+}
+
 TEST_CASE("pictures of other programs are named", "[pipeline]") {
   const TempDir folder;
   const std::string file = (folder / "x.png").string();

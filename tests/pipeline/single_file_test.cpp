@@ -165,6 +165,23 @@ TEST_CASE("a prediction is told by names, metadata, settings beside the file, or
     save_safetensors(file, tensors, {{"modelspec.predict_key", said}});
     CHECK(prediction() == means);
   }
+  // Free spellings, and what kohya's trainer writes.
+  const std::vector<std::tuple<const char*, const char*, const char*>> spellings = {
+      {"modelspec.prediction_type", " V-Prediction ", "v_prediction"},
+      {"modelspec.predict_key", "vpred", "v_prediction"},
+      {"modelspec.predict_key", "original_sample", "sample"},
+      {"ss_v_parameterization", "True", "v_prediction"},
+      {"ss_v_parameterization", "true", "v_prediction"},
+      {"ss_v_parameterization", "1", "v_prediction"},
+      {"ss_v_parameterization", "False", "epsilon"},
+      {"ss_v_parameterization", "0", "epsilon"}};
+  for (const auto& [key, said, means] : spellings) {
+    INFO(key << ": " << said);
+    save_safetensors(file, tensors, {{key, said}});
+    CHECK(prediction() == means);
+  }
+  save_safetensors(file, tensors, {{"ss_v_parameterization", "perhaps"}});
+  check_error(ErrorKind::model, "ss_v_parameterization is 'perhaps'", prediction);
   Tensors marked = tensors;
   marked["v_pred"] = at::empty({0});
   marked["ztsnr"] = at::empty({0});
@@ -186,6 +203,19 @@ TEST_CASE("models of EDM's noise levels are refused by name", "[pipeline]") {
     check_error(ErrorKind::model, model, [&] { SingleFile(file, ""); });
     check_error(ErrorKind::model, key, [&] { SingleFile(file, "v_prediction"); });
   }
+  Tensors bare = plain;
+  bare["edm_vpred"] = at::empty({0});
+  save_safetensors(file, bare);
+  check_error(ErrorKind::model, "CosXL", [&] { SingleFile(file, ""); });
+  save_safetensors(file, plain, {{"modelspec.architecture", "stable-diffusion-xl-v1-edm"}});
+  check_error(ErrorKind::model, "stable_diffusion_xl_v1_edm", [&] { SingleFile(file, ""); });
+  Tensors wide = plain;
+  wide["denoiser.sigmas"] = at::linspace(0.002, 80, 1000);
+  save_safetensors(file, wide);
+  check_error(ErrorKind::model, "denoiser.sigmas reach 80", [&] { SingleFile(file, ""); });
+  wide["denoiser.sigmas"] = at::linspace(0.03, 14.61, 1000);
+  save_safetensors(file, wide);
+  CHECK_NOTHROW(SingleFile(file, ""));
 }
 
 TEST_CASE("buffers that mean nothing are passed over in every encoder, in files and folders", "[pipeline]") {
@@ -198,6 +228,8 @@ TEST_CASE("buffers that mean nothing are passed over in every encoder, in files 
     const std::string prefix(encoder);
     tensors[prefix + "text_model.embeddings.position_ids"] = positions;
     tensors[prefix + "embeddings.position_ids"] = positions;
+    tensors[prefix + "position_ids"] = positions;
+    tensors[prefix + "token_type_ids"] = positions;
     tensors[prefix + "logit_scale"] = number;
     tensors[prefix + "attn_mask"] = at::zeros({77, 77});
     tensors[prefix + "bn.num_batches_tracked"] = at::zeros({}, at::kLong);
@@ -216,6 +248,7 @@ TEST_CASE("buffers that mean nothing are passed over in every encoder, in files 
       with_buffers["text_projection.weight"] = head.mapped();
     }
     with_buffers["text_model.embeddings.position_ids"] = positions;
+    with_buffers["position_ids"] = positions;
     with_buffers["logit_scale"] = number;
     with_buffers["attn_mask"] = at::zeros({77, 77});
     save_safetensors(weights, with_buffers);
