@@ -62,10 +62,16 @@ struct Request {
   std::optional<double> refiner_start{};     ///< share of the denoising before the refiner, 0…1; none is 0.8 with one
 
   std::string init_img{};             ///< picture to start from: a file, `-` for standard input; empty is noise
-  std::optional<double> strength{};   ///< share of the steps that change it, 0…1; none is 0.75
+  std::optional<double> strength{};   ///< share of the steps that change it, 0…1; none is 0.75, and 1 with a mask
+  std::string mask{};                 ///< picture whose white is repainted: a file; empty is none
+  bool mask_from_alpha = false;       ///< what is transparent in init_img is repainted, in place of a mask
+  bool mask_invert = false;           ///< the mask's black is repainted instead
+  double mask_blur = 0;               ///< standard deviation of a blur of the mask, in its pixels, 0…1000
+  std::optional<double> image_cfg_scale{};  ///< how strongly init_img guides a model for instructions, >= 0; none is 1.5
+  bool keep_unmasked = false;         ///< outside the mask the pixels of init_img, byte for byte
   std::string resize = "stretch";     ///< input pictures of another shape: stretch, crop, pad
   int64_t max_pixels = 178'956'970;   ///< input pictures that have more are refused
-  std::vector<InputFile> inputs{};    ///< what the files named here must be; others may be anything
+  std::vector<InputFile> inputs{};    ///< what files named above must be; of others nothing is asked
 
   /// Throws ErrorKind::usage naming the flag whose value is out of range, ErrorKind::input for a prompt that is not
   /// UTF-8. Checks what needs no model.

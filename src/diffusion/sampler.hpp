@@ -80,6 +80,9 @@ struct SamplerContext {
   /// After each step; gives back another x to go on from, at the same noise level and of the same shape, or an
   /// undefined tensor to leave it. May throw to cancel.
   std::function<at::Tensor(const SamplerStep&)> after_step{};
+  /// At the second network call of a step that takes two. Gives back another x to evaluate, or an undefined tensor.
+  /// sigma: the level at which something else is to be blended with it, mostly that of the step's end.
+  std::function<at::Tensor(const at::Tensor& x, double sigma)> within_step{};
   int64_t first_step = 0;  ///< steps of the run before the plan's, which another model took
   int64_t steps = 0;       ///< steps of the whole run; 0: first_step and the plan's own
 };

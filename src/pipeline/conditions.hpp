@@ -16,6 +16,7 @@ struct Condition {
   at::Tensor context;     ///< compute type [1, 77·k, C]
   at::Tensor pooled{};    ///< SDXL's pooled text, compute type [1, P]
   at::Tensor time_ids{};  ///< SDXL's sizes: original, crop, target or aesthetic score; fp32 [1, n] (Podell et al. 2023)
+  at::Tensor extra_channels{};  ///< what the U-Net sees beside the latent: a mask, a masked picture; fp32 [1, c, h, w]
 };
 
 /// The condition that holds at a call. Most hold at every one; prompt editing or a guidance interval gives another from

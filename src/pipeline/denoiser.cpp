@@ -31,7 +31,7 @@ at::Tensor join(const std::vector<const Condition*>& rows, at::Tensor Condition:
 /// Rows of one network call: those whose contexts are equally long.
 struct Group {
   std::vector<int64_t> numbers{};  ///< of its rows; row r belongs to picture r mod B, condition r / B
-  at::Tensor context{}, pooled{}, time_ids{};
+  at::Tensor context{}, pooled{}, time_ids{}, extra_channels{};
 };
 
 class Denoiser {
@@ -76,6 +76,7 @@ class Denoiser {
                     .context = group.context,
                     .pooled = group.pooled,
                     .time_ids = group.time_ids};
+    if (group.extra_channels.defined()) input.extra_channels = group.extra_channels.to(dtype_);
     if (guidance_.defined()) input.guidance = guidance_.repeat({sample.size(0), 1});
     return unet_->forward(input).to(at::kFloat);
   }
@@ -99,7 +100,8 @@ class Denoiser {
       groups_.push_back({.numbers = std::move(numbers),
                          .context = join(members, &Condition::context),
                          .pooled = join(members, &Condition::pooled),
-                         .time_ids = join(members, &Condition::time_ids)});
+                         .time_ids = join(members, &Condition::time_ids),
+                         .extra_channels = join(members, &Condition::extra_channels)});
     }
   }
 

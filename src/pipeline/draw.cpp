@@ -5,10 +5,9 @@
 
 #include <algorithm>
 
-#include "diffusion/start.hpp"
+#include "pipeline/beginning.hpp"
 #include "pipeline/decode.hpp"
 #include "pipeline/denoiser.hpp"
-#include "pipeline/encode.hpp"
 #include "pipeline/non_finite.hpp"
 
 namespace sdtorch {
@@ -72,43 +71,39 @@ std::vector<TextConditions> encode(const Components& model, TextMemory& memory, 
   return texts;
 }
 
-/// Tells the observer of each step that is one still, and leaves it as it is.
-std::function<at::Tensor(const SamplerStep&)> reported(const Observer& observer, const Components& model,
-                                                       const std::vector<TextConditions>& texts,
-                                                       const Request& request) {
-  return [&](const SamplerStep& step) -> at::Tensor {
+/// Keeps what is not repainted, and tells the observer of each step that is one still.
+std::function<at::Tensor(const SamplerStep&)> touched(const Blend& blend, const Observer& observer,
+                                                      const Components& model, const std::vector<TextConditions>& texts,
+                                                      const Request& request) {
+  return [&](SamplerStep step) {
+    step.latent = blend.after_step(step);
     check_finite(step, model, texts, request);
     show(observer, fmt::format("step.{:03}.latent", step.index), step.latent);
-    if (!observer.on_step) return {};
-    observer.on_step({.index = step.index,
-                      .count = step.count,
-                      .timestep = step.timestep,
-                      .sigma = step.sigma,
-                      .latent = step.latent,
-                      .predicted = step.predicted});
-    return {};
+    if (observer.on_step)
+      observer.on_step({.index = step.index,
+                        .count = step.count,
+                        .timestep = step.timestep,
+                        .sigma = step.sigma,
+                        .latent = step.latent,
+                        .predicted = step.predicted});
+    return step.latent;
   };
 }
 
-/// From noise alone, or from pictures, whose latents are sampled before the noise is drawn, as diffusers does.
-Start begin(const Components& model, Batch batch, Noise& noise, const Observer& observer) {
-  const ResolvedRequest& shared = batch.front();
-  at::Tensor x0;
-  if (shared.start_picture) {
-    std::vector<Image> pictures;
-    for (const ResolvedRequest& picture : batch) pictures.push_back(*picture.start_picture);
-    x0 = encode_pictures(model, pictures, noise);
-    show(observer, "init_latent", x0);
+/// Lets each picture's conditions bring what the network sees beside the latent.
+void show_to_network(std::vector<TextConditions>& texts, const at::Tensor& extra_channels) {
+  if (!extra_channels.defined()) return;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    for (auto* condition : {&texts[i].conditional, &texts[i].unconditional}) {
+      if (*condition) (*condition)->extra_channels = extra_channels.narrow(0, static_cast<int64_t>(i), 1);
+    }
   }
-  const at::Tensor drawn =
-      noise.draw({model.description.vae.latent_channels, shared.latent_height, shared.latent_width});
-  show(observer, "noise", drawn);
-  const at::Tensor unit = drawn.to(model.device);
-  return x0.defined() ? start_from_picture(shared.plan, x0, unit) : start_from_noise(shared.plan, unit);
 }
 
 Model guided(const Components& model, const std::vector<TextConditions>& texts, const Request& request) {
-  return denoiser(model, guided_by_text(texts, request), request.cfg_scale);
+  const bool instructed = model.description.task == Task::instruct_pix2pix;
+  return denoiser(model, instructed ? guided_by_picture(texts, request) : guided_by_text(texts, request),
+                  request.cfg_scale);
 }
 
 }  // namespace
@@ -119,21 +114,26 @@ Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observ
   const ResolvedRequest& shared = batch.front();
 
   enter(observer, Stage::text);
-  const auto texts = encode(model, *networks.texts, batch);
+  auto texts = encode(model, *networks.texts, batch);
   show_texts(observer, texts);
   std::vector<TextConditions> refining;
   if (networks.refiner) refining = encode(*networks.refiner, *networks.refiner_texts, batch);
 
   enter(observer, Stage::denoise);
   Noise noise(seeds_of(batch));
-  const Start start = begin(model, batch, noise, observer);
+  const Beginning beginning = begin_batch(model, batch, noise, observer);
+  show_to_network(texts, beginning.extra_channels);
   show_plan(observer, shared);
   const int64_t own = steps_of(shared.plan), all = networks.refiner ? own + steps_of(*shared.refiner_plan) : own;
-  SamplerContext context{.noise = noise, .after_step = reported(observer, model, texts, shared.request), .steps = all};
-  at::Tensor latent = run_sampler(start, guided(model, texts, shared.request), context);
+  SamplerContext context{
+      .noise = noise,
+      .after_step = touched(beginning.blend, observer, model, texts, shared.request),
+      .within_step = [&](const at::Tensor& x, double sigma) { return beginning.blend.within_step(x, sigma); },
+      .steps = all};
+  at::Tensor latent = run_sampler(beginning.start, guided(model, texts, shared.request), context);
   if (networks.refiner) {
     context.first_step = own;
-    context.after_step = reported(observer, *networks.refiner, refining, shared.request);
+    context.after_step = touched(beginning.blend, observer, *networks.refiner, refining, shared.request);
     latent = run_sampler(start_from_latent(*shared.refiner_plan, latent),
                          guided(*networks.refiner, refining, shared.request), context);
   }
@@ -141,6 +141,7 @@ Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observ
 
   enter(observer, Stage::decode);
   DecodedPictures decoded = decode(networks.last(), latent);
+  decoded.pictures = keep_unmasked(batch, decoded.pictures);
   show(observer, "image", decoded.pictures);
   return {.pictures = decoded.pictures, .again_in_fp32 = std::move(decoded.again_in_fp32)};
 }

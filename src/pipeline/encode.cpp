@@ -1,20 +1,11 @@
 #include "pipeline/encode.hpp"
 
-#include <vector>
-
 #include "core/error.hpp"
 #include "core/log.hpp"
 #include "pipeline/non_finite.hpp"
 
 namespace sdtorch {
 namespace {
-
-/// → fp32 [1, 3, H, W] in -1…1
-at::Tensor to_tensor(const Image& image) {
-  const at::Tensor bytes = at::from_blob(const_cast<uint8_t*>(image.pixels.data()), {image.height, image.width, 3},
-                                         at::TensorOptions(at::kByte));
-  return (bytes.to(at::kFloat) / 255 * 2 - 1).permute({2, 0, 1}).unsqueeze(0).contiguous();
-}
 
 LatentDistribution distribution(const Components& model, const at::Tensor& picture) {
   const auto encode_in = [&](AutoencoderKL& vae, at::ScalarType dtype) {
@@ -36,16 +27,28 @@ LatentDistribution distribution(const Components& model, const at::Tensor& pictu
 
 }  // namespace
 
-at::Tensor encode_pictures(const Components& model, std::span<const Image> pictures, Noise& noise) {
+at::Tensor to_tensor(const Image& image) {
+  const at::Tensor bytes = at::from_blob(const_cast<uint8_t*>(image.pixels.data()), {image.height, image.width, 3},
+                                         at::TensorOptions(at::kByte));
+  return (bytes.to(at::kFloat) / 255 * 2 - 1).permute({2, 0, 1}).unsqueeze(0).contiguous();
+}
+
+at::Tensor encode_pictures(const Components& model, const std::vector<at::Tensor>& pictures, Noise& noise) {
   std::vector<at::Tensor> means, deviations;
-  for (const Image& picture : pictures) {
-    const LatentDistribution encoded = distribution(model, to_tensor(picture).to(model.device));
+  for (const at::Tensor& picture : pictures) {
+    const LatentDistribution encoded = distribution(model, picture.to(model.device));
     means.push_back(encoded.mean);
     deviations.push_back((encoded.logvar * 0.5).exp());
   }
   const at::Tensor mean = at::cat(means);
   const at::Tensor latent = mean + at::cat(deviations) * noise.draw(mean.sizes().slice(1)).to(model.device);
   return (latent - model.description.vae.shift_factor) * model.description.vae.scaling_factor;
+}
+
+at::Tensor encode_modes(const Components& model, const std::vector<at::Tensor>& pictures) {
+  std::vector<at::Tensor> modes;
+  for (const at::Tensor& picture : pictures) modes.push_back(distribution(model, picture.to(model.device)).mean);
+  return at::cat(modes);
 }
 
 }  // namespace sdtorch

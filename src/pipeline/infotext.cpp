@@ -263,9 +263,15 @@ void leave_samplers_part(Settings& request, const std::string& file) {
   fail_entry(file, "", "the last line does not start with Steps:");
 }
 
-/// What an SDXL model was told of sizes, where another kind of model is to draw now. Reads the model's configs only
-/// then.
-void leave_sizes(Settings& request, const auto& from_picture, const auto& left_out) {
+/// What only some models know, where another kind is to draw now. Reads the model's configs only then.
+void leave_to_other_models(Settings& request, const auto& from_picture, const auto& left_out) {
+  if (request.image_cfg_scale && from_picture("image-cfg-scale")) {
+    const CheckedModel model = Pipeline::check(request);
+    if (model.description().model.task != Task::instruct_pix2pix) {
+      left_out("image-cfg-scale", fmt::format("{} has no use for it", model.name()));
+      request.image_cfg_scale.reset();
+    }
+  }
   const std::pair<std::string_view, std::optional<PixelPair> Settings::*> sizes[] = {
       {"original-size", &Settings::original_size}, {"crop", &Settings::crop}, {"target-size", &Settings::target_size}};
   for (const auto& [name, member] : sizes) {
@@ -284,10 +290,14 @@ void leave_unused(Settings& request, std::span<const std::string> given, const s
   const auto left_out = [&](std::string_view name, std::string_view reason) {
     log_warning(fmt::format("{}: {} is left out: {}", file, name, reason));
   };
-  leave_sizes(request, from_picture, left_out);
+  leave_to_other_models(request, from_picture, left_out);
   if (request.strength && request.init_img.empty() && from_picture("strength")) {
     left_out("strength", "the picture that was started from is not named; --init-img names one");
     request.strength.reset();
+  }
+  if (request.mask_blur != 0 && !has_mask(request) && from_picture("mask-blur")) {
+    left_out("mask-blur", "the mask is not named; --mask names one");
+    request.mask_blur = 0;
   }
   const Settings usual;
   const bool listed = !request.sigmas.empty();
@@ -346,7 +356,8 @@ Settings parse_parameters(const std::string& text, const std::string& file) {
   if (!request.sampler) leave_samplers_part(request, file);
   if (!request.sigmas.empty()) request.scheduler = Settings{}.scheduler;
   Settings checked = request;
-  if (checked.strength) checked.init_img = "the one that a flag may name";
+  if (checked.strength || checked.mask_blur != 0) checked.init_img = "the one that a flag may name";
+  if (checked.mask_blur != 0) checked.mask = checked.init_img;
   try {
     checked.validate();
   } catch (const Error& error) {

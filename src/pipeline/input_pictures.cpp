@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/error.hpp"
+#include "io/blur.hpp"
 #include "io/mapped_file.hpp"
 #include "io/read_picture.hpp"
 #include "io/resize.hpp"
@@ -53,11 +55,30 @@ Fit fit_of(const std::string& name) {
   return name == "pad" ? Fit::pad : Fit::stretch;
 }
 
+GreyImage inverted(GreyImage grey) {
+  for (uint8_t& pixel : grey.pixels) pixel = static_cast<uint8_t>(255 - pixel);
+  return grey;
+}
+
+/// The mask at its own size.
+GreyImage read_mask(Request& request, const InputPicture& start) {
+  GreyImage mask;
+  if (request.mask_from_alpha) {
+    if (!start.alpha) fail(ErrorKind::input, request.init_img, "", "has no transparency to make a mask of");
+    mask = inverted(*start.alpha);
+  } else {
+    mask = to_grey(compose_on_white(read_input(request, request.mask)));
+  }
+  if (request.mask_invert) mask = inverted(std::move(mask));
+  return request.mask_blur > 0 ? gaussian_blur(mask, static_cast<float>(request.mask_blur)) : mask;
+}
+
 }  // namespace
 
-Image read_start_picture(Request& request, int64_t factor, std::vector<std::string>& warnings) {
+StartPicture read_start_picture(Request& request, int64_t factor, std::vector<std::string>& warnings) {
   const bool own_size = !request.width && !request.height;
-  const Image picture = compose_on_white(read_input(request, request.init_img));
+  const InputPicture start = read_input(request, request.init_img);
+  const Image picture = request.mask_from_alpha ? start.image : compose_on_white(start);
   const auto side = [&](int64_t pixels) {
     if (pixels >= factor) return pixels / factor * factor;
     fail(ErrorKind::input, request.init_img, "",
@@ -71,7 +92,10 @@ Image read_start_picture(Request& request, int64_t factor, std::vector<std::stri
     warnings.push_back(fmt::format("{}: {} by {} pixels are drawn as {} by {}, multiples of {}", request.init_img,
                                    picture.width, picture.height, *request.width, *request.height, factor));
   }
-  return fit(picture, *request.width, *request.height, fit_of(request.resize));
+  const Fit how = fit_of(request.resize);
+  StartPicture fitted{.image = fit(picture, *request.width, *request.height, how)};
+  if (has_mask(request)) fitted.mask = fit(read_mask(request, start), *request.width, *request.height, how);
+  return fitted;
 }
 
 }  // namespace sdtorch

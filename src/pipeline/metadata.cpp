@@ -91,8 +91,10 @@ std::string parameters_text(const ModelChoice& choice, const Picture& picture) {
   text += ", Model: " + quoted(model_name(choice));
   if (!choice.vae.empty()) text += ", VAE: " + quoted(last_part(choice.vae));
   if (!settings.init_img.empty()) {
-    text += fmt::format(", Denoising strength: {}", settings.strength.value_or(usual_strength));
+    text += fmt::format(", Denoising strength: {}", strength_of(settings));
   }
+  text += entry("image-cfg-scale");
+  if (settings.mask_blur != 0) text += entry("mask-blur");
   text += entry("prediction") + entry("eta");
   if (settings.guidance_rescale != 0) text += entry("guidance-rescale");
   text += entry("spacing");
@@ -111,6 +113,7 @@ std::vector<PngText> picture_metadata(const ModelChoice& choice, const Picture& 
   whole.vae = anchored(choice.vae);
   whole.refiner = anchored(choice.refiner);
   whole.init_img = anchored(whole.init_img);
+  whole.mask = anchored(whole.mask);
   for (InputFile& input : whole.inputs) input.path = anchored(input.path);
   const std::string json = settings_to_json(whole).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return {{parameters_keyword, parameters_text(choice, picture)}, {request_keyword, json}};

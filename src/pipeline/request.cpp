@@ -80,6 +80,22 @@ void check_sampler(const Request& request) {
   }
 }
 
+void check_mask(const Request& request) {
+  const bool masked = has_mask(request);
+  if (masked && request.init_img.empty()) {
+    refuse(request.mask.empty() ? "--mask-from-alpha" : "--mask", "there is no picture to repaint",
+           "give --init-img FILE");
+  }
+  if (!request.mask.empty() && request.mask_from_alpha) {
+    refuse("--mask-from-alpha", "--mask gives a mask already", "leave one of them out");
+  }
+  if (masked) return;
+  const auto refuse_without = [](const char* flag) { refuse(flag, "there is no mask", "give --mask FILE"); };
+  if (request.mask_invert) refuse_without("--mask-invert");
+  if (request.mask_blur != 0) refuse_without("--mask-blur");
+  if (request.keep_unmasked) refuse_without("--keep-unmasked");
+}
+
 /// All that a request is held to, and with it how many pictures are asked for.
 void check_request(const Settings& all) {
   check_text("--prompt", all.prompt);
@@ -92,6 +108,7 @@ void check_request(const Settings& all) {
   if (all.strength && all.init_img.empty()) {
     refuse("--strength", "there is no picture to start from", "give --init-img FILE");
   }
+  check_mask(all);
   if (all.spacing) check_choice("--spacing", *all.spacing, strings(spacing_names));
 }
 
@@ -124,7 +141,14 @@ bool can_share_batch(const Request& a, const Request& b) {
   other.crop = a.crop;
   other.target_size = a.target_size;
   const bool given_size = a.width && a.height;
-  if (given_size && a.init_img.empty() == b.init_img.empty()) other.init_img = a.init_img;
+  if (given_size && a.init_img.empty() == b.init_img.empty() && has_mask(a) == has_mask(b)) {
+    other.init_img = a.init_img;
+    other.mask = a.mask;
+    other.mask_from_alpha = a.mask_from_alpha;
+    other.mask_invert = a.mask_invert;
+    other.mask_blur = a.mask_blur;
+    other.keep_unmasked = a.keep_unmasked;
+  }
   other.inputs = a.inputs;
   return a == other;
 }

@@ -55,9 +55,14 @@ void check_draws_alone(const ModelDescription& model, const Request& request) {
                .hint = "give an SDXL model by --model, and this one by --refiner, or a picture by --init-img"});
 }
 
+/// Whether all steps are spread over the share that is left, as image-to-image does with consistency models alone.
+bool spreads_steps(const ModelDescription& model, const Request& request) {
+  return model.consistency && !request.init_img.empty() && !has_mask(request);
+}
+
 /// The share of a consistency model's timesteps that its steps lie in.
 double share_of(const ModelDescription& model, const Request& request) {
-  return model.consistency && !request.init_img.empty() ? request.strength.value_or(usual_strength) : 1;
+  return spreads_steps(model, request) ? strength_of(request) : 1;
 }
 
 SamplingPlan plan_of(const ModelDescription& model, const Request& request) {
@@ -85,8 +90,9 @@ double least_strength(int64_t steps) {
 
 /// The part of a plan that a picture's own strength leaves.
 SamplingPlan plan_from_picture(const ModelDescription& model, SamplingPlan plan, const Request& request) {
-  if (request.init_img.empty() || model.consistency) return plan;
-  const double strength = request.strength.value_or(usual_strength);
+  const bool instructed = model.task == Task::instruct_pix2pix;
+  if (request.init_img.empty() || instructed || spreads_steps(model, request)) return plan;
+  const double strength = strength_of(request);
   const int64_t first = first_step_of(strength, request.steps);
   if (first == request.steps) {
     refuse("--strength", fmt::format("{} of {} steps is none", strength, request.steps),
@@ -99,7 +105,24 @@ SamplingPlan plan_from_picture(const ModelDescription& model, SamplingPlan plan,
 void take_start_picture(const ModelDescription& model, ResolvedRequest& resolved) {
   Request& request = resolved.request;
   if (request.init_img.empty()) return;
-  resolved.start_picture = read_start_picture(request, model.vae.factor(), resolved.warnings);
+  resolved.start = read_start_picture(request, model.vae.factor(), resolved.warnings);
+}
+
+/// What a model for more than text needs, and what it has no use for.
+void check_task(const ModelDescription& model, const Request& request) {
+  const std::string what = fmt::format("{} is a model for {}", model.name, name_of(model.task));
+  const bool instructed = model.task == Task::instruct_pix2pix;
+  if (model.task == Task::inpainting && !has_mask(request)) {
+    refuse("--mask", what + ", which needs one", "give --init-img and --mask");
+  }
+  if (instructed && request.init_img.empty()) refuse("--init-img", what + ", which needs a picture");
+  if (instructed && has_mask(request)) {
+    refuse(request.mask.empty() ? "--mask-from-alpha" : "--mask", what + ", which sees no mask");
+  }
+  if (instructed && request.strength) refuse("--strength", what + ", which starts from noise", "see --image-cfg-scale");
+  if (!instructed && request.image_cfg_scale) {
+    refuse("--image-cfg-scale", what, "only InstructPix2Pix is guided by a picture");
+  }
 }
 
 }  // namespace
@@ -120,7 +143,9 @@ void check_refiner(const ModelDescription& model, const ModelDescription& refine
 
 ResolvedRequest resolve(const ModelDescription& model, const Request& request, const ModelDescription* refiner) {
   request.validate();
-  if (model.task != Task::text_to_image) {
+  check_task(model, request);
+  if (has_mask(request) && refiner) refuse("--refiner", "does not go with a mask");
+  if (model.task == Task::depth) {
     throw Error(ErrorKind::usage, {.file = "--model",
                                    .reason = fmt::format("{} is a model for {}: drawing with these is not there yet",
                                                          model.name, name_of(model.task)),

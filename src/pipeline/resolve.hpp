@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "diffusion/sampler.hpp"
+#include "pipeline/input_pictures.hpp"
 #include "pipeline/model_description.hpp"
-#include "sdtorch/image.hpp"
 #include "sdtorch/request.hpp"
 
 namespace sdtorch {
@@ -18,8 +18,8 @@ struct ResolvedRequest {
   Request request{};    ///< width, height and sampler set
   SamplingPlan plan{};  ///< the model's own part of it, where a refiner draws the rest
   std::optional<SamplingPlan> refiner_plan{};
-  std::vector<std::string> warnings{};   ///< what the model has no use for, each a line for the log
-  std::optional<Image> start_picture{};  ///< of the picture's own size
+  std::vector<std::string> warnings{};  ///< what the model has no use for, each a line for the log
+  std::optional<StartPicture> start{};  ///< of the size that is drawn
   int64_t latent_width = 0, latent_height = 0;
 };
 

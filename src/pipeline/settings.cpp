@@ -73,8 +73,19 @@ std::vector<Setting> make_settings() {
       {"init-img", "-i, --init-img, --image, --init-image", "FILE",
        "picture to start from, PNG, JPEG or WebP; - reads one from standard input", "", input, one, &S::init_img},
       {"strength", "--strength, --denoise, --denoising-strength", "F",
-       fmt::format("0…1: the share of the steps that change it ({})", usual_strength), "Denoising strength", input, one,
-       &S::strength, unit},
+       fmt::format("0…1: the share of the steps that change it ({}; 1 with a mask)", usual_strength),
+       "Denoising strength", input, one, &S::strength, unit},
+      {"mask", "--mask, --mask-image", "FILE", "what to repaint of it: a picture's white", "", input, one, &S::mask},
+      {"mask-from-alpha", "--mask-from-alpha", "", "repaint what is transparent in it", "", input, one,
+       &S::mask_from_alpha},
+      {"mask-invert", "--mask-invert", "", "repaint the mask's black instead", "", input, one, &S::mask_invert},
+      {"mask-blur", "--mask-blur", "PIXELS", "blur the mask, by a Gaussian of that deviation (0)", "Mask blur", input,
+       one, &S::mask_blur, SettingRange{0, 1000}},
+      {"keep-unmasked", "--keep-unmasked", "", "outside the mask keep the picture's own pixels, byte for byte", "",
+       input, one, &S::keep_unmasked},
+      {"image-cfg-scale", "--image-cfg-scale, --img-cfg-scale, --image-guidance-scale", "S",
+       fmt::format("InstructPix2Pix: how strongly the picture guides ({})", usual_image_cfg_scale), "Image CFG scale",
+       input, one, &S::image_cfg_scale, SettingRange{}},
       {"resize", "--resize", "NAME",
        fmt::format("input pictures of another shape than -W and -H: {} (stretch)", fmt::join(resize_names, ", ")), "",
        input, one, &S::resize},
@@ -268,7 +279,8 @@ uint64_t draw_seed() {
 void set_from_text(Settings& to, const Setting& setting, const std::string& flag, const std::string& text) {
   if (setting.name == "sampler") return set_sampler(to, flag, text);
   // Whoever names a file now takes it as it is.
-  if (setting.name == "init-img") std::erase_if(to.inputs, [&](const InputFile& file) { return file.path == text; });
+  if (setting.name == "init-img" || setting.name == "mask")
+    std::erase_if(to.inputs, [&](const InputFile& file) { return file.path == text; });
   struct Setter {
     Settings& to;
     std::string_view name;

@@ -34,6 +34,17 @@ inline constexpr double usual_refiner_start = 0.8;
 /// The share of the steps that change a picture that is started from, where nothing says it.
 inline constexpr double usual_strength = 0.75;
 
+/// How strongly a picture guides a model for instructions, where nothing says it.
+inline constexpr double usual_image_cfg_scale = 1.5;
+
+/// Whether a part of the picture is to be repainted, and the rest kept.
+inline bool has_mask(const Request& request) { return !request.mask.empty() || request.mask_from_alpha; }
+
+/// The share of the steps that change the picture that is started from.
+inline double strength_of(const Request& request) {
+  return request.strength.value_or(has_mask(request) ? 1 : usual_strength);
+}
+
 /// The choices of the flags that name one; samplers and schedules have a registry of their own (sampler.hpp).
 inline constexpr std::array<std::string_view, 3> spacing_names = {"leading", "trailing", "linspace"};
 inline constexpr std::array<std::string_view, 3> resize_names = {"stretch", "crop", "pad"};

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "pipeline/settings.hpp"
 
 namespace sdtorch {
 namespace {
@@ -179,6 +180,25 @@ Conditions guided_by_text(const std::vector<TextConditions>& texts, const Reques
   }
   const bool pair = conditions.pictures.front().size() == 2;
   conditions.combine = pair ? guidance(guidance_of.cfg_scale, guidance_of.guidance_rescale) : alone();
+  return conditions;
+}
+
+Conditions guided_by_picture(const std::vector<TextConditions>& texts, const Request& guidance_of) {
+  const double text_scale = guidance_of.cfg_scale;
+  const double picture_scale = guidance_of.image_cfg_scale.value_or(usual_image_cfg_scale);
+  const bool guides = text_scale > 1 && picture_scale >= 1;
+  Conditions conditions;
+  for (const TextConditions& text : texts) {
+    std::vector<ChangingCondition>& list = conditions.pictures.emplace_back();
+    if (!guides) {
+      list.push_back(always(text.conditional ? *text.conditional : *text.unconditional));
+      continue;
+    }
+    Condition neither = *text.unconditional;
+    neither.extra_channels = at::zeros_like(neither.extra_channels);
+    list = {always(std::move(neither)), always(*text.unconditional), always(*text.conditional)};
+  }
+  conditions.combine = guides ? two_scales(picture_scale, text_scale) : alone();
   return conditions;
 }
 

@@ -57,6 +57,11 @@ TEST_CASE("a request survives JSON with every field", "[pipeline]") {
   request.init_img = "start.png";
   request.strength = 0.25;
   request.resize = "pad";
+  request.mask = "mask.png";
+  request.image_cfg_scale = 1.25;
+  request.mask_invert = true;
+  request.mask_blur = 2.5;
+  request.keep_unmasked = true;
   request.max_pixels = 1000;
   request.inputs = {{.path = "start.png", .sha256 = std::string(64, 'a')}};
   const nlohmann::ordered_json json = settings_to_json(request);

@@ -293,8 +293,11 @@ TEST_CASE("a prediction that nobody knows is said, not passed over", "[pipeline]
   CHECK(inspect_text({.path = file}).find("'flow'") != std::string::npos);
 }
 
-TEST_CASE("models that draw from more than a text are recognised, loaded, inspected and not drawn with", "[pipeline]") {
+TEST_CASE("models that draw from more than a text are recognised, loaded, inspected, and ask for what they need",
+          "[pipeline]") {
   const TempDir folder;
+  const std::map<Task, std::string> asked = {
+      {Task::inpainting, "--mask"}, {Task::depth, "not there yet"}, {Task::instruct_pix2pix, "--init-img"}};
   for (const auto& [family, task] : {std::pair("inpainting", Task::inpainting), std::pair("depth", Task::depth),
                                      std::pair("instruct-pix2pix", Task::instruct_pix2pix)}) {
     INFO(family);
@@ -303,7 +306,7 @@ TEST_CASE("models that draw from more than a text are recognised, loaded, inspec
     const ModelDescription model = describe_model(file.string(), "");
     CHECK(model.task == task);
     CHECK_NOTHROW(load_components(model, at::kCPU, at::kFloat));
-    check_error(ErrorKind::usage, "not there yet", [&] { resolve(model, Request{}); });
+    check_error(ErrorKind::usage, asked.at(task), [&] { resolve(model, Request{}); });
     const auto report = nlohmann::json::parse(inspect_text({.path = file, .json = true}));
     CHECK(report["kind"] == "model");
     CHECK(report["task"] == name_of(task));

@@ -1,6 +1,7 @@
 // The tiny models of the goldens' areas pipeline and families, by name.
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <string>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "io/json.hpp"
 #include "support/drawing.hpp"
 #include "support/golden.hpp"
+#include "support/temp_dir.hpp"
 
 /// sd1, xl, refiner, lcm; and with another scheduler turbo, which is xl, and distilled, which is lcm in SD1's pipeline.
 inline sdtorch::ModelDescription describe_family(const std::string& name) {
@@ -38,3 +40,18 @@ class Models {
  private:
   std::map<std::pair<std::string, std::string>, sdtorch::PipelineNetworks> models_{};
 };
+
+/// The folder of sd1 or xl; `sd1-9`: a copy whose U-Net is the one of that name in a golden area, with so many
+/// channels.
+inline std::filesystem::path with_wider_unet(const TempDir& folder, const std::string& name, const std::string& area) {
+  namespace fs = std::filesystem;
+  const std::string base = name.substr(0, name.find('-'));
+  const fs::path own = golden_path(base == "sd1" ? "pipeline/models/sd1" : "families/models/" + base);
+  if (base == name) return own;
+  fs::path made = folder / name;
+  if (fs::exists(made)) return made;
+  fs::copy(own, made, fs::copy_options::recursive);
+  fs::remove_all(made / "unet");
+  fs::copy(golden_path(area + "/unet-" + name), made / "unet", fs::copy_options::recursive);
+  return made;
+}

@@ -20,7 +20,7 @@ at::Tensor sample_dpm2_a(const Model& model, at::Tensor x, const SamplingPlan& p
     const at::Tensor x0 = run.x0_at_sigma(i, x, sigma);
     at::Tensor slope = (x - x0) / sigma;
     if (const float halfway = halfway_sigma(sigma, down); halfway > 0) {
-      const at::Tensor ahead = x + slope * (halfway - sigma);
+      const at::Tensor ahead = run.within_step(x + slope * (halfway - sigma), run.sigma(i + 1));
       slope = (ahead - run.x0_at_sigma(i, ahead, halfway)) / halfway;
     }
     x = x + slope * (down - sigma);

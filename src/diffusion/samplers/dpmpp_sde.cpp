@@ -31,7 +31,7 @@ at::Tensor sample_dpmpp_sde(const Model& model, at::Tensor x, const SamplingPlan
       return level(t_down) / level(t) * x - (t - t_down).expm1() * predicted + noise(from, to) * up;
     };
     if (next > 0) {
-      const at::Tensor ahead = step_to(t_halfway, x0);
+      const at::Tensor ahead = run.within_step(step_to(t_halfway, x0), run.sigma(i + 1));
       x = step_to(t_next, run.x0_at_sigma(i, ahead, level(t_halfway).item<float>()));
     } else {
       x = x + (x - x0) / sigma * (next - sigma);

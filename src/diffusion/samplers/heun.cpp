@@ -28,7 +28,7 @@ at::Tensor sample_heun(const Model& model, at::Tensor x, const SamplingPlan& pla
     const at::Tensor x0 = predict(i, x, sigma);
     at::Tensor slope = (x - x0) / sigma;
     if (run.has_call()) {
-      const at::Tensor ahead = x + slope * (next - sigma);
+      const at::Tensor ahead = run.within_step(x + slope * (next - sigma), run.sigma(i + 1));
       slope = (slope + (ahead - predict(i, ahead, next)) / next) / 2;
     }
     x = x + slope * (next - sigma);

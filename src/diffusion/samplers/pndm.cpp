@@ -76,7 +76,8 @@ at::Tensor sample_pndm(const Model& model, at::Tensor x, const SamplingPlan& pla
       x = transfer(plan, x, (e + 2 * e2 + 2 * e3 + e4) / 6, t, end);
     } else if (plan.config.skip_prk_steps && i == 0 && run.has_call()) {
       const auto next = static_cast<int64_t>(run.timestep());
-      const at::Tensor ahead = evaluate(i, transfer(plan, x, e, t, t - back)).output;
+      const at::Tensor ahead =
+          evaluate(i, run.within_step(transfer(plan, x, e, t, t - back), sigma_of(alpha_bar_at(plan, next)))).output;
       x = transfer(plan, x, (ahead + e) / 2, next + back, next);
     } else {
       x = transfer(plan, x, adams_bashforth(history), t, t - back);

@@ -40,6 +40,12 @@ at::Tensor SamplerRun::unit_noise(const at::Tensor& x) const {
   return context_.noise.draw(x.sizes().slice(1)).to(x.device());
 }
 
+at::Tensor SamplerRun::within_step(const at::Tensor& x, double sigma) const {
+  if (!context_.within_step) return x;
+  const at::Tensor other = context_.within_step(x, sigma);
+  return other.defined() ? other : x;
+}
+
 at::Tensor SamplerRun::finish_step(size_t i, const at::Tensor& x, const at::Tensor& x0) const {
   if (!context_.after_step) return x;
   const at::Tensor other = context_.after_step({.index = context_.first_step + static_cast<int64_t>(i),

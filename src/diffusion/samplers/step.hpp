@@ -47,6 +47,10 @@ class SamplerRun {
   /// Unit noise of x's shape, on x's device.
   at::Tensor unit_noise(const at::Tensor& x) const;
 
+  /// The point at which a step calls the network again → the point to call it at, which may be another.
+  /// sigma: the level that it is blended at, mostly the step's end.
+  at::Tensor within_step(const at::Tensor& x, double sigma) const;
+
   /// Ends step i, which led to x and predicted x0 → the x to go on from, which may be another.
   at::Tensor finish_step(size_t i, const at::Tensor& x, const at::Tensor& x0) const;
 

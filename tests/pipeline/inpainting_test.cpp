@@ -1,0 +1,147 @@
+// Pictures of which a part is repainted, against diffusers' inpainting pipelines (scripts/goldens/inpainting.py).
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "io/read_picture.hpp"
+#include "pipeline/settings_json.hpp"
+#include "support/catch.hpp"
+#include "support/drawing.hpp"
+#include "support/errors.hpp"
+#include "support/families.hpp"
+#include "support/golden.hpp"
+#include "support/temp_dir.hpp"
+#include "support/tolerance.hpp"
+
+using namespace sdtorch;
+
+namespace {
+
+std::string inpainting_file(const std::string& name) { return golden_path("inpainting/" + name).string(); }
+
+Request repaint(const std::string& mask = "mask.png") {
+  return {.prompt = "a house", .steps = 4, .init_img = inpainting_file("start.png"), .mask = inpainting_file(mask)};
+}
+
+}  // namespace
+
+TEST_CASE("a mask's white is repainted as diffusers' inpainting does", "[pipeline]") {
+  const auto expected = load_golden("inpainting/pictures");
+  const auto cases = nlohmann::json::parse(golden_metadata("inpainting/pictures").at("cases"));
+  REQUIRE(!cases.empty());
+  const TempDir folder;
+  std::map<std::string, PipelineNetworks> models;
+  for (size_t i = 0; i < cases.size(); ++i) {
+    INFO(cases[i].dump());
+    nlohmann::json golden_case = cases[i];
+    const std::string name = golden_case.at("model");
+    PipelineNetworks& networks = models[name];
+    if (!networks.model.unet)
+      networks = networks_of(describe_model(with_wider_unet(folder, name, "inpainting").string(), ""));
+    golden_case.erase("model");
+    for (const char* key : {"init-img", "mask"}) golden_case[key] = inpainting_file(golden_case.at(key));
+    const Settings settings = settings_from_json(golden_case, {}, {.file = "golden"});
+    at::Tensor latent;
+    Observer observer;
+    observer.on_tensor = [&](std::string_view stage, const at::Tensor& tensor) {
+      if (stage == "latent") latent = tensor;
+    };
+    const at::Tensor pictures = draw_tensors(networks, settings, settings.batch_count, observer).pictures;
+    const std::string key = fmt::format("{:03}", i);
+    CHECK(relative_error(latent, expected.at(key + ".latent")) <= tolerance::tensor_relative);
+    const at::Tensor bytes = (pictures * 255).round().permute({0, 2, 3, 1});
+    const at::Tensor difference = (bytes - expected.at(key + ".image").to(at::kFloat)).abs();
+    CHECK(difference.max().item<double>() <= tolerance::pixel * 255);
+    CHECK(difference.mean().item<double>() <= tolerance::pixel_mean * 255);
+  }
+}
+
+TEST_CASE("what is not repainted keeps the picture's own bytes", "[pipeline]") {
+  const Pipeline pipeline =
+      Pipeline::open({.model = golden_path("pipeline/models/sd1").string(), .device = "cpu", .dtype = "fp32"});
+  Request request = repaint();
+  request.keep_unmasked = true;
+  const Image own = read_picture(inpainting_file("start.png")).image;
+  const Image mask = read_picture(inpainting_file("mask.png")).image;
+  const Image drawn = pipeline.draw(request).image;
+  REQUIRE(drawn.pixels.size() == own.pixels.size());
+  bool kept = true, changed = false;
+  for (size_t i = 0; i < own.pixels.size(); ++i) {
+    if (mask.pixels[i] == 0) kept = kept && drawn.pixels[i] == own.pixels[i];
+    if (mask.pixels[i] == 255) changed = changed || drawn.pixels[i] != own.pixels[i];
+  }
+  CHECK(kept);
+  CHECK(changed);
+
+  // The same mask from the picture's transparency, and by its opposite.
+  Request holed = request;
+  holed.mask.clear();
+  holed.mask_from_alpha = true;
+  holed.init_img = inpainting_file("holed.png");
+  CHECK(pipeline.draw(holed).image == drawn);
+  Request inverted = request;
+  inverted.mask_invert = true;
+  CHECK_FALSE(pipeline.draw(inverted).image == drawn);
+  Request blurred = request;
+  blurred.mask_blur = 4;
+  CHECK_FALSE(pipeline.draw(blurred).image == drawn);
+}
+
+TEST_CASE("a batch repaints each picture as it would alone", "[pipeline]") {
+  const TempDir folder;
+  for (const std::string name : {"sd1", "sd1-9"}) {
+    INFO(name);
+    const Pipeline pipeline = Pipeline::open(
+        {.model = with_wider_unet(folder, name, "inpainting").string(), .device = "cpu", .dtype = "fp32"});
+    std::vector<Request> batch{repaint("mask.png"), repaint("slope.png")};
+    for (size_t i = 0; i < batch.size(); ++i) {
+      batch[i].width = 48, batch[i].height = 32, batch[i].seed = i, batch[i].sampler = "euler_a";
+    }
+    REQUIRE(can_share_batch(batch[0], batch[1]));
+    const std::vector<Picture> together = pipeline.draw(batch);
+    for (size_t i = 0; i < batch.size(); ++i) {
+      const Image alone = pipeline.draw(batch[i]).image;
+      int most = 0;
+      for (size_t p = 0; p < alone.pixels.size(); ++p) {
+        most = std::max(most, std::abs(together[i].image.pixels[p] - alone.pixels[p]));
+      }
+      CHECK(most <= 1);
+    }
+  }
+}
+
+TEST_CASE("a mask is checked before the weights are read", "[pipeline]") {
+  const TempDir folder;
+  const auto refused = [&](const std::string& model, const Request& request, ErrorKind kind,
+                           const std::string& message) {
+    const CheckedModel checked =
+        Pipeline::check({.model = with_wider_unet(folder, model, "inpainting").string(), .device = "cpu"});
+    check_error(kind, message, [&] { static_cast<void>(checked.check(request)); });
+  };
+  Request request = repaint();
+  request.init_img.clear();
+  refused("sd1", request, ErrorKind::usage, "--mask: there is no picture to repaint");
+  refused("sd1-9", {.prompt = "a"}, ErrorKind::usage, "--mask: sd1-9 is a model for inpainting");
+  request = repaint();
+  request.mask_from_alpha = true;
+  refused("sd1", request, ErrorKind::usage, "--mask-from-alpha: --mask gives a mask already");
+  request.mask.clear();
+  refused("sd1", request, ErrorKind::input, "start.png: has no transparency");
+  request = repaint();
+  request.mask = "no-mask.png";
+  refused("sd1", request, ErrorKind::input, "no-mask.png");
+  for (const auto flag : {&Request::mask_invert, &Request::keep_unmasked}) {
+    request = {.prompt = "a", .init_img = inpainting_file("start.png")};
+    request.*flag = true;
+    refused("sd1", request, ErrorKind::usage, "there is no mask");
+  }
+  request = {.prompt = "a", .init_img = inpainting_file("start.png"), .mask_blur = 3};
+  refused("sd1", request, ErrorKind::usage, "--mask-blur: there is no mask");
+  request = repaint();
+  request.mask_blur = -1;
+  refused("sd1", request, ErrorKind::usage, "--mask-blur: must be 0…1000");
+  request = repaint();
+  request.strength = 0.01;
+  refused("sd1", request, ErrorKind::usage, "--strength: 0.01 of 4 steps is none");
+}
