@@ -21,7 +21,8 @@ def cases() -> list[dict]:
     listed = []
 
     def add(model: str, **request) -> None:
-        listed.append(dict({"model": model, "prompt": PROMPT, "steps": 4, "cfg-scale": 3, "seed": 13},
+        listed.append(dict({"model": model, "prompt": PROMPT, "init-img": "start.png", "steps": 4, "cfg-scale": 3,
+                            "seed": 13},
                            **{key.replace("_", "-"): value for key, value in request.items()}))
 
     add("sd1-8")

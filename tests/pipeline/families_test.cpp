@@ -1,54 +1,30 @@
 // Whole pictures of SDXL, base and refiner, and of few-step models against diffusers (scripts/goldens/families.py).
-#include <fmt/format.h>
-
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "pipeline/settings_json.hpp"
+#include "pipeline/settings.hpp"
 #include "support/catch.hpp"
-#include "support/drawing.hpp"
 #include "support/families.hpp"
 #include "support/golden.hpp"
-#include "support/tolerance.hpp"
+#include "support/golden_pictures.hpp"
 
 using namespace sdtorch;
 
 namespace {
 
-struct FamilyPictures {
-  at::Tensor latent{}, pictures{};
-};
-
-FamilyPictures draw_family(Models& models, nlohmann::json golden_case) {
-  const PipelineNetworks& networks = models.get(golden_case.at("model"), golden_case.value("refiner", ""));
-  golden_case.erase("model");
-  const Settings settings = settings_from_json(golden_case, {}, {.file = "golden"});
-  FamilyPictures drawn;
-  Observer observer;
-  observer.on_tensor = [&](std::string_view name, const at::Tensor& tensor) {
-    if (name == "latent") drawn.latent = tensor;
-  };
-  drawn.pictures = draw_tensors(networks, settings, settings.batch_count, observer).pictures;
-  return drawn;
+LatentsAndPictures draw_family(Models& models, nlohmann::json request) {
+  const PipelineNetworks& networks = models.get(request.at("model"), request.value("refiner", ""));
+  request.erase("model");
+  return draw_json(networks, request);
 }
 
 }  // namespace
 
 TEST_CASE("SDXL, its refiner and few-step models draw what diffusers draws", "[pipeline]") {
-  const auto expected = load_golden("families/pictures");
-  const auto cases = nlohmann::json::parse(golden_metadata("families/pictures").at("cases"));
-  REQUIRE(!cases.empty());
   Models models;
-  for (size_t i = 0; i < cases.size(); ++i) {
-    INFO(cases[i].dump());
-    const FamilyPictures drawn = draw_family(models, cases[i]);
-    const std::string key = fmt::format("{:03}", i);
-    CHECK(relative_error(drawn.latent, expected.at(key + ".latent")) <= tolerance::tensor_relative);
-    const at::Tensor bytes = (drawn.pictures * 255).round().permute({0, 2, 3, 1});
-    const at::Tensor difference = (bytes - expected.at(key + ".image").to(at::kFloat)).abs();
-    CHECK(difference.max().item<double>() <= tolerance::pixel * 255);
-    CHECK(difference.mean().item<double>() <= tolerance::pixel_mean * 255);
-  }
+  check_golden_pictures("families", [&](const nlohmann::json& one) -> const PipelineNetworks& {
+    return models.get(one.at("model"), one.value("refiner", ""));
+  });
 }
 
 TEST_CASE("no negative prompt, an empty one and SDXL's sizes each draw another picture", "[pipeline]") {

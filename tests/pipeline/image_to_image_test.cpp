@@ -1,18 +1,14 @@
 // Pictures that start from a picture, against diffusers' image-to-image pipelines (scripts/goldens/image_to_image.py).
-#include <fmt/format.h>
-
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
-#include "pipeline/settings_json.hpp"
 #include "support/catch.hpp"
 #include "support/drawing.hpp"
 #include "support/errors.hpp"
 #include "support/families.hpp"
 #include "support/files.hpp"
 #include "support/golden.hpp"
+#include "support/golden_pictures.hpp"
 #include "support/temp_dir.hpp"
-#include "support/tolerance.hpp"
 
 using namespace sdtorch;
 
@@ -21,41 +17,14 @@ namespace {
 const std::string first_picture = golden_path("image_to_image/first.png").string();
 const std::string second_picture = golden_path("image_to_image/second.png").string();
 
-struct StartedPictures {
-  at::Tensor latent{}, pictures{};
-};
-
-StartedPictures draw_case(Models& models, nlohmann::json golden_case) {
-  const PipelineNetworks& networks = models.get(golden_case.at("model"), "");
-  golden_case.erase("model");
-  golden_case["init-img"] = golden_path("image_to_image/" + golden_case.at("init-img").get<std::string>()).string();
-  const Settings settings = settings_from_json(golden_case, {}, {.file = "golden"});
-  StartedPictures drawn;
-  Observer observer;
-  observer.on_tensor = [&](std::string_view name, const at::Tensor& tensor) {
-    if (name == "latent") drawn.latent = tensor;
-  };
-  drawn.pictures = draw_tensors(networks, settings, settings.batch_count, observer).pictures;
-  return drawn;
-}
-
 }  // namespace
 
 TEST_CASE("a picture to start from gives what diffusers' image-to-image gives", "[pipeline]") {
-  const auto expected = load_golden("image_to_image/pictures");
-  const auto cases = nlohmann::json::parse(golden_metadata("image_to_image/pictures").at("cases"));
-  REQUIRE(!cases.empty());
   Models models;
-  for (size_t i = 0; i < cases.size(); ++i) {
-    INFO(cases[i].dump());
-    const StartedPictures drawn = draw_case(models, cases[i]);
-    const std::string key = fmt::format("{:03}", i);
-    CHECK(relative_error(drawn.latent, expected.at(key + ".latent")) <= tolerance::tensor_relative);
-    const at::Tensor bytes = (drawn.pictures * 255).round().permute({0, 2, 3, 1});
-    const at::Tensor difference = (bytes - expected.at(key + ".image").to(at::kFloat)).abs();
-    CHECK(difference.max().item<double>() <= tolerance::pixel * 255);
-    CHECK(difference.mean().item<double>() <= tolerance::pixel_mean * 255);
-  }
+  check_golden_pictures(
+      "image_to_image",
+      [&](const nlohmann::json& one) -> const PipelineNetworks& { return models.get(one.at("model"), ""); },
+      {{"init-img", "image_to_image"}});
 }
 
 TEST_CASE("a batch of started pictures draws each as it would be alone", "[pipeline]") {

@@ -1,18 +1,14 @@
 // Pictures of which a part is repainted, against diffusers' inpainting pipelines (scripts/goldens/inpainting.py).
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "io/read_picture.hpp"
-#include "pipeline/settings_json.hpp"
 #include "support/catch.hpp"
-#include "support/drawing.hpp"
 #include "support/errors.hpp"
 #include "support/families.hpp"
 #include "support/golden.hpp"
+#include "support/golden_pictures.hpp"
 #include "support/temp_dir.hpp"
-#include "support/tolerance.hpp"
 
 using namespace sdtorch;
 
@@ -27,34 +23,19 @@ Request repaint(const std::string& mask = "mask.png") {
 }  // namespace
 
 TEST_CASE("a mask's white is repainted as diffusers' inpainting does", "[pipeline]") {
-  const auto expected = load_golden("inpainting/pictures");
-  const auto cases = nlohmann::json::parse(golden_metadata("inpainting/pictures").at("cases"));
-  REQUIRE(!cases.empty());
   const TempDir folder;
   std::map<std::string, PipelineNetworks> models;
-  for (size_t i = 0; i < cases.size(); ++i) {
-    INFO(cases[i].dump());
-    nlohmann::json golden_case = cases[i];
-    const std::string name = golden_case.at("model");
-    PipelineNetworks& networks = models[name];
-    if (!networks.model.unet)
-      networks = networks_of(describe_model(with_wider_unet(folder, name, "inpainting").string(), ""));
-    golden_case.erase("model");
-    for (const char* key : {"init-img", "mask"}) golden_case[key] = inpainting_file(golden_case.at(key));
-    const Settings settings = settings_from_json(golden_case, {}, {.file = "golden"});
-    at::Tensor latent;
-    Observer observer;
-    observer.on_tensor = [&](std::string_view stage, const at::Tensor& tensor) {
-      if (stage == "latent") latent = tensor;
-    };
-    const at::Tensor pictures = draw_tensors(networks, settings, settings.batch_count, observer).pictures;
-    const std::string key = fmt::format("{:03}", i);
-    CHECK(relative_error(latent, expected.at(key + ".latent")) <= tolerance::tensor_relative);
-    const at::Tensor bytes = (pictures * 255).round().permute({0, 2, 3, 1});
-    const at::Tensor difference = (bytes - expected.at(key + ".image").to(at::kFloat)).abs();
-    CHECK(difference.max().item<double>() <= tolerance::pixel * 255);
-    CHECK(difference.mean().item<double>() <= tolerance::pixel_mean * 255);
-  }
+  check_golden_pictures("inpainting",
+                        [&](const nlohmann::json& one) -> const PipelineNetworks& {
+                          const std::string name = one.at("model");
+                          PipelineNetworks& networks = models[name];
+                          if (!networks.model.unet) {
+                            networks =
+                                networks_of(describe_model(with_wider_unet(folder, name, "inpainting").string(), ""));
+                          }
+                          return networks;
+                        },
+                        {{"init-img", "inpainting"}, {"mask", "inpainting"}});
 }
 
 TEST_CASE("what is not repainted keeps the picture's own bytes", "[pipeline]") {

@@ -1,50 +1,30 @@
 // Pictures changed as a text says, against diffusers' InstructPix2Pix pipelines (scripts/goldens/instructions.py).
-#include <fmt/format.h>
-
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "pipeline/settings_json.hpp"
 #include "support/catch.hpp"
-#include "support/drawing.hpp"
 #include "support/errors.hpp"
 #include "support/families.hpp"
 #include "support/golden.hpp"
+#include "support/golden_pictures.hpp"
 #include "support/temp_dir.hpp"
-#include "support/tolerance.hpp"
 
 using namespace sdtorch;
 
 TEST_CASE("instructions change a picture as diffusers' InstructPix2Pix does", "[pipeline]") {
-  const auto expected = load_golden("instructions/pictures");
-  const auto cases = nlohmann::json::parse(golden_metadata("instructions/pictures").at("cases"));
-  REQUIRE(!cases.empty());
   const TempDir folder;
   std::map<std::string, PipelineNetworks> models;
-  for (size_t i = 0; i < cases.size(); ++i) {
-    INFO(cases[i].dump());
-    nlohmann::json golden_case = cases[i];
-    const std::string name = golden_case.at("model");
-    PipelineNetworks& networks = models[name];
-    if (!networks.model.unet) {
-      networks = networks_of(describe_model(with_wider_unet(folder, name, "instructions").string(), ""));
-    }
-    golden_case.erase("model");
-    golden_case["init-img"] = golden_path("inpainting/start.png").string();
-    const Settings settings = settings_from_json(golden_case, {}, {.file = "golden"});
-    at::Tensor latent;
-    Observer observer;
-    observer.on_tensor = [&](std::string_view stage, const at::Tensor& tensor) {
-      if (stage == "latent") latent = tensor;
-    };
-    const at::Tensor pictures = draw_tensors(networks, settings, settings.batch_count, observer).pictures;
-    const std::string key = fmt::format("{:03}", i);
-    CHECK(relative_error(latent, expected.at(key + ".latent")) <= tolerance::tensor_relative);
-    const at::Tensor bytes = (pictures * 255).round().permute({0, 2, 3, 1});
-    const at::Tensor difference = (bytes - expected.at(key + ".image").to(at::kFloat)).abs();
-    CHECK(difference.max().item<double>() <= tolerance::pixel * 255);
-    CHECK(difference.mean().item<double>() <= tolerance::pixel_mean * 255);
-  }
+  check_golden_pictures("instructions",
+                        [&](const nlohmann::json& one) -> const PipelineNetworks& {
+                          const std::string name = one.at("model");
+                          PipelineNetworks& networks = models[name];
+                          if (!networks.model.unet) {
+                            networks =
+                                networks_of(describe_model(with_wider_unet(folder, name, "instructions").string(), ""));
+                          }
+                          return networks;
+                        },
+                        {{"init-img", "inpainting"}});
 }
 
 TEST_CASE("an instruction needs a picture, and nothing else takes its scale", "[pipeline]") {
