@@ -13,6 +13,7 @@ struct ModelChoice {
   std::string model{};                      ///< model folder or file; empty is the built-in model
   std::string vae{};                        ///< folder or file of another VAE; empty is the model's own
   std::string refiner{};                    ///< SDXL model that draws the last steps; empty is none
+  std::vector<std::string> control_net{};   ///< ControlNets and T2I-Adapters that steer the model: folders or files
   std::optional<std::string> prediction{};  ///< epsilon, v, x0 and other spellings; none is the model's own
   std::string device = "auto";              ///< auto, cpu, cuda, cuda:N
   std::string dtype = "auto";               ///< auto, fp32, fp16, bf16: what the networks compute in
@@ -73,6 +74,15 @@ struct Request {
   int64_t max_pixels = 178'956'970;   ///< input pictures that have more are refused
   std::vector<InputFile> inputs{};    ///< what files named above must be; of others nothing is asked
 
+  // Each of these lists has a value for each of ModelChoice::control_net, in their order, or one for all of them, or
+  // none, which is the default; the pictures alone must be as many.
+  std::vector<std::string> control_image{};       ///< pictures that steer: files, `-` for standard input
+  std::vector<double> control_strength{};         ///< 0…10; 1, the default, is as trained
+  std::vector<double> control_start{};            ///< share of the steps before it steers, 0…1; 0
+  std::vector<double> control_end{};              ///< share of the steps after which it no longer does, 0…1; 1
+  std::vector<std::string> control_mode{};        ///< balanced (the default), prompt, control
+  std::vector<std::string> control_preprocess{};  ///< canny[:LOW,HIGH], invert, inpaint, none (the default)
+
   /// Throws ErrorKind::usage naming the flag whose value is out of range, ErrorKind::input for a prompt that is not
   /// UTF-8. Checks what needs no model.
   void validate() const;
@@ -84,7 +94,7 @@ struct Request {
 };
 
 /// Whether two pictures can share a batch: they agree in all but prompts, seed, what SDXL is told of sizes, and, where
-/// width and height are given, the pictures that they start from.
+/// width and height are given, the pictures that they start from and are steered by.
 bool can_share_batch(const Request& a, const Request& b);
 
 }  // namespace sdtorch

@@ -102,8 +102,8 @@ FlagGroup setting_group(Reading& r, SettingGroup group, const char* title) {
   FlagGroup flags{title, {}};
   for (const Setting& setting : settings()) {
     if (setting.group != group) continue;
-    flags.flags.push_back(
-        {std::string(setting.flags), std::string(setting.value), setting.help, to_setting(r, setting)});
+    flags.flags.push_back({std::string(setting.flags), std::string(setting.value), setting.help, to_setting(r, setting),
+                           setting.repeated});
   }
   return flags;
 }
@@ -276,12 +276,45 @@ const CommandEntry* find_command(const std::vector<std::string>& arguments) {
          near.empty() ? "a prompt is given by --prompt; see --help" : fmt::format("did you mean {}?", near));
 }
 
+/// Whether `NET=PICTURE` is the name of something that lies there.
+bool is_path(const std::string& text) {
+  std::error_code ignored;
+  return std::filesystem::exists(text, ignored);
+}
+
+/// `--control-net NET=PICTURE` names a picture, too; the nets that do not take those of --control-image in their order.
+void split_control_nets(Reading& r) {
+  std::vector<Reading::Override> rest, nets, listed, pictures;
+  for (Reading::Override& given : r.overrides) {
+    (given.name == "control-net" ? nets : given.name == "control-image" ? listed : rest).push_back(std::move(given));
+  }
+  size_t taken = 0;
+  for (Reading::Override& net : nets) {
+    const size_t equals = is_path(net.text) ? std::string::npos : net.text.find('=');
+    if (equals != std::string::npos) {
+      pictures.push_back({"control-image", net.flag, filled(net.flag, net.text.substr(equals + 1))});
+      net.text = filled(net.flag, net.text.substr(0, equals));
+    } else if (taken < listed.size()) {
+      pictures.push_back(listed[taken++]);
+    }
+  }
+  listed.erase(listed.begin(), listed.begin() + static_cast<std::ptrdiff_t>(taken));
+  r.overrides = std::move(rest);
+  for (const auto& list : {nets, pictures, listed}) r.overrides.insert(r.overrides.end(), list.begin(), list.end());
+}
+
 void finish_settings(Reading& r) {
   Invocation& i = r.invocation;
   if (!r.from_image.empty()) i.settings = settings_from_picture(r.from_image);
   for (const Setting& known : settings()) {
+    std::vector<std::string> texts;
     for (const auto& given : r.overrides) {
-      if (given.name == known.name) set_from_text(i.settings, known, given.flag, given.text);
+      if (given.name != known.name) continue;
+      texts.push_back(given.text);
+      if (!known.repeated) set_from_text(i.settings, known, given.flag, given.text);
+    }
+    if (known.repeated && !texts.empty()) {
+      set_from_texts(i.settings, known, fmt::format("--{}", known.name), texts);
     }
   }
   for (const auto& override : r.overrides) i.given.push_back(override.name);
@@ -300,8 +333,10 @@ void check_prompt_source(const Reading& r) {
   const bool from_file = r.invocation.from_file.has_value();
   if (!from_file && r.invocation.from_file_format) refuse("--from-file-format", "there is no --from-file");
   if (from_file && r.has("prompt")) refuse("--from-file", "does not go with --prompt", "leave one of them out");
-  if (r.invocation.from_file == "-" && r.says("init-img", "-")) {
-    refuse("--init-img", "standard input holds the prompts already");
+  for (const char* picture : {"init-img", "control-image"}) {
+    if (r.invocation.from_file == "-" && r.says(picture, "-")) {
+      refuse(fmt::format("--{}", picture), "standard input holds the prompts already");
+    }
   }
   if (!from_file && !r.has("prompt") && r.from_image.empty()) {
     refuse("--prompt", "nothing to draw", "give --prompt TEXT, --from-file FILE or --from-image FILE.png; see --help");
@@ -334,6 +369,7 @@ LogLevel chosen_log_level(const Reading& r) {
 void finish(Reading& r) {
   Invocation& i = r.invocation;
   i.log_level = chosen_log_level(r);
+  split_control_nets(r);
   switch (i.command) {
     case Command::print:
       i.text = version_text() + "\n";

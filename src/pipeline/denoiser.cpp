@@ -36,8 +36,8 @@ struct Group {
 
 class Denoiser {
  public:
-  Denoiser(const Components& model, Conditions conditions, double guidance_scale)
-      : unet_(model.unet), dtype_(model.dtype), conditions_(std::move(conditions)) {
+  Denoiser(const Components& model, Conditions conditions, double guidance_scale, Steering steering)
+      : unet_(model.unet), dtype_(model.dtype), conditions_(std::move(conditions)), steering_(std::move(steering)) {
     if (const int64_t width = model.unet->config().time_cond_proj_dim; width > 0) {
       guidance_ = guidance_embedding(guidance_scale, width).to(model.device);
     }
@@ -62,6 +62,7 @@ class Denoiser {
       }
       outputs = at::cat(by_row);
     }
+    ++calls_;
     return conditions_.combine(outputs.split(images), call);
   }
 
@@ -78,6 +79,13 @@ class Denoiser {
                     .time_ids = group.time_ids};
     if (group.extra_channels.defined()) input.extra_channels = group.extra_channels.to(dtype_);
     if (guidance_.defined()) input.guidance = guidance_.repeat({sample.size(0), 1});
+    if (steering_) {
+      const auto pictures = std::ssize(conditions_.pictures);
+      steering_(input, {.numbers = group.numbers,
+                        .pictures = pictures,
+                        .conditions = std::ssize(current_) / pictures,
+                        .call = calls_});
+    }
     return unet_->forward(input).to(at::kFloat);
   }
 
@@ -108,6 +116,8 @@ class Denoiser {
   std::shared_ptr<UNet2DConditionModel> unet_;
   at::ScalarType dtype_;
   Conditions conditions_;
+  Steering steering_;
+  int64_t calls_ = 0;
   at::Tensor guidance_{};                    ///< fp32 [1, time_cond_proj_dim]
   std::vector<const Condition*> current_{};  ///< a row each, all pictures of the first condition in front
   std::vector<Group> groups_{};
@@ -115,8 +125,8 @@ class Denoiser {
 
 }  // namespace
 
-Model denoiser(const Components& model, Conditions conditions, double guidance_scale) {
-  auto shared = std::make_shared<Denoiser>(model, std::move(conditions), guidance_scale);
+Model denoiser(const Components& model, Conditions conditions, double guidance_scale, Steering steering) {
+  auto shared = std::make_shared<Denoiser>(model, std::move(conditions), guidance_scale, std::move(steering));
   return [shared](const at::Tensor& x, const DenoiserCall& call) { return (*shared)(x, call); };
 }
 

@@ -9,6 +9,7 @@
 #include "pipeline/decode.hpp"
 #include "pipeline/denoiser.hpp"
 #include "pipeline/non_finite.hpp"
+#include "pipeline/steering.hpp"
 
 namespace sdtorch {
 namespace {
@@ -100,10 +101,11 @@ void show_to_network(std::vector<TextConditions>& texts, const at::Tensor& extra
   }
 }
 
-Model guided(const Components& model, const std::vector<TextConditions>& texts, const Request& request) {
+Model guided(const Components& model, const std::vector<TextConditions>& texts, const Request& request,
+             Steering steering = {}) {
   const bool instructed = model.description.task == Task::instruct_pix2pix;
   return denoiser(model, instructed ? guided_by_picture(texts, request) : guided_by_text(texts, request),
-                  request.cfg_scale);
+                  request.cfg_scale, std::move(steering));
 }
 
 }  // namespace
@@ -130,7 +132,8 @@ Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observ
       .after_step = touched(beginning.blend, observer, model, texts, shared.request),
       .within_step = [&](const at::Tensor& x, double sigma) { return beginning.blend.within_step(x, sigma); },
       .steps = all};
-  at::Tensor latent = run_sampler(beginning.start, guided(model, texts, shared.request), context);
+  at::Tensor latent =
+      run_sampler(beginning.start, guided(model, texts, shared.request, steered_by_pictures(model, batch)), context);
   if (networks.refiner) {
     context.first_step = own;
     context.after_step = touched(beginning.blend, observer, *networks.refiner, refining, shared.request);

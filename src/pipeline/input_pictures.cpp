@@ -50,11 +50,6 @@ InputPicture read_input(Request& request, const std::string& path) {
   return read_picture(file.bytes(), path, limits);
 }
 
-Fit fit_of(const std::string& name) {
-  if (name == "crop") return Fit::crop;
-  return name == "pad" ? Fit::pad : Fit::stretch;
-}
-
 GreyImage inverted(GreyImage grey) {
   for (uint8_t& pixel : grey.pixels) pixel = static_cast<uint8_t>(255 - pixel);
   return grey;
@@ -75,13 +70,19 @@ GreyImage read_mask(Request& request, const InputPicture& start) {
 
 }  // namespace
 
-StartPicture read_start_picture(Request& request, int64_t factor, std::vector<std::string>& warnings) {
+Fit fit_of(const std::string& name) {
+  if (name == "crop") return Fit::crop;
+  return name == "pad" ? Fit::pad : Fit::stretch;
+}
+
+Image read_on_white(Request& request, const std::string& file) { return compose_on_white(read_input(request, file)); }
+
+void take_size(Request& request, const Image& picture, const std::string& file, int64_t factor,
+               std::vector<std::string>& warnings) {
   const bool own_size = !request.width && !request.height;
-  const InputPicture start = read_input(request, request.init_img);
-  const Image picture = request.mask_from_alpha ? start.image : compose_on_white(start);
   const auto side = [&](int64_t pixels) {
     if (pixels >= factor) return pixels / factor * factor;
-    fail(ErrorKind::input, request.init_img, "",
+    fail(ErrorKind::input, file, "",
          fmt::format("{} by {} pixels: the model draws no picture of less than {}", picture.width, picture.height,
                      factor),
          "give --width and --height");
@@ -89,9 +90,15 @@ StartPicture read_start_picture(Request& request, int64_t factor, std::vector<st
   if (!request.width) request.width = side(picture.width);
   if (!request.height) request.height = side(picture.height);
   if (own_size && (*request.width != picture.width || *request.height != picture.height)) {
-    warnings.push_back(fmt::format("{}: {} by {} pixels are drawn as {} by {}, multiples of {}", request.init_img,
-                                   picture.width, picture.height, *request.width, *request.height, factor));
+    warnings.push_back(fmt::format("{}: {} by {} pixels are drawn as {} by {}, multiples of {}", file, picture.width,
+                                   picture.height, *request.width, *request.height, factor));
   }
+}
+
+StartPicture read_start_picture(Request& request, int64_t factor, std::vector<std::string>& warnings) {
+  const InputPicture start = read_input(request, request.init_img);
+  const Image picture = request.mask_from_alpha ? start.image : compose_on_white(start);
+  take_size(request, picture, request.init_img, factor, warnings);
   const Fit how = fit_of(request.resize);
   StartPicture fitted{.image = fit(picture, *request.width, *request.height, how)};
   if (has_mask(request)) fitted.mask = fit(read_mask(request, start), *request.width, *request.height, how);

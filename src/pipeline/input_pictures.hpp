@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "io/grey_image.hpp"
+#include "io/resize.hpp"
 #include "sdtorch/image.hpp"
 #include "sdtorch/request.hpp"
 
@@ -25,5 +26,16 @@ struct StartPicture {
 /// refuses, a picture of less than factor pixels, one without transparency where that is to be the mask, bytes that not
 /// those of Request::inputs.
 StartPicture read_start_picture(Request& request, int64_t factor, std::vector<std::string>& warnings);
+
+/// Reads one of the request's files likewise, lays what is transparent on white, and adds it to the inputs.
+Image read_on_white(Request& request, const std::string& file);
+
+/// Gives the request the picture's size where it names none, rounded down to a multiple of factor, which the warnings
+/// say. file: for messages. Throws ErrorKind::input for a picture of less than factor pixels.
+void take_size(Request& request, const Image& picture, const std::string& file, int64_t factor,
+               std::vector<std::string>& warnings);
+
+/// What Request::resize says.
+Fit fit_of(const std::string& name);
 
 }  // namespace sdtorch

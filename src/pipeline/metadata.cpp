@@ -66,6 +66,26 @@ constexpr std::array<ForeignText, 9> foreign_texts = {{
        "sdtorch inspect shows what it carries");
 }
 
+/// sd-webui-controlnet's entry for each net.
+std::string control_entries(const ModelChoice& choice, const Request& request) {
+  const auto mode_label = [](const std::string& mode) {
+    if (mode == "prompt") return "My prompt is more important";
+    return mode == "control" ? "ControlNet is more important" : "Balanced";
+  };
+  std::string text;
+  for (size_t i = 0; i < choice.control_net.size(); ++i) {
+    const auto module = value_for<std::string>(request.control_preprocess, i, "none");
+    const std::string entry =
+        fmt::format("Module: {}, Model: {}, Weight: {}, Guidance Start: {}, Guidance End: {}, Control Mode: {}",
+                    module.substr(0, module.find(':')), last_part(choice.control_net[i]),
+                    value_for(request.control_strength, i, 1.0), value_for(request.control_start, i, 0.0),
+                    value_for(request.control_end, i, 1.0),
+                    mode_label(value_for<std::string>(request.control_mode, i, "balanced")));
+    text += fmt::format(", ControlNet {}: {}", i, quoted(entry));
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string model_name(const ModelChoice& choice) {
@@ -93,7 +113,7 @@ std::string parameters_text(const ModelChoice& choice, const Picture& picture) {
   if (!settings.init_img.empty()) {
     text += fmt::format(", Denoising strength: {}", strength_of(settings));
   }
-  text += entry("image-cfg-scale");
+  text += control_entries(choice, picture.request) + entry("image-cfg-scale");
   if (settings.mask_blur != 0) text += entry("mask-blur");
   text += entry("prediction") + entry("eta");
   if (settings.guidance_rescale != 0) text += entry("guidance-rescale");
@@ -114,6 +134,8 @@ std::vector<PngText> picture_metadata(const ModelChoice& choice, const Picture& 
   whole.refiner = anchored(choice.refiner);
   whole.init_img = anchored(whole.init_img);
   whole.mask = anchored(whole.mask);
+  for (std::string& net : whole.control_net) net = anchored(net);
+  for (std::string& file : whole.control_image) file = anchored(file);
   for (InputFile& input : whole.inputs) input.path = anchored(input.path);
   const std::string json = settings_to_json(whole).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return {{parameters_keyword, parameters_text(choice, picture)}, {request_keyword, json}};

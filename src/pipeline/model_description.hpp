@@ -12,6 +12,7 @@
 #include "core/read_options.hpp"
 #include "networks/config.hpp"
 #include "networks/text_encoder.hpp"
+#include "pipeline/control_nets.hpp"
 #include "text/tokenizer.hpp"
 #include "weights/families.hpp"
 #include "weights/model_source.hpp"
@@ -50,6 +51,7 @@ struct ModelDescription {
   UNetConfig unet;
   VaeConfig vae;
   Task task = Task::text_to_image;
+  std::vector<ControlDescription> controls;  ///< what steers it; nothing where no ModelChoice names any
 };
 
 /// Reads and checks the configs and the tokenizer, each by itself and against one another.

@@ -1,6 +1,7 @@
 #include "pipeline/pipeline_description.hpp"
 
 #include "core/device.hpp"
+#include "core/error.hpp"
 #include "pipeline/resolve.hpp"
 
 namespace sdtorch {
@@ -14,6 +15,10 @@ PipelineDescription describe_pipeline(const ModelChoice& choice) {
   described.choice.device = described.device.str();
   described.choice.dtype = dtype_name(described.dtype);  // a picture repeats elsewhere in the type it was made in
   described.model = describe_model(choice.model, choice.vae, choice.prediction.value_or(""), options);
+  for (const std::string& net : choice.control_net) {
+    if (net.empty()) refuse("--control-net", "is empty");
+    described.model.controls.push_back(describe_control(net, described.model));
+  }
   if (!choice.refiner.empty()) {
     described.refiner = describe_model(choice.refiner, choice.vae, {}, options);
     check_refiner(described.model, *described.refiner);

@@ -149,6 +149,7 @@ bool can_share_batch(const Request& a, const Request& b) {
     other.mask_blur = a.mask_blur;
     other.keep_unmasked = a.keep_unmasked;
   }
+  if (given_size && a.control_image.size() == b.control_image.size()) other.control_image = a.control_image;
   other.inputs = a.inputs;
   return a == other;
 }

@@ -155,6 +155,8 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   Request& filled = resolved.request;
   const int64_t factor = model.vae.factor();
   take_start_picture(model, resolved);
+  const bool masked = resolved.start && resolved.start->mask;
+  resolved.controls = resolve_controls(model, filled, masked ? &*resolved.start->mask : nullptr, resolved.warnings);
   filled.width = filled.width.value_or(model.unet.sample_size * factor);
   filled.height = filled.height.value_or(model.unet.sample_size * factor);
   resolved.latent_width = latent_size("--width", *filled.width, factor);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "diffusion/sampler.hpp"
+#include "pipeline/control.hpp"
 #include "pipeline/input_pictures.hpp"
 #include "pipeline/model_description.hpp"
 #include "sdtorch/request.hpp"
@@ -18,13 +19,14 @@ struct ResolvedRequest {
   Request request{};    ///< width, height and sampler set
   SamplingPlan plan{};  ///< the model's own part of it, where a refiner draws the rest
   std::optional<SamplingPlan> refiner_plan{};
-  std::vector<std::string> warnings{};  ///< what the model has no use for, each a line for the log
-  std::optional<StartPicture> start{};  ///< of the size that is drawn
+  std::vector<std::string> warnings{};      ///< what the model has no use for, each a line for the log
+  std::optional<StartPicture> start{};      ///< of the size that is drawn
+  std::vector<ResolvedControl> controls{};  ///< one for each of the model's
   int64_t latent_width = 0, latent_height = 0;
 };
 
 /// Checks a request against the model, and against its refiner where it names one, reads the pictures that it names,
-/// and fills in the size: the picture's that it starts from, or the model's own.
+/// and fills in the size: the picture's that it starts from or is steered by, or the model's own.
 /// refiner: what Request::refiner names, or nullptr.
 /// Throws ErrorKind::usage naming the flag, `--model` for a model that draws from more than a text and a picture to
 /// start from; ErrorKind::input for a picture that cannot be read.

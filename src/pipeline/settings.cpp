@@ -19,6 +19,7 @@ constexpr double most_steps = 1'000'000;         // the model's own limit, check
 constexpr double largest_side = 16'384;          // pixels: three bytes each of the largest square still fit an int
 constexpr double largest_condition = 1'000'000;  // of what a model is told of sizes: fp32 holds it exactly
 constexpr double most_images = 1'000'000;
+constexpr double largest_control_strength = 10;
 constexpr double most_pixels = 1LL << 40;
 constexpr double largest_batch = 4'096;
 constexpr SettingRange unit{.least = 0, .most = 1};
@@ -91,6 +92,51 @@ std::vector<Setting> make_settings() {
        input, one, &S::resize},
       {"max-pixels", "--max-pixels", "N", "input pictures of more are refused (178956970)", "", input, one,
        &S::max_pixels, SettingRange{1, most_pixels}},
+      {"control-image",
+       "--control-image",
+       "FILE",
+       "picture that steers, one for each --control-net, in their order; without -W and -H the first one's size is "
+       "drawn, rounded down, unless --init-img gives one; - reads one from standard input",
+       "",
+       input,
+       one,
+       &S::control_image,
+       {},
+       false,
+       true},
+      {"control-strength", "--control-strength", "F",
+       "0…10: how strongly (1); this flag and the next four are given once for all nets, or once for each", "", input,
+       one, &S::control_strength, SettingRange{0, largest_control_strength}, false, true},
+      {"control-start", "--control-start", "F", "0…1: the share of the steps before it steers (0)", "", input, one,
+       &S::control_start, unit, false, true},
+      {"control-end", "--control-end", "F", "0…1: the share of the steps after which it no longer does (1)", "", input,
+       one, &S::control_end, unit, false, true},
+      {"control-mode",
+       "--control-mode",
+       "NAME",
+       fmt::format("{}: what weighs more where prompt and picture disagree (balanced); with control only the prompt's "
+                   "own evaluation is steered",
+                   fmt::join(control_mode_names, ", ")),
+       "",
+       input,
+       one,
+       &S::control_mode,
+       {},
+       false,
+       true},
+      {"control-preprocess",
+       "--control-preprocess",
+       "NAME",
+       "what is made of its picture, before it is resized: canny[:LOW,HIGH] finds edges (100,200), invert, none "
+       "(none); "
+       "inpaint hides what --mask says, as ControlNets for inpainting want it",
+       "",
+       input,
+       one,
+       &S::control_preprocess,
+       {},
+       false,
+       true},
       {"spacing", "--spacing", "NAME",
        fmt::format("timesteps: {}; default: what the model or the sampler says", fmt::join(spacing_names, ", ")),
        "Timestep spacing", sampling, one, &S::spacing},
@@ -106,6 +152,18 @@ std::vector<Setting> make_settings() {
        fmt::format("the share of the denoising, above 0 and below 1, after which it takes over ({})",
                    usual_refiner_start),
        "", model, one, &S::refiner_start, SettingRange{0, 1, true}},
+      {"control-net",
+       "--control-net",
+       "PATH[=FILE]",
+       "a ControlNet or a T2I-Adapter that steers the model: a diffusers folder or a single file, and the picture that "
+       "it is given, if no --control-image names it; several add up",
+       "",
+       model,
+       run,
+       &S::control_net,
+       {},
+       false,
+       true},
       {"vae", "--vae", "PATH", "another VAE than the model's own: a folder or a file", "", model, run, &S::vae},
       {"prediction", "--prediction", "NAME", "what the network predicts: epsilon, v, x0; default: what the model says",
        "Prediction", model, run, &S::prediction},
@@ -166,8 +224,9 @@ std::string choice(std::string_view field, const std::string& text) {
     const SigmaSchedule* schedule = find_schedule(text);
     return schedule ? std::string(schedule->name) : ascii_lower(text);
   }
-  const bool named =
-      field == "spacing" || field == "device" || field == "dtype" || field == "prediction" || field == "resize";
+  constexpr std::array named_fields{"spacing",           "device", "dtype", "prediction", "resize", "control-mode",
+                                    "control-preprocess"};
+  const bool named = std::ranges::find(named_fields, field) != named_fields.end();
   return named ? ascii_lower(text) : text;
 }
 
@@ -188,6 +247,10 @@ struct ValueText {
   std::optional<std::string> operator()(bool value) const { return value ? "true" : "false"; }
   std::optional<std::string> operator()(const PixelPair& value) const { return to_string(value); }
   std::optional<std::string> operator()(const std::vector<double>& value) const {
+    if (value.empty()) return std::nullopt;
+    return fmt::format("{}", fmt::join(value, ", "));
+  }
+  std::optional<std::string> operator()(const std::vector<std::string>& value) const {
     if (value.empty()) return std::nullopt;
     return fmt::format("{}", fmt::join(value, ", "));
   }
@@ -223,8 +286,16 @@ struct RangeCheck {
   void operator()(const std::string&) const {}
   void operator()(uint64_t) const {}
   void operator()(bool) const {}
-  void operator()(const std::vector<double>&) const {}
+  void operator()(const std::vector<double>& values) const {
+    for (const double value : values) (*this)(value);
+  }
+  void operator()(const std::vector<std::string>&) const {}
 };
+
+/// Whoever names a file now takes it as it is.
+void take_as_it_is(Request& to, const std::string& path) {
+  std::erase_if(to.inputs, [&](const InputFile& file) { return file.path == path; });
+}
 
 }  // namespace
 
@@ -278,9 +349,8 @@ uint64_t draw_seed() {
 
 void set_from_text(Settings& to, const Setting& setting, const std::string& flag, const std::string& text) {
   if (setting.name == "sampler") return set_sampler(to, flag, text);
-  // Whoever names a file now takes it as it is.
-  if (setting.name == "init-img" || setting.name == "mask")
-    std::erase_if(to.inputs, [&](const InputFile& file) { return file.path == text; });
+  if (setting.repeated) return set_from_texts(to, setting, flag, {text});
+  if (setting.name == "init-img" || setting.name == "mask") take_as_it_is(to, text);
   struct Setter {
     Settings& to;
     std::string_view name;
@@ -296,8 +366,24 @@ void set_from_text(Settings& to, const Setting& setting, const std::string& flag
     void operator()(uint64_t Settings::*m) const { to.*m = seed_number(flag, text); }
     void operator()(bool Settings::*m) const { to.*m = true; }
     void operator()(std::vector<double> Settings::*) const { set_sigmas(to, number_list(flag, text)); }
+    void operator()(std::vector<std::string> Settings::*) const {}
   };
   std::visit(Setter{to, setting.name, flag, text}, setting.member);
+}
+
+void set_from_texts(Settings& to, const Setting& setting, const std::string& flag,
+                    const std::vector<std::string>& texts) {
+  if (const auto* numbers = std::get_if<std::vector<double> Settings::*>(&setting.member)) {
+    (to.**numbers).clear();
+    for (const std::string& text : texts) (to.**numbers).push_back(real_number(flag, text));
+    return;
+  }
+  auto& list = to.*std::get<std::vector<std::string> Settings::*>(setting.member);
+  list.clear();
+  for (const std::string& text : texts) {
+    if (setting.name == "control-image") take_as_it_is(to, text);
+    list.push_back(choice(setting.name, text));
+  }
 }
 
 std::optional<std::string> text_of(const Settings& from, const Setting& setting) {

@@ -48,6 +48,7 @@ inline double strength_of(const Request& request) {
 /// The choices of the flags that name one; samplers and schedules have a registry of their own (sampler.hpp).
 inline constexpr std::array<std::string_view, 3> spacing_names = {"leading", "trailing", "linspace"};
 inline constexpr std::array<std::string_view, 3> resize_names = {"stretch", "crop", "pad"};
+inline constexpr std::array<std::string_view, 3> control_mode_names = {"balanced", "prompt", "control"};
 inline constexpr std::array<std::string_view, 4> dtype_names = {"auto", "fp32", "fp16", "bf16"};
 
 /// Under which title --help lists a setting.
@@ -75,15 +76,23 @@ struct Setting {
   std::variant<std::string Settings::*, std::optional<std::string> Settings::*, int64_t Settings::*,
                std::optional<int64_t> Settings::*, double Settings::*, std::optional<double> Settings::*,
                std::optional<PixelPair> Settings::*, uint64_t Settings::*, bool Settings::*,
-               std::vector<double> Settings::*>
+               std::vector<double> Settings::*, std::vector<std::string> Settings::*>
       member;
   std::optional<SettingRange> range{};
   bool may_be_empty = false;  ///< the empty text is a value
+  bool repeated = false;      ///< a list: its flag may be given several times, each time for one value
 };
 
 /// All rows, in the order in which they apply: a sampler's name that also says a schedule comes before `scheduler`,
 /// and `sigmas`, which says the number of steps too, before `steps`.
 std::span<const Setting> settings();
+
+/// The value for control net `net` of a list that has one for each, one for all, or none.
+template <typename Value>
+Value value_for(const std::vector<Value>& list, size_t net, Value otherwise) {
+  if (list.empty()) return otherwise;
+  return list.size() == 1 ? list.front() : list.at(net);
+}
 
 /// By name, or by A1111's label; nullptr where there is none.
 const Setting* find_setting(std::string_view name);
@@ -94,6 +103,10 @@ const Setting* find_setting_by_label(std::string_view label);
 /// of numbers stands between commas. A seed of -1 draws one from the system. Throws ErrorKind::usage naming `flag`,
 /// with the nearest choice.
 void set_from_text(Settings& settings, const Setting& setting, const std::string& flag, const std::string& text);
+
+/// The same of a list, each of whose values a flag's text gives.
+void set_from_texts(Settings& settings, const Setting& setting, const std::string& flag,
+                    const std::vector<std::string>& texts);
 
 /// Its value as a flag's text; nothing where it leaves the choice to the model.
 std::optional<std::string> text_of(const Settings& settings, const Setting& setting);

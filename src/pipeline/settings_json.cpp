@@ -78,9 +78,17 @@ struct FromJson {
   void operator()(std::optional<PixelPair> Settings::*) const { set_text(); }
   void operator()(uint64_t Settings::*m) const { request.*m = expect_seed(field.name, value); }
   void operator()(bool Settings::*m) const { request.*m = expect_bool(field.name, value); }
-  void operator()(std::vector<double> Settings::*) const {
+  void operator()(std::vector<double> Settings::*m) const {
     if (value.is_string()) return set_text();
-    set_sigmas(request, expect_numbers(field.name, value));
+    if (!field.repeated) return set_sigmas(request, expect_numbers(field.name, value));
+    request.*m =
+        value.is_array() ? expect_numbers(field.name, value) : std::vector<double>{expect_number(field.name, value)};
+  }
+  void operator()(std::vector<std::string> Settings::*) const {
+    if (!value.is_array()) return set_text();
+    std::vector<std::string> texts;
+    for (const json& item : value) texts.push_back(expect_string(field.name, item));
+    set_from_texts(request, field, std::string(field.name), texts);
   }
 };
 
@@ -94,8 +102,9 @@ void put(nlohmann::ordered_json& object, const std::string& key, const std::opti
   if (value) object[key] = *value;
 }
 
-void put(nlohmann::ordered_json& object, const std::string& key, const std::vector<double>& numbers) {
-  if (!numbers.empty()) object[key] = numbers;
+template <typename Value>
+void put(nlohmann::ordered_json& object, const std::string& key, const std::vector<Value>& list) {
+  if (!list.empty()) object[key] = list;
 }
 
 void put(nlohmann::ordered_json& object, const std::string& key, const std::optional<PixelPair>& pair) {

@@ -117,6 +117,48 @@ TEST_CASE("every flag sets its field under all of its names", "[cli]") {
   CHECK(all.threads == 2);
 }
 
+TEST_CASE("control nets pair with their pictures and numbers in order", "[cli]") {
+  using Texts = std::vector<std::string>;
+  const auto pairs = [](std::vector<const char*> arguments) {
+    arguments.insert(arguments.begin(), {"-p", "x"});
+    const Settings settings = parse(arguments).settings;
+    return std::pair(settings.control_net, settings.control_image);
+  };
+  CHECK(pairs({"--control-net", "A", "--control-image", "a.png", "--control-net", "B", "--control-image", "b.png"}) ==
+        std::pair(Texts{"A", "B"}, Texts{"a.png", "b.png"}));
+  CHECK(pairs({"--control-image", "b.png", "--control-net", "A=a.png", "--control-net", "B"}) ==
+        std::pair(Texts{"A", "B"}, Texts{"a.png", "b.png"}));
+  CHECK(pairs({"--control-net", "A", "--control-net", "B=b=2.png", "--control-image", "a.png"}) ==
+        std::pair(Texts{"A", "B"}, Texts{"a.png", "b=2.png"}));
+  CHECK(pairs({"--control-net", "A=a.png", "--control-image", "b.png"}) ==
+        std::pair(Texts{"A"}, Texts{"a.png", "b.png"}));  // one too many, which the model's check refuses
+  const TempDir folder;
+  const std::string odd = (folder / "v=1.safetensors").string();
+  write_file(odd, "");
+  CHECK(pairs({"--control-net", odd.c_str(), "--control-image", "a.png"}) == std::pair(Texts{odd}, Texts{"a.png"}));
+
+  const Settings settings = parse({"-p", "x", "--control-strength", "0.5", "--control-strength", "2", "--control-start",
+                                   "0.25", "--control-end", "0.75", "--control-mode", "Prompt", "--control-preprocess",
+                                   "canny:50,100", "--control-preprocess", "invert"})
+                                .settings;
+  CHECK(settings.control_strength == std::vector<double>{0.5, 2});
+  CHECK(settings.control_start == std::vector<double>{0.25});
+  CHECK(settings.control_end == std::vector<double>{0.75});
+  CHECK(settings.control_mode == Texts{"prompt"});
+  CHECK(settings.control_preprocess == Texts{"canny:50,100", "invert"});
+  for (const char* wrong : {"A=", "=a.png", ""}) {
+    check_error(ErrorKind::usage, "--control-net: is empty", [&] { parse({"-p", "x", "--control-net", wrong}); });
+  }
+  check_error(ErrorKind::usage, "--control-strength: 'much' is not a finite number", [] {
+    parse({"-p", "x", "--control-strength", "much"});
+  });
+  for (const char* flag : {"--control-net=A=-", "--control-image=-"}) {
+    check_error(ErrorKind::usage, "--control-image: standard input holds the prompts already", [&] {
+      parse({"--from-file", "-", flag});
+    });
+  }
+}
+
 TEST_CASE("any text is a prompt", "[cli]") {
   CHECK(parse({"-p", ""}).settings.prompt.empty());
   CHECK(parse({"--prompt="}).settings.prompt.empty());

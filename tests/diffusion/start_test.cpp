@@ -162,6 +162,23 @@ TEST_CASE("calls count the steps of the whole run, whichever models share it", "
   }
 }
 
+TEST_CASE("the network is called once for each timestep of a plan", "[diffusion]") {
+  for (const Sampler& sampler : samplers()) {
+    INFO(sampler.name);
+    const SamplingPlan plan = start_plan(sampler.name, 7);
+    size_t calls = 0;
+    const Model counted = [&](const at::Tensor& x, const DenoiserCall& call) {
+      if (calls < plan.timesteps.size()) CHECK(call.timestep == Approx(plan.timesteps[calls]));
+      ++calls;
+      return start_network(x, call);
+    };
+    Noise noise({1});
+    SamplerContext context{.noise = noise};
+    run_sampler(start_from_noise(plan, noise.draw({4, 2, 2})), counted, context);
+    CHECK(calls == plan.timesteps.size());
+  }
+}
+
 TEST_CASE("whatever is not refused ends in numbers", "[diffusion]") {
   for (const Sampler& sampler : samplers()) {
     for (const SigmaSchedule& schedule : sigma_schedules()) {

@@ -62,6 +62,13 @@ TEST_CASE("a request survives JSON with every field", "[pipeline]") {
   request.mask_invert = true;
   request.mask_blur = 2.5;
   request.keep_unmasked = true;
+  request.control_net = {"net", "adapter.safetensors"};
+  request.control_image = {"edges.png", "sketch.png"};
+  request.control_strength = {0.5, 1.25};
+  request.control_start = {0.125};
+  request.control_end = {0.75, 1};
+  request.control_mode = {"prompt", "control"};
+  request.control_preprocess = {"canny:50,100", "none"};
   request.max_pixels = 1000;
   request.inputs = {{.path = "start.png", .sha256 = std::string(64, 'a')}};
   const nlohmann::ordered_json json = settings_to_json(request);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "pipeline/settings_json.hpp"
 #include "support/catch.hpp"
 #include "support/golden.hpp"
@@ -32,7 +34,16 @@ void check_golden_pictures(
     nlohmann::json request = cases[i];
     request.erase("model");
     for (const auto& [key, folder] : files) {
-      if (request.contains(key)) request[key] = golden_path(folder + "/" + request.at(key).get<std::string>()).string();
+      if (!request.contains(key)) continue;
+      const auto place = [&, &in = folder](nlohmann::json& name) {
+        name = golden_path(in + "/" + name.get<std::string>()).string();
+      };
+      nlohmann::json& named = request[key];
+      if (named.is_array()) {
+        std::ranges::for_each(named, place);
+      } else {
+        place(named);
+      }
     }
     const LatentsAndPictures drawn = draw_json(networks_of_case(cases[i]), request);
     const std::string number = fmt::format("{:03}", i);

@@ -17,7 +17,8 @@ struct LatentsAndPictures {
 LatentsAndPictures draw_json(const sdtorch::PipelineNetworks& networks, const nlohmann::json& request);
 
 /// Draws every case of the area by the networks that belong to its keys `model` and `refiner`, which the request does
-/// not have, and holds latents and pixels to the golden's. files: keys that name files of a golden folder.
+/// not have, and holds latents and pixels to the golden's. files: keys that name a file of a golden folder, or a list
+/// of them.
 void check_golden_pictures(
     const std::string& area,
     const std::function<const sdtorch::PipelineNetworks&(const nlohmann::json& golden_case)>& networks_of_case,

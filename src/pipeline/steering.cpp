@@ -1,0 +1,157 @@
+#include "pipeline/steering.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace sdtorch {
+namespace {
+
+using Batch = std::span<const ResolvedRequest>;
+
+/// One net's pictures, [B, C, H, W], or one where all are the same.
+at::Tensor pictures_of(Batch batch, size_t net) {
+  std::vector<at::Tensor> pictures;
+  for (const ResolvedRequest& resolved : batch) pictures.push_back(resolved.controls[net].picture);
+  const bool same = std::ranges::all_of(pictures, [&](const at::Tensor& p) { return p.equal(pictures.front()); });
+  return same ? pictures.front() : at::cat(pictures);
+}
+
+/// int64 indices of rows.
+at::Tensor indices(const std::vector<int64_t>& rows, at::Device device) {
+  return at::tensor(rows, at::TensorOptions(at::kLong)).to(device);
+}
+
+/// What one picture gives to all rows, or each picture to its own.
+at::Tensor for_rows(const at::Tensor& of_pictures, const NetworkRows& rows) {
+  if (of_pictures.size(0) == 1) return of_pictures;
+  std::vector<int64_t> pictures;
+  for (const int64_t row : rows.numbers) pictures.push_back(row % rows.pictures);
+  return of_pictures.index_select(0, indices(pictures, of_pictures.device()));
+}
+
+/// The rows of a call that a net sees.
+struct SeenRows {
+  std::vector<int64_t> places{};   ///< of the call's rows
+  std::vector<int64_t> numbers{};  ///< theirs: see NetworkRows
+};
+
+SeenRows seen_rows(const NetworkRows& rows, bool guided_alone) {
+  SeenRows seen;
+  for (size_t i = 0; i < rows.numbers.size(); ++i) {
+    const int64_t number = rows.numbers[i];
+    if (guided_alone && rows.conditions > 1 && number < rows.pictures) continue;
+    seen.places.push_back(static_cast<int64_t>(i));
+    seen.numbers.push_back(number);
+  }
+  return seen;
+}
+
+UNetInput selected(const UNetInput& input, const at::Tensor& places) {
+  const auto part = [&](const at::Tensor& tensor) {
+    return tensor.defined() ? tensor.index_select(0, places) : tensor;
+  };
+  return {.sample = part(input.sample),
+          .timestep = part(input.timestep),
+          .context = part(input.context),
+          .pooled = part(input.pooled),
+          .time_ids = part(input.time_ids)};
+}
+
+/// Zeros for the rows that the net did not see.
+at::Tensor spread(const at::Tensor& residual, const at::Tensor& places, int64_t rows) {
+  std::vector<int64_t> shape = residual.sizes().vec();
+  shape.front() = rows;
+  return at::zeros(shape, residual.options()).index_copy_(0, places, residual);
+}
+
+class ControlNetSteering {
+ public:
+  ControlNetSteering(std::shared_ptr<const ControlNet> net, const ResolvedControl& control, const at::Tensor& pictures)
+      : net_(std::move(net)),
+        hint_(net_->embed(pictures)),
+        weights_(net_->weights(control.mode, control.strength)),
+        guided_alone_(control.mode == ControlMode::control || net_->config().global_pool_conditions) {}
+
+  void operator()(UNetInput& input, const NetworkRows& rows) const {
+    const SeenRows seen = seen_rows(rows, guided_alone_);
+    if (seen.places.empty()) return;
+    if (seen.places.size() == rows.numbers.size()) {
+      return add_residuals(input, net_->forward(input, for_rows(hint_, rows), weights_));
+    }
+    NetworkRows own = rows;
+    own.numbers = seen.numbers;
+    const at::Tensor places = indices(seen.places, input.sample.device());
+    ControlResiduals residuals = net_->forward(selected(input, places), for_rows(hint_, own), weights_);
+    const int64_t all = input.sample.size(0);
+    for (at::Tensor& residual : residuals.down) residual = spread(residual, places, all);
+    residuals.mid = spread(residuals.mid, places, all);
+    add_residuals(input, residuals);
+  }
+
+ private:
+  std::shared_ptr<const ControlNet> net_;
+  at::Tensor hint_;
+  std::vector<double> weights_;
+  bool guided_alone_;  ///< of several conditions the first is not steered
+};
+
+class AdapterSteering {
+ public:
+  AdapterSteering(const T2IAdapter& adapter, const ResolvedControl& control, const at::Tensor& pictures)
+      : features_(adapter.forward(pictures)) {
+    const std::vector<double> weights = adapter.weights(control.mode, control.strength);
+    for (size_t i = 0; i < features_.size(); ++i) features_[i] = features_[i] * weights[i];
+  }
+
+  void operator()(UNetInput& input, const NetworkRows& rows) const {
+    std::vector<at::Tensor>& all = input.block_residuals;
+    all.resize(std::max(all.size(), features_.size()));
+    for (size_t i = 0; i < features_.size(); ++i) {
+      const at::Tensor feature = for_rows(features_[i], rows);
+      all[i] = all[i].defined() ? all[i] + feature : feature;
+    }
+  }
+
+ private:
+  std::vector<at::Tensor> features_;  ///< weighted
+};
+
+/// A net, and when it steers.
+struct Part {
+  ResolvedControl control{};
+  Steering steer{};
+};
+
+Steering steering_of(const ControlNetwork& network, const ResolvedControl& control, const at::Tensor& pictures) {
+  if (const auto* net = std::get_if<std::shared_ptr<const ControlNet>>(&network)) {
+    return ControlNetSteering(*net, control, pictures);
+  }
+  return AdapterSteering(*std::get<std::shared_ptr<const T2IAdapter>>(network), control, pictures);
+}
+
+/// Of the whole run: a refiner's are not steered, but count.
+int64_t calls_of(const ResolvedRequest& resolved) {
+  return std::ssize(resolved.plan.timesteps) +
+         (resolved.refiner_plan ? std::ssize(resolved.refiner_plan->timesteps) : 0);
+}
+
+}  // namespace
+
+Steering steered_by_pictures(const Components& model, Batch batch) {
+  if (model.controls.empty()) return {};
+  std::vector<Part> parts;
+  for (size_t i = 0; i < model.controls.size(); ++i) {
+    const ResolvedControl& control = batch.front().controls[i];
+    const at::Tensor pictures = pictures_of(batch, i).to(model.device, model.dtype);
+    parts.push_back({control, steering_of(model.controls[i], control, pictures)});
+  }
+  return [parts = std::move(parts), calls = calls_of(batch.front())](UNetInput& input, const NetworkRows& rows) {
+    for (const Part& part : parts) {
+      if (part.control.steers(rows.call, calls)) part.steer(input, rows);
+    }
+  };
+}
+
+}  // namespace sdtorch
