@@ -1,6 +1,8 @@
 // Where a run begins, what may be done at the end of a step, and that no plan ends in numbers that are none.
 #include "diffusion/start.hpp"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
