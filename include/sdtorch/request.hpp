@@ -68,6 +68,8 @@ struct Request {
   bool mask_from_alpha = false;       ///< what is transparent in init_img is repainted, in place of a mask
   bool mask_invert = false;           ///< the mask's black is repainted instead
   double mask_blur = 0;               ///< standard deviation of a blur of the mask, in its pixels, 0…1000
+  std::string inpaint_area = "whole"; ///< whole, or masked: what is around the mask is drawn alone, and pasted back
+  int64_t mask_padding = 32;          ///< pixels of the picture around the mask that are drawn with it
   std::optional<double> image_cfg_scale{};  ///< how strongly init_img guides a model for instructions, >= 0; none is 1.5
   bool keep_unmasked = false;         ///< outside the mask the pixels of init_img, byte for byte
   std::string resize = "stretch";     ///< input pictures of another shape: stretch, crop, pad

@@ -95,9 +95,25 @@ void take_size(Request& request, const Image& picture, const std::string& file, 
   }
 }
 
+namespace {
+
+/// Cut out around the mask, and continued at its edges where the shape is another, as diffusers does.
+StartPicture cut_out_around(const Request& request, const Image& picture, GreyImage mask) {
+  if (mask.width != picture.width || mask.height != picture.height) mask = resize(mask, picture.width, picture.height);
+  const int64_t width = *request.width, height = *request.height;
+  const Region region = region_of(mask, width, height, request.mask_padding);
+  StartPicture part{.image = fit(cut_out(picture, region), width, height, Fit::pad),
+                    .mask = fit(cut_out(mask, region), width, height, Fit::pad)};
+  part.paste = PasteBack{.picture = picture, .mask = std::move(mask), .region = region};
+  return part;
+}
+
+}  // namespace
+
 StartPicture read_start_picture(Request& request, int64_t factor, std::vector<std::string>& warnings) {
   const InputPicture start = read_input(request, request.init_img);
   const Image picture = request.mask_from_alpha ? start.image : compose_on_white(start);
+  if (request.inpaint_area == "masked") return cut_out_around(request, picture, read_mask(request, start));
   take_size(request, picture, request.init_img, factor, warnings);
   const Fit how = fit_of(request.resize);
   StartPicture fitted{.image = fit(picture, *request.width, *request.height, how)};

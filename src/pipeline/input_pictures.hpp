@@ -8,15 +8,24 @@
 
 #include "io/grey_image.hpp"
 #include "io/resize.hpp"
+#include "pipeline/masked_area.hpp"
 #include "sdtorch/image.hpp"
 #include "sdtorch/request.hpp"
 
 namespace sdtorch {
 
+/// The picture that a part of was cut out to be drawn, and where that is pasted.
+struct PasteBack {
+  Image picture{};
+  GreyImage mask{};  ///< of its size
+  Region region{};
+};
+
 /// A picture to start from, and what of it is to be repainted.
 struct StartPicture {
   Image image{};
-  std::optional<GreyImage> mask{};  ///< of the same size; white is repainted
+  std::optional<GreyImage> mask{};   ///< of the same size; white is repainted
+  std::optional<PasteBack> paste{};  ///< where only what is around the mask is drawn
 };
 
 /// Reads Request::init_img, lays what is transparent on white, unless that is the mask, and fits it to the request's

@@ -114,6 +114,9 @@ std::string parameters_text(const ModelChoice& choice, const Picture& picture) {
     text += fmt::format(", Denoising strength: {}", strength_of(settings));
   }
   text += control_entries(choice, picture.request) + entry("image-cfg-scale");
+  if (settings.inpaint_area != inpaint_area_names.front()) {
+    text += ", Inpaint area: Only masked" + entry("mask-padding");
+  }
   if (settings.mask_blur != 0) text += entry("mask-blur");
   text += entry("prediction") + entry("eta");
   if (settings.guidance_rescale != 0) text += entry("guidance-rescale");

@@ -75,6 +75,10 @@ std::vector<Picture> Pipeline::draw(std::span<const Request> batch, const Observ
   for (size_t i = 0; i < resolved.size(); ++i) {
     Picture& picture = pictures.emplace_back();
     picture.image = to_image(drawn.pictures[static_cast<int64_t>(i)]);
+    if (resolved[i].start && resolved[i].start->paste) {
+      const PasteBack& paste = *resolved[i].start->paste;
+      picture.image = pasted(paste.picture, paste.mask, paste.region, picture.image);
+    }
     picture.request = std::move(resolved[i].request);
     picture.sampler = std::string(resolved[i].plan.sampler->name);
     if (drawn.again_in_fp32[i]) picture.notes.emplace_back("VAE again in fp32");

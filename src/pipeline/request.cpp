@@ -89,11 +89,13 @@ void check_mask(const Request& request) {
   if (!request.mask.empty() && request.mask_from_alpha) {
     refuse("--mask-from-alpha", "--mask gives a mask already", "leave one of them out");
   }
+  check_choice("--inpaint-area", request.inpaint_area, strings(inpaint_area_names));
   if (masked) return;
   const auto refuse_without = [](const char* flag) { refuse(flag, "there is no mask", "give --mask FILE"); };
   if (request.mask_invert) refuse_without("--mask-invert");
   if (request.mask_blur != 0) refuse_without("--mask-blur");
   if (request.keep_unmasked) refuse_without("--keep-unmasked");
+  if (request.inpaint_area != inpaint_area_names.front()) refuse_without("--inpaint-area");
 }
 
 /// All that a request is held to, and with it how many pictures are asked for.

@@ -105,6 +105,11 @@ SamplingPlan plan_from_picture(const ModelDescription& model, SamplingPlan plan,
 void take_start_picture(const ModelDescription& model, ResolvedRequest& resolved) {
   Request& request = resolved.request;
   if (request.init_img.empty()) return;
+  if (request.inpaint_area == "masked") {
+    const int64_t own = model.unet.sample_size * model.vae.factor();
+    request.width = request.width.value_or(own);
+    request.height = request.height.value_or(own);
+  }
   resolved.start = read_start_picture(request, model.vae.factor(), resolved.warnings);
 }
 

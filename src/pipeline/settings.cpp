@@ -82,6 +82,12 @@ std::vector<Setting> make_settings() {
       {"mask-invert", "--mask-invert", "", "repaint the mask's black instead", "", input, one, &S::mask_invert},
       {"mask-blur", "--mask-blur", "PIXELS", "blur the mask, by a Gaussian of that deviation (0)", "Mask blur", input,
        one, &S::mask_blur, SettingRange{0, 1000}},
+      {"inpaint-area", "--inpaint-area", "NAME",
+       "whole; masked: cut out what is around the mask, draw it at -W and -H or the model's own size, paste it back "
+       "(whole)",
+       "", input, one, &S::inpaint_area},
+      {"mask-padding", "--mask-padding", "PIXELS", "how much around the mask is cut out with it (32)",
+       "Masked area padding", input, one, &S::mask_padding, SettingRange{0, largest_side}},
       {"keep-unmasked", "--keep-unmasked", "", "outside the mask keep the picture's own pixels, byte for byte", "",
        input, one, &S::keep_unmasked},
       {"image-cfg-scale", "--image-cfg-scale, --img-cfg-scale, --image-guidance-scale", "S",
@@ -224,8 +230,8 @@ std::string choice(std::string_view field, const std::string& text) {
     const SigmaSchedule* schedule = find_schedule(text);
     return schedule ? std::string(schedule->name) : ascii_lower(text);
   }
-  constexpr std::array named_fields{"spacing",           "device", "dtype", "prediction", "resize", "control-mode",
-                                    "control-preprocess"};
+  constexpr std::array named_fields{"spacing", "device",       "dtype",        "prediction",
+                                    "resize",  "inpaint-area", "control-mode", "control-preprocess"};
   const bool named = std::ranges::find(named_fields, field) != named_fields.end();
   return named ? ascii_lower(text) : text;
 }

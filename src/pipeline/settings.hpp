@@ -48,6 +48,7 @@ inline double strength_of(const Request& request) {
 /// The choices of the flags that name one; samplers and schedules have a registry of their own (sampler.hpp).
 inline constexpr std::array<std::string_view, 3> spacing_names = {"leading", "trailing", "linspace"};
 inline constexpr std::array<std::string_view, 3> resize_names = {"stretch", "crop", "pad"};
+inline constexpr std::array<std::string_view, 2> inpaint_area_names = {"whole", "masked"};
 inline constexpr std::array<std::string_view, 3> control_mode_names = {"balanced", "prompt", "control"};
 inline constexpr std::array<std::string_view, 4> dtype_names = {"auto", "fp32", "fp16", "bf16"};
 

@@ -62,6 +62,8 @@ TEST_CASE("a request survives JSON with every field", "[pipeline]") {
   request.mask_invert = true;
   request.mask_blur = 2.5;
   request.keep_unmasked = true;
+  request.inpaint_area = "masked";
+  request.mask_padding = 8;
   request.control_net = {"net", "adapter.safetensors"};
   request.control_image = {"edges.png", "sketch.png"};
   request.control_strength = {0.5, 1.25};
