@@ -201,10 +201,7 @@ def draw(case: dict, nets: dict, out: pathlib.Path) -> tuple[torch.Tensor, torch
     generators = [torch.Generator("cpu").manual_seed(case["seed"] + k) for k in range(count)]
     latents = pipe(prompt=case["prompt"], num_inference_steps=case["steps"], guidance_scale=float(case["cfg-scale"]),
                    generator=generators, num_images_per_prompt=count, output_type="latent", **arguments).images
-    pictures = [pipe.image_processor.postprocess(pipe.vae.decode(latent / pipe.vae.config.scaling_factor).sample,
-                                                 output_type="np")[0] for latent in latents.split(1)]
-    pixels = np.ascontiguousarray((np.stack(pictures) * 255).round().astype(np.uint8))
-    return latents.contiguous(), torch.from_numpy(pixels)
+    return image_to_image.with_pixels(pipe, latents)
 
 
 @torch.no_grad()

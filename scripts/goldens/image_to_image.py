@@ -68,6 +68,14 @@ def cases() -> list[dict]:
     return listed
 
 
+def with_pixels(pipe, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Final latents fp32 [B, 4, h, w], and the pictures that they decode to, uint8 [B, H, W, 3]."""
+    pictures = [pipe.image_processor.postprocess(pipe.vae.decode(latent / pipe.vae.config.scaling_factor).sample,
+                                                 output_type="np")[0] for latent in latents.split(1)]
+    pixels = np.ascontiguousarray((np.stack(pictures) * 255).round().astype(np.uint8))
+    return latents.contiguous(), torch.from_numpy(pixels)
+
+
 def draw(pipe, case: dict, picture: Image.Image) -> tuple[torch.Tensor, torch.Tensor]:
     """One case by diffusers: final latents fp32 [B, 4, h, w] and pictures uint8 [B, H, W, 3]."""
     loaded = pipe.scheduler
@@ -86,10 +94,7 @@ def draw(pipe, case: dict, picture: Image.Image) -> tuple[torch.Tensor, torch.Te
                    num_inference_steps=case["steps"], guidance_scale=float(case["cfg-scale"]), generator=generators,
                    num_images_per_prompt=count, output_type="latent", **arguments).images
     pipe.scheduler = loaded
-    pictures = [pipe.image_processor.postprocess(pipe.vae.decode(latent / pipe.vae.config.scaling_factor).sample,
-                                                 output_type="np")[0] for latent in latents.split(1)]
-    pixels = np.ascontiguousarray((np.stack(pictures) * 255).round().astype(np.uint8))
-    return latents.contiguous(), torch.from_numpy(pixels)
+    return with_pixels(pipe, latents)
 
 
 def load(model: str):

@@ -86,10 +86,7 @@ def draw(pipe, case: dict, out: pathlib.Path) -> tuple[torch.Tensor, torch.Tenso
                     width=width, height=height, output_type="latent").images for generator in generators]
     pipe.scheduler = loaded
     latents = torch.cat(latents)
-    pictures = [pipe.image_processor.postprocess(pipe.vae.decode(latent / pipe.vae.config.scaling_factor).sample,
-                                                 output_type="np")[0] for latent in latents.split(1)]
-    pixels = np.ascontiguousarray((np.stack(pictures) * 255).round().astype(np.uint8))
-    return latents.contiguous(), torch.from_numpy(pixels)
+    return image_to_image.with_pixels(pipe, latents)
 
 
 def load(model: str, out: pathlib.Path):

@@ -6,7 +6,6 @@ import pathlib
 
 import image_to_image
 import inpainting
-import numpy as np
 import torch
 from diffusers import (StableDiffusionInstructPix2PixPipeline, StableDiffusionXLInstructPix2PixPipeline,
                        UNet2DConditionModel)
@@ -52,10 +51,7 @@ def draw(pipe, case: dict, picture: Image.Image) -> tuple[torch.Tensor, torch.Te
         for k in range(case.get("batch-count", 1))
     ])  # fmt: skip
     pipe.scheduler = loaded
-    pictures = [pipe.image_processor.postprocess(pipe.vae.decode(latent / pipe.vae.config.scaling_factor).sample,
-                                                 output_type="np")[0] for latent in latents.split(1)]
-    pixels = np.ascontiguousarray((np.stack(pictures) * 255).round().astype(np.uint8))
-    return latents.contiguous(), torch.from_numpy(pixels)
+    return image_to_image.with_pixels(pipe, latents)
 
 
 @torch.no_grad()

@@ -72,7 +72,6 @@ constexpr std::pair<std::string_view, std::string_view> neighbours_of_samplers[]
     {"res3m", "dpm++3m_sde"},
     {"res3s", "dpm++2s"},
     {"edmeuler", "euler"},
-    {"dpm++2msdeheun", "dpm++2m_sde"},
     {"dpm++3m", "dpm++3m_sde"},
     {"dpmpp3m", "dpm++3m_sde"},
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "core/error.hpp"
 #include "core/log.hpp"
@@ -263,24 +264,22 @@ void leave_samplers_part(Settings& request, const std::string& file) {
   fail_entry(file, "", "the last line does not start with Steps:");
 }
 
-/// What only some models know, where another kind is to draw now. Reads the model's configs only then.
+/// What only some models know, where another kind is to draw now. Reads the model's configs only then, and once.
 void leave_to_other_models(Settings& request, const auto& from_picture, const auto& left_out) {
-  if (request.image_cfg_scale && from_picture("image-cfg-scale")) {
-    const CheckedModel model = Pipeline::check(request);
-    if (model.description().model.task != Task::instruct_pix2pix) {
-      left_out("image-cfg-scale", fmt::format("{} has no use for it", model.name()));
-      request.image_cfg_scale.reset();
-    }
-  }
-  const std::pair<std::string_view, std::optional<PixelPair> Settings::*> sizes[] = {
-      {"original-size", &Settings::original_size}, {"crop", &Settings::crop}, {"target-size", &Settings::target_size}};
-  for (const auto& [name, member] : sizes) {
-    if (!(request.*member) || !from_picture(name)) continue;
-    const CheckedModel model = Pipeline::check(request);
-    if (model.description().model.xl) return;
-    left_out(name, fmt::format("{} has no use for it", model.name()));
+  std::optional<CheckedModel> model;
+  const auto leave_unless = [&](std::string_view name, auto member, const auto& has_use_for_it) {
+    if (!(request.*member) || !from_picture(name)) return;
+    if (!model) model = Pipeline::check(request);
+    if (has_use_for_it(model->description().model)) return;
+    left_out(name, fmt::format("{} has no use for it", model->name()));
     (request.*member).reset();
-  }
+  };
+  const auto is_xl = [](const ModelDescription& described) { return described.xl.has_value(); };
+  leave_unless("image-cfg-scale", &Settings::image_cfg_scale,
+               [](const ModelDescription& described) { return described.task == Task::instruct_pix2pix; });
+  leave_unless("original-size", &Settings::original_size, is_xl);
+  leave_unless("crop", &Settings::crop, is_xl);
+  leave_unless("target-size", &Settings::target_size, is_xl);
 }
 
 }  // namespace
