@@ -14,6 +14,7 @@ struct ModelChoice {
   std::string vae{};                        ///< folder or file of another VAE; empty is the model's own
   std::string refiner{};                    ///< SDXL model that draws the last steps; empty is none
   std::vector<std::string> control_net{};   ///< ControlNets and T2I-Adapters that steer the model: folders or files
+  std::string classifier{};                 ///< folder of a classifier over noisy latents that guides; empty is none
   std::optional<std::string> prediction{};  ///< epsilon, v, x0 and other spellings; none is the model's own
   std::string device = "auto";              ///< auto, cpu, cuda, cuda:N
   std::string dtype = "auto";               ///< auto, fp32, fp16, bf16: what the networks compute in
@@ -61,6 +62,17 @@ struct Request {
   std::optional<std::string> spacing{};      ///< leading, trailing, linspace; none is the model's own
   std::optional<double> eta{};               ///< DDIM's eta, TCD's gamma, 0…1; none is 0
   std::optional<double> refiner_start{};     ///< share of the denoising before the refiner, 0…1; none is 0.8 with one
+
+  // Guidance beyond the scale; all of these go together, but where a comment says otherwise.
+  double pag_scale = 0;            ///< perturbed-attention guidance (Ahn et al. 2024), any finite number; 0 is none
+  std::string pag_layers = "mid";  ///< its self-attention layers: parts of their keys, or regular expressions, by commas
+  double sag_scale = 0;            ///< self-attention guidance (Hong et al. 2023), any finite number; 0 is none
+  std::vector<double> freeu{};     ///< FreeU's b1, b2, s1, s2 (Si et al. 2024), above 0; empty is none
+  std::string cfg_interval{};      ///< where cfg_scale applies: LO,HI noise levels, or LO%,HI% of the steps; empty: all
+  bool cfg_plus_plus = false;      ///< CFG++ (Chung et al. 2024): cfg_scale is its lambda, 0…1 there
+  std::vector<double> dynamic_threshold{};   ///< a guidance scale whose range is kept, and a percentile; empty is none
+  std::optional<double> classifier_scale{};  ///< of ModelChoice::classifier's gradient; none is 1
+  std::string class_label{};                 ///< the class it leads to, its name or number (`--class`)
 
   std::string init_img{};             ///< picture to start from: a file, `-` for standard input; empty is noise
   std::optional<double> strength{};   ///< share of the steps that change it, 0…1; none is 0.75, and 1 with a mask

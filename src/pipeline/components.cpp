@@ -60,6 +60,7 @@ Components load_components(ModelDescription description, at::Device device, at::
   components.unet =
       load_network<UNet2DConditionModel>(model.unet, model.source->weights("unet"), dtype, device, "unet");
   components.vae = load_vae(model, components.vae_dtype, device);
+  if (model.classifier) components.classifier = load_classifier(*model.classifier, device);
   for (const ControlDescription& control : model.controls) {
     components.controls.push_back(load_control(control, model, dtype, device));
   }

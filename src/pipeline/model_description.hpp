@@ -12,6 +12,7 @@
 #include "core/read_options.hpp"
 #include "networks/config.hpp"
 #include "networks/text_encoder.hpp"
+#include "pipeline/classifier.hpp"
 #include "pipeline/control_nets.hpp"
 #include "text/tokenizer.hpp"
 #include "weights/families.hpp"
@@ -51,7 +52,8 @@ struct ModelDescription {
   UNetConfig unet;
   VaeConfig vae;
   Task task = Task::text_to_image;
-  std::vector<ControlDescription> controls;  ///< what steers it; nothing where no ModelChoice names any
+  std::optional<ClassifierDescription> classifier;  ///< what guides it; likewise
+  std::vector<ControlDescription> controls;         ///< what steers it; nothing where no ModelChoice names any
 };
 
 /// Reads and checks the configs and the tokenizer, each by itself and against one another.

@@ -43,6 +43,9 @@ std::vector<std::string> unused_by_distilled_model(const Request& request) {
   const std::string reason = " changes nothing: the model takes the guidance scale as an input (time_cond_proj_dim)";
   if (!request.negative_prompt.value_or("").empty()) lines.push_back("--negative-prompt" + reason);
   if (request.guidance_rescale != 0) lines.push_back("--guidance-rescale" + reason);
+  if (!request.cfg_interval.empty()) lines.push_back("--cfg-interval" + reason);
+  if (request.cfg_plus_plus) lines.push_back("--cfg-plus-plus" + reason);
+  if (!request.dynamic_threshold.empty()) lines.push_back("--dynamic-threshold" + reason);
   return lines;
 }
 
@@ -171,6 +174,7 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
     std::ranges::copy(unused_by_distilled_model(request), std::back_inserter(resolved.warnings));
   check_draws_alone(model, request);
   resolved.plan = plan_from_picture(model, plan_of(model, request), request);
+  resolved.guidance = resolve_guidance(model, filled, *resolved.plan.sampler);
   if (resolved.plan.sampler->name == "ipndm" && resolved.plan.config.prediction_type != Prediction::v) {
     resolved.warnings.push_back("--sampler ipndm takes the network's output for v, which this model does not predict");
   }

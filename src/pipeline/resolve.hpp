@@ -10,6 +10,7 @@
 #include "pipeline/control.hpp"
 #include "pipeline/input_pictures.hpp"
 #include "pipeline/model_description.hpp"
+#include "pipeline/resolved_guidance.hpp"
 #include "sdtorch/request.hpp"
 
 namespace sdtorch {
@@ -22,6 +23,7 @@ struct ResolvedRequest {
   std::vector<std::string> warnings{};      ///< what the model has no use for, each a line for the log
   std::optional<StartPicture> start{};      ///< of the size that is drawn
   std::vector<ResolvedControl> controls{};  ///< one for each of the model's
+  ResolvedGuidance guidance{};              ///< the model's; a refiner's is for_refiner()
   int64_t latent_width = 0, latent_height = 0;
 };
 

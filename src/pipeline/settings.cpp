@@ -22,6 +22,7 @@ constexpr double most_images = 1'000'000;
 constexpr double largest_control_strength = 10;
 constexpr double most_pixels = 1LL << 40;
 constexpr double largest_batch = 4'096;
+constexpr SettingRange any_number{.least = -1e6, .most = 1e6};
 constexpr SettingRange unit{.least = 0, .most = 1};
 constexpr SettingRange condition{.least = 0, .most = largest_condition};
 
@@ -150,6 +151,33 @@ std::vector<Setting> make_settings() {
        unit},
       {"guidance-rescale", "--guidance-rescale", "X", "0…1: how far to undo guidance's overexposure (0)",
        "Guidance rescale", sampling, one, &S::guidance_rescale, unit},
+      {"pag-scale", "--pag-scale", "S", "perturbed-attention guidance: away from what blind self-attention draws (0)",
+       "PAG scale", guidance, one, &S::pag_scale, any_number},
+      {"pag-layers", "--pag-layers", "LIST",
+       "its layers: parts of their names or regular expressions, as down_blocks.2,mid,up_blocks.[01] (mid)",
+       "PAG layers", guidance, one, &S::pag_layers},
+      {"sag-scale", "--sag-scale", "S",
+       "self-attention guidance: away from the picture blurred where self-attention looks (0); one more call a step",
+       "SAG scale", guidance, one, &S::sag_scale, any_number},
+      {"freeu", "--freeu", "B1,B2,S1,S2",
+       "FreeU: factors of the coarsest up blocks' features and of their skips' low frequencies, as 1.5,1.6,0.9,0.2",
+       "FreeU", guidance, one, &S::freeu},
+      {"cfg-interval", "--cfg-interval", "LO,HI",
+       "where --cfg-scale applies: noise levels with LO < sigma <= HI, or shares of the steps, as 40%,80%; elsewhere "
+       "the prompt alone is followed",
+       "CFG interval", guidance, one, &S::cfg_interval},
+      {"cfg-plus-plus", "--cfg-plus-plus, --cfg-pp", "",
+       "CFG++: noise renewed without guidance; --cfg-scale is then its lambda, 0…1; ddim, euler, euler_a", "CFG++",
+       guidance, one, &S::cfg_plus_plus},
+      {"dynamic-threshold", "--dynamic-threshold", "MIMIC[,PERCENTILE]",
+       "keep the range of values that guidance at the scale MIMIC has; PERCENTILE of them, 100 (or 1) is all (100)",
+       "Dynamic threshold", guidance, one, &S::dynamic_threshold},
+      {"classifier", "--classifier", "DIR", "a classifier over noisy latents whose gradient guides to --class", "",
+       guidance, run, &S::classifier},
+      {"classifier-scale", "--classifier-scale", "S", "how strongly (1)", "Classifier scale", guidance, one,
+       &S::classifier_scale, any_number},
+      {"class", "--class, --class-label", "NAME", "one of the classifier's classes, or its number", "Class", guidance,
+       one, &S::class_label},
       {"model", "-m, --model, --ckpt", "PATH",
        "a diffusers folder, a single file, or ORG/NAME in the Hugging Face cache; default: the built-in model", "",
        model, run, &S::model},
@@ -371,7 +399,10 @@ void set_from_text(Settings& to, const Setting& setting, const std::string& flag
     void operator()(std::optional<PixelPair> Settings::*m) const { to.*m = pixel_pair(flag, text); }
     void operator()(uint64_t Settings::*m) const { to.*m = seed_number(flag, text); }
     void operator()(bool Settings::*m) const { to.*m = true; }
-    void operator()(std::vector<double> Settings::*) const { set_sigmas(to, number_list(flag, text)); }
+    void operator()(std::vector<double> Settings::*m) const {
+      if (name == "sigmas") return set_sigmas(to, number_list(flag, text));
+      to.*m = number_list(flag, text);
+    }
     void operator()(std::vector<std::string> Settings::*) const {}
   };
   std::visit(Setter{to, setting.name, flag, text}, setting.member);
