@@ -333,7 +333,7 @@ void check_prompt_source(const Reading& r) {
   const bool from_file = r.invocation.from_file.has_value();
   if (!from_file && r.invocation.from_file_format) refuse("--from-file-format", "there is no --from-file");
   if (from_file && r.has("prompt")) refuse("--from-file", "does not go with --prompt", "leave one of them out");
-  for (const char* picture : {"init-img", "control-image"}) {
+  for (const char* picture : {"init-img", "control-image", "depth-img"}) {
     if (r.invocation.from_file == "-" && r.says(picture, "-")) {
       refuse(fmt::format("--{}", picture), "standard input holds the prompts already");
     }
