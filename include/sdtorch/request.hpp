@@ -85,7 +85,7 @@ struct Request {
   std::vector<double> control_start{};            ///< share of the steps before it steers, 0…1; 0
   std::vector<double> control_end{};              ///< share of the steps after which it no longer does, 0…1; 1
   std::vector<std::string> control_mode{};        ///< balanced (the default), prompt, control
-  std::vector<std::string> control_preprocess{};  ///< canny[:LOW,HIGH], invert, inpaint, none (the default)
+  std::vector<std::string> control_preprocess{};  ///< canny[:LOW,HIGH], depth, invert, inpaint, none
 
   /// Throws ErrorKind::usage naming the flag whose value is out of range, ErrorKind::input for a prompt that is not
   /// UTF-8. Checks what needs no model.

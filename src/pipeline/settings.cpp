@@ -137,8 +137,8 @@ std::vector<Setting> make_settings() {
       {"control-preprocess",
        "--control-preprocess",
        "NAME",
-       "what is made of its picture, before it is resized: canny[:LOW,HIGH] finds edges (100,200), invert, none "
-       "(none); "
+       "what is made of its picture, before it is resized: canny[:LOW,HIGH] finds edges (100,200), depth estimates it "
+       "by the model's own estimator or --depth-estimator, invert, none (none); "
        "inpaint hides what --mask says, as ControlNets for inpainting want it",
        "",
        input,

@@ -3,6 +3,7 @@
 #include "pipeline/depth_to_image.hpp"
 #include <fmt/format.h>
 
+#include "io/atomic_file.hpp"
 #include "io/image.hpp"
 #include "io/json.hpp"
 #include "io/read_picture.hpp"
@@ -80,6 +81,41 @@ TEST_CASE("an estimator's depth is the picture that transformers' pipeline makes
       CHECK((made.to(at::kInt) - wanted.to(at::kInt)).abs().max().item<int>() <= 1);
     }
   }
+}
+
+TEST_CASE("a control net is given the depth of its picture", "[pipeline]") {
+  const TempDir folder;
+  ModelChoice choice = in_fp32(golden_path("pipeline/models/sd1"));
+  choice.control_net = {golden_path("control_nets/nets/net_a").string(),
+                        golden_path("control_nets/nets/adapter_grey").string()};
+  choice.depth_estimator = golden_path("depth_to_image/vit").string();
+  const Pipeline pipeline = Pipeline::open(choice);
+  const at::Tensor depth = load_golden("depth_to_image/estimates").at("vit.first.png").contiguous();
+  GreyImage grey{.width = depth.size(1), .height = depth.size(0)};
+  grey.pixels.assign(depth.const_data_ptr<uint8_t>(), depth.const_data_ptr<uint8_t>() + depth.numel());
+  const std::string as_file = (folder / "depth.png").string();
+  write_file_atomically(as_file, encode_png(to_rgb(grey), {}));
+
+  Request estimated{.prompt = "a house", .steps = 3, .sampler = "euler"};
+  estimated.control_image = {started_from("first.png"), as_file};
+  estimated.control_preprocess = {"depth", "none"};
+  Request given = estimated;
+  given.control_image = {as_file, as_file};
+  given.control_preprocess = {"none"};
+  const Picture drawn = pipeline.draw(estimated);
+  CHECK(drawn.request.width == 64);
+  check_alike(drawn.image, pipeline.draw(given).image);
+  Request plain = estimated;
+  plain.control_preprocess.clear();
+  CHECK_FALSE((pipeline.draw(plain).image == drawn.image));
+
+  // One net of two after another picture's depth; each as alone.
+  estimated.width = 32, estimated.height = 40;
+  std::vector<Request> batch{estimated, estimated};
+  batch[1].control_image = {started_from("second.png"), started_from("first.png")};
+  batch[0].control_preprocess = batch[1].control_preprocess = {"depth"};
+  const std::vector<Picture> together = pipeline.draw(batch);
+  for (size_t i = 0; i < batch.size(); ++i) check_alike(together[i].image, pipeline.draw(batch[i]).image);
 }
 
 TEST_CASE("a batch of pictures drawn after their depths draws each as it would be alone", "[pipeline]") {
