@@ -15,6 +15,7 @@ struct ModelChoice {
   std::string refiner{};                    ///< SDXL model that draws the last steps; empty is none
   std::vector<std::string> control_net{};   ///< ControlNets and T2I-Adapters that steer the model: folders or files
   std::string classifier{};                 ///< folder of a classifier over noisy latents that guides; empty is none
+  std::string depth_estimator{};            ///< folder of what estimates depth; empty is the model's own, if any
   std::optional<std::string> prediction{};  ///< epsilon, v, x0 and other spellings; none is the model's own
   std::string device = "auto";              ///< auto, cpu, cuda, cuda:N
   std::string dtype = "auto";               ///< auto, fp32, fp16, bf16: what the networks compute in
@@ -84,6 +85,7 @@ struct Request {
   int64_t mask_padding = 32;          ///< pixels of the picture around the mask that are drawn with it
   std::optional<double> image_cfg_scale{};  ///< how strongly init_img guides a model for instructions, >= 0; none is 1.5
   bool keep_unmasked = false;         ///< outside the mask the pixels of init_img, byte for byte
+  std::string depth_img{};            ///< picture of init_img's depth, bright is near: a file; empty: it is estimated
   std::string resize = "stretch";     ///< input pictures of another shape: stretch, crop, pad
   int64_t max_pixels = 178'956'970;   ///< input pictures that have more are refused
   std::vector<InputFile> inputs{};    ///< what files named above must be; of others nothing is asked
@@ -95,7 +97,7 @@ struct Request {
   std::vector<double> control_start{};            ///< share of the steps before it steers, 0…1; 0
   std::vector<double> control_end{};              ///< share of the steps after which it no longer does, 0…1; 1
   std::vector<std::string> control_mode{};        ///< balanced (the default), prompt, control
-  std::vector<std::string> control_preprocess{};  ///< canny[:LOW,HIGH], invert, inpaint, none (the default)
+  std::vector<std::string> control_preprocess{};  ///< canny[:LOW,HIGH], depth, invert, inpaint, none
 
   /// Throws ErrorKind::usage naming the flag whose value is out of range, ErrorKind::input for a prompt that is not
   /// UTF-8. Checks what needs no model.

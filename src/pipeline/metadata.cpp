@@ -148,8 +148,10 @@ std::vector<PngText> picture_metadata(const ModelChoice& choice, const Picture& 
   whole.vae = anchored(choice.vae);
   whole.refiner = anchored(choice.refiner);
   whole.classifier = anchored(choice.classifier);
+  whole.depth_estimator = anchored(choice.depth_estimator);
   whole.init_img = anchored(whole.init_img);
   whole.mask = anchored(whole.mask);
+  whole.depth_img = anchored(whole.depth_img);
   for (std::string& net : whole.control_net) net = anchored(net);
   for (std::string& file : whole.control_image) file = anchored(file);
   for (InputFile& input : whole.inputs) input.path = anchored(input.path);

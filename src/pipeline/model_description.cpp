@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "core/error.hpp"
+#include "core/paths.hpp"
 #include "diffusion/scheduler_config.hpp"
 #include "text/load_tokenizer.hpp"
 #include "weights/model_folder.hpp"
@@ -18,6 +19,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* unet_name = "unet";
 constexpr const char* vae_name = "vae";
+constexpr const char* depth_estimator_name = "depth_estimator";
 
 /// Where `--vae` points: a VAE's own folder, a whole model's folder, or a weights file for the model's own config.
 struct VaeSource {
@@ -178,6 +180,10 @@ ModelDescription describe_model(const std::string& model, const std::string& vae
     description.vae = VaeConfig::from_json(config, vae.empty() ? source.config_place(vae_name) : vae, options);
   }
   description.task = task_of(description);
+  // A single file's is MiDaS's own, which is not read.
+  if (is_folder(path) && source.has(depth_estimator_name)) {
+    description.depth_estimator = describe_depth_estimator(path, options);
+  }
   check_parts_fit(description);
   return description;
 }

@@ -111,6 +111,9 @@ void check_request(const Settings& all) {
   if (all.strength && all.init_img.empty()) {
     refuse("--strength", "there is no picture to start from", "give --init-img FILE");
   }
+  if (!all.depth_img.empty() && all.init_img.empty()) {
+    refuse("--depth-img", "there is no picture to start from", "give --init-img FILE");
+  }
   check_mask(all);
   check_guidance(all);
   if (all.spacing) check_choice("--spacing", *all.spacing, strings(spacing_names));
@@ -154,6 +157,7 @@ bool can_share_batch(const Request& a, const Request& b) {
   const bool given_size = a.width && a.height;
   if (given_size && a.init_img.empty() == b.init_img.empty() && has_mask(a) == has_mask(b)) {
     other.init_img = a.init_img;
+    other.depth_img = a.depth_img;
     other.mask = a.mask;
     other.mask_from_alpha = a.mask_from_alpha;
     other.mask_invert = a.mask_invert;

@@ -131,6 +131,7 @@ void check_task(const ModelDescription& model, const Request& request) {
   if (!instructed && request.image_cfg_scale) {
     refuse("--image-cfg-scale", what, "only InstructPix2Pix is guided by a picture");
   }
+  check_depth(model, request);
 }
 
 }  // namespace
@@ -153,16 +154,11 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   request.validate();
   check_task(model, request);
   if (has_mask(request) && refiner) refuse("--refiner", "does not go with a mask");
-  if (model.task == Task::depth) {
-    throw Error(ErrorKind::usage, {.file = "--model",
-                                   .reason = fmt::format("{} is a model for {}: drawing with these is not there yet",
-                                                         model.name, name_of(model.task)),
-                                   .hint = "sdtorch inspect tells what it holds"});
-  }
   ResolvedRequest resolved{.request = request};
   Request& filled = resolved.request;
   const int64_t factor = model.vae.factor();
   take_start_picture(model, resolved);
+  if (model.task == Task::depth) resolved.depth = resolve_depth(model, filled, resolved.start->image);
   const bool masked = resolved.start && resolved.start->mask;
   resolved.controls = resolve_controls(model, filled, masked ? &*resolved.start->mask : nullptr, resolved.warnings);
   filled.width = filled.width.value_or(model.unet.sample_size * factor);

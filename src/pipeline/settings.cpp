@@ -94,6 +94,10 @@ std::vector<Setting> make_settings() {
       {"image-cfg-scale", "--image-cfg-scale, --img-cfg-scale, --image-guidance-scale", "S",
        fmt::format("InstructPix2Pix: how strongly the picture guides ({})", usual_image_cfg_scale), "Image CFG scale",
        input, one, &S::image_cfg_scale, SettingRange{}},
+      {"depth-img", "--depth-img, --depth-image", "FILE",
+       "models for depth to image: its depth, in place of what an estimator makes of it; a grey picture of the same "
+       "view in which bright is near; its darkest and its brightest place become the farthest and the nearest",
+       "", input, one, &S::depth_img},
       {"resize", "--resize", "NAME",
        fmt::format("input pictures of another shape than -W and -H: {} (stretch)", fmt::join(resize_names, ", ")), "",
        input, one, &S::resize},
@@ -134,8 +138,8 @@ std::vector<Setting> make_settings() {
       {"control-preprocess",
        "--control-preprocess",
        "NAME",
-       "what is made of its picture, before it is resized: canny[:LOW,HIGH] finds edges (100,200), invert, none "
-       "(none); "
+       "what is made of its picture, before it is resized: canny[:LOW,HIGH] finds edges (100,200), depth estimates it "
+       "by the model's own estimator or --depth-estimator, invert, none (none); "
        "inpaint hides what --mask says, as ControlNets for inpainting want it",
        "",
        input,
@@ -198,6 +202,10 @@ std::vector<Setting> make_settings() {
        {},
        false,
        true},
+      {"depth-estimator", "--depth-estimator", "DIR",
+       "what estimates depth, for a model without an estimator of its own: a folder with config.json, weights and "
+       "preprocessor_config.json of a DPTForDepthEstimation, or a model's folder that has one",
+       "", model, run, &S::depth_estimator},
       {"vae", "--vae", "PATH", "another VAE than the model's own: a folder or a file", "", model, run, &S::vae},
       {"prediction", "--prediction", "NAME", "what the network predicts: epsilon, v, x0; default: what the model says",
        "Prediction", model, run, &S::prediction},
@@ -384,7 +392,7 @@ uint64_t draw_seed() {
 void set_from_text(Settings& to, const Setting& setting, const std::string& flag, const std::string& text) {
   if (setting.name == "sampler") return set_sampler(to, flag, text);
   if (setting.repeated) return set_from_texts(to, setting, flag, {text});
-  if (setting.name == "init-img" || setting.name == "mask") take_as_it_is(to, text);
+  if (setting.name == "init-img" || setting.name == "mask" || setting.name == "depth-img") take_as_it_is(to, text);
   struct Setter {
     Settings& to;
     std::string_view name;

@@ -53,11 +53,14 @@ constexpr FamilyRow families[] = {
     {"sd2-inpainting", Family::sd2, Task::inpainting},
     {"depth", Family::sd2, Task::depth},
     {"instruct-pix2pix", Family::sd1, Task::instruct_pix2pix},
+    {"sdxl-inpainting", Family::sdxl, Task::inpainting},
+    {"sdxl-instruct-pix2pix", Family::sdxl, Task::instruct_pix2pix},
     {"lcm", Family::sd1, Task::text_to_image, "epsilon", true},
     {"sd-turbo", Family::sd2, Task::text_to_image, "epsilon", false, few_steps},
     {"sdxl", Family::sdxl},
     {"sdxl-refiner", Family::sdxl_refiner},
     {"sdxl-v", Family::sdxl, Task::text_to_image, "v_prediction", false, R"({"rescale_betas_zero_snr": true})"},
+    {"lcm-sdxl", Family::sdxl, Task::text_to_image, "epsilon", true},
     {"sdxl-turbo", Family::sdxl, Task::text_to_image, "epsilon", false, few_noisy_steps},
     {.name = "ssd-1b", .family = Family::sdxl, .unet_changes = ssd_1b_unet, .tiny_unet_changes = tiny_ssd_1b_unet},
     {.name = "segmind-vega", .family = Family::sdxl, .unet_changes = vega_unet},
@@ -123,6 +126,64 @@ constexpr const char* tiny_vae = R"({
   "sample_size": 64
 })";
 
+/// DPT-Hybrid of MiDaS 3, as the model of SD 2 for depth has it (Ranftl et al. 2021).
+constexpr const char* depth_estimator = R"({
+  "architectures": ["DPTForDepthEstimation"],
+  "backbone_config": {
+    "depths": [3, 4, 9],
+    "embedding_dynamic_padding": true,
+    "global_padding": "same",
+    "layer_type": "bottleneck",
+    "model_type": "bit",
+    "out_features": ["stage1", "stage2", "stage3"]
+  },
+  "backbone_featmap_shape": [1, 1024, 24, 24],
+  "backbone_out_indices": [0, 1, 8, 11],
+  "fusion_hidden_size": 256,
+  "hidden_act": "gelu",
+  "hidden_size": 768,
+  "image_size": 384,
+  "intermediate_size": 3072,
+  "is_hybrid": true,
+  "layer_norm_eps": 1e-12,
+  "model_type": "dpt",
+  "neck_hidden_sizes": [256, 512, 768, 768],
+  "num_attention_heads": 12,
+  "num_channels": 3,
+  "num_hidden_layers": 12,
+  "patch_size": 16,
+  "qkv_bias": true,
+  "readout_type": "project",
+  "reassemble_factors": [1, 1, 1, 0.5]
+})";
+
+constexpr const char* tiny_depth_estimator = R"({
+  "backbone_config": {"depths": [1, 1, 1], "embedding_size": 16, "hidden_sizes": [32, 64, 128], "num_groups": 8},
+  "backbone_featmap_shape": [1, 128, 4, 4],
+  "backbone_out_indices": [0, 1, 2, 3],
+  "fusion_hidden_size": 32,
+  "hidden_size": 32,
+  "image_size": 64,
+  "intermediate_size": 64,
+  "neck_hidden_sizes": [32, 64, 32, 32],
+  "num_attention_heads": 2,
+  "num_hidden_layers": 4
+})";
+
+constexpr const char* depth_preparation = R"({
+  "do_normalize": true,
+  "do_rescale": true,
+  "do_resize": true,
+  "ensure_multiple_of": 1,
+  "image_mean": [0.5, 0.5, 0.5],
+  "image_processor_type": "DPTImageProcessor",
+  "image_std": [0.5, 0.5, 0.5],
+  "keep_aspect_ratio": false,
+  "resample": 2,
+  "rescale_factor": 0.00392156862745098,
+  "size": {"height": 384, "width": 384}
+})";
+
 void change(json& config, const char* changes) { config.merge_patch(json::parse(changes)); }
 
 void make_tiny(ModelRecipe& recipe, int64_t vocabulary) {
@@ -154,6 +215,18 @@ void make_multilingual(ModelRecipe& recipe, const MultilingualRecipe& parts) {
   recipe.text_encoders["text_encoder"] = parts.text_encoder;
   recipe.tokenizers["tokenizer"] = parts.tokenizer_config;
   recipe.vocabularies["tokenizer"] = parts.tokenizer;
+}
+
+void add_depth_estimator(ModelRecipe& recipe, bool tiny) {
+  recipe.depth_estimator = json::parse(depth_estimator);
+  recipe.depth_preparation = json::parse(depth_preparation);
+  if (tiny) {
+    change(recipe.depth_estimator, tiny_depth_estimator);
+    const json& side = recipe.depth_estimator["image_size"];
+    recipe.depth_preparation["size"] = {{"height", side}, {"width", side}};
+  }
+  recipe.model_index["depth_estimator"] = {"transformers", "DPTForDepthEstimation"};
+  recipe.model_index["feature_extractor"] = {"transformers", "DPTImageProcessor"};
 }
 
 }  // namespace
@@ -190,6 +263,7 @@ ModelRecipe model_recipe(std::string_view family, std::string_view size, int64_t
   if (is_multilingual(family)) {
     make_multilingual(recipe, multilingual_recipe(family, size == "tiny", recipe.text_encoders.at("text_encoder")));
   }
+  if (row->task == Task::depth) add_depth_estimator(recipe, size == "tiny");
   if (row->consistency) recipe.unet["time_cond_proj_dim"] = guidance_width;
   return recipe;
 }

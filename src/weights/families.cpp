@@ -277,8 +277,8 @@ json changed(json config, const char* changes) {
 
 json scheduler(const ModelKind& kind) {
   json config = json::parse(kind.consistency                      ? lcm_scheduler
-                            : kind.task == Task::instruct_pix2pix ? euler_ancestral_scheduler
                             : is_xl(kind.family)                  ? euler_scheduler
+                            : kind.task == Task::instruct_pix2pix ? euler_ancestral_scheduler
                             : is_large_sd2(kind)                  ? ddim_scheduler
                                                                   : pndm_scheduler);
   if (kind.prediction != "epsilon" || kind.family == Family::sd2) config["prediction_type"] = kind.prediction;
