@@ -62,6 +62,11 @@ struct Request {
   std::optional<double> eta{};               ///< DDIM's eta, TCD's gamma, 0…1; none is 0
   std::optional<double> refiner_start{};     ///< share of the denoising before the refiner, 0…1; none is 0.8 with one
 
+  std::optional<double> hires_scale{};    ///< 1…16: the picture is drawn once more, so much larger; none is not
+  std::optional<int64_t> hires_steps{};   ///< of that second pass; none and 0 are `steps`
+  std::optional<double> hires_strength{}; ///< its steps' share of those from pure noise, above 0…1; none is 0.7
+  std::optional<std::string> hires_upscaler{};  ///< latent (none), latent-bicubic, lanczos: what enlarges
+
   std::string init_img{};             ///< picture to start from: a file, `-` for standard input; empty is noise
   std::optional<double> strength{};   ///< share of the steps that change it, 0…1; none is 0.75, and 1 with a mask
   std::string mask{};                 ///< picture whose white is repainted: a file; empty is none

@@ -98,6 +98,26 @@ void check_mask(const Request& request) {
   if (request.inpaint_area != inpaint_area_names.front()) refuse_without("--inpaint-area");
 }
 
+void check_hires(const Request& request) {
+  if (!request.hires_scale) {
+    const auto refuse_without = [](const char* flag) {
+      refuse(flag, "there is no second pass", "give --hires-scale F");
+    };
+    if (request.hires_steps) refuse_without("--hires-steps");
+    if (request.hires_strength) refuse_without("--hires-strength");
+    if (request.hires_upscaler) refuse_without("--hires-upscaler");
+    return;
+  }
+  if (!request.init_img.empty()) refuse("--hires-scale", "does not go with --init-img", "give -W and -H instead");
+  if (!request.sigmas.empty()) {
+    refuse("--hires-scale", "does not go with --sigmas: the second pass has other noise levels", "say --scheduler");
+  }
+  if (request.hires_strength == 0) refuse("--hires-strength", "0 draws nothing anew", "leave --hires-scale out");
+  std::vector<std::string> names;
+  for (const HiresUpscaler& upscaler : hires_upscalers) names.emplace_back(upscaler.name);
+  if (request.hires_upscaler) check_choice("--hires-upscaler", *request.hires_upscaler, names);
+}
+
 /// All that a request is held to, and with it how many pictures are asked for.
 void check_request(const Settings& all) {
   check_text("--prompt", all.prompt);
@@ -111,6 +131,7 @@ void check_request(const Settings& all) {
     refuse("--strength", "there is no picture to start from", "give --init-img FILE");
   }
   check_mask(all);
+  check_hires(all);
   if (all.spacing) check_choice("--spacing", *all.spacing, strings(spacing_names));
 }
 
@@ -161,6 +182,7 @@ void Settings::validate() const {
   if (refiner_start && refiner.empty()) {
     refuse("--refiner-start", "there is no refiner to start", "give --refiner MODEL");
   }
+  if (!refiner.empty() && hires_scale) refuse("--hires-scale", "does not go with --refiner");
   check_request(*this);
 }
 

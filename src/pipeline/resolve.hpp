@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +24,7 @@ struct ResolvedRequest {
   std::optional<StartPicture> start{};      ///< of the size that is drawn
   std::vector<ResolvedControl> controls{};  ///< one for each of the model's
   int64_t latent_width = 0, latent_height = 0;
+  std::shared_ptr<const ResolvedRequest> hires{};  ///< the second, larger pass, of the size that the result has
 };
 
 /// Checks a request against the model, and against its refiner where it names one, reads the pictures that it names,

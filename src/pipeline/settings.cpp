@@ -22,6 +22,7 @@ constexpr double most_images = 1'000'000;
 constexpr double largest_control_strength = 10;
 constexpr double most_pixels = 1LL << 40;
 constexpr double largest_batch = 4'096;
+constexpr double largest_hires_scale = 16;
 constexpr SettingRange unit{.least = 0, .most = 1};
 constexpr SettingRange condition{.least = 0, .most = largest_condition};
 
@@ -71,6 +72,16 @@ std::vector<Setting> make_settings() {
        SettingRange{1, most_images}},
       {"batch-size", "--batch-size", "N", "how many of them share a U-Net call (1)", "", picture, one, &S::batch_size,
        SettingRange{1, largest_batch}},
+      {"hires-scale", "--hires-scale", "F",
+       "1…16: draw the picture at -W and -H, then enlarge it so many times and draw it once more (A1111's hires fix)",
+       "Hires upscale", picture, one, &S::hires_scale, SettingRange{1, largest_hires_scale}},
+      {"hires-steps", "--hires-steps", "N", "steps of that second pass (0: as many as --steps)", "Hires steps", picture,
+       one, &S::hires_steps, SettingRange{0, most_steps}},
+      {"hires-strength", "--hires-strength", "F",
+       fmt::format("0…1: how much of it is drawn anew ({})", usual_hires_strength), "", picture, one,
+       &S::hires_strength, unit},
+      {"hires-upscaler", "--hires-upscaler", "NAME", "what enlarges: latent, latent-bicubic, lanczos (latent)",
+       "Hires upscaler", picture, one, &S::hires_upscaler},
       {"init-img", "-i, --init-img, --image, --init-image", "FILE",
        "picture to start from, PNG, JPEG or WebP; - reads one from standard input", "", input, one, &S::init_img},
       {"strength", "--strength, --denoise, --denoising-strength", "F",
@@ -230,8 +241,9 @@ std::string choice(std::string_view field, const std::string& text) {
     const SigmaSchedule* schedule = find_schedule(text);
     return schedule ? std::string(schedule->name) : ascii_lower(text);
   }
-  constexpr std::array named_fields{"spacing", "device",       "dtype",        "prediction",
-                                    "resize",  "inpaint-area", "control-mode", "control-preprocess"};
+  constexpr std::array named_fields{"spacing",       "device",       "dtype",        "prediction",
+                                    "resize",        "inpaint-area", "control-mode", "control-preprocess",
+                                    "hires-upscaler"};
   const bool named = std::ranges::find(named_fields, field) != named_fields.end();
   return named ? ascii_lower(text) : text;
 }
@@ -335,6 +347,11 @@ std::string to_string(const PixelPair& pair) { return fmt::format("{}x{}", pair.
 void set_sigmas(Request& request, std::vector<double> sigmas) {
   request.sigmas = std::move(sigmas);
   if (request.sigmas.size() > 1) request.steps = std::ssize(request.sigmas) - 1;
+}
+
+const HiresUpscaler& hires_upscaler_of(const Request& request) {
+  const auto found = std::ranges::find(hires_upscalers, request.hires_upscaler.value_or(""), &HiresUpscaler::name);
+  return found == hires_upscalers.end() ? hires_upscalers.front() : *found;
 }
 
 std::vector<std::string> sampler_names() {

@@ -37,6 +37,9 @@ inline constexpr double usual_strength = 0.75;
 /// How strongly a picture guides a model for instructions, where nothing says it.
 inline constexpr double usual_image_cfg_scale = 1.5;
 
+/// How much of the second, larger pass is drawn anew, where nothing says it: A1111's own.
+inline constexpr double usual_hires_strength = 0.7;
+
 /// Whether a part of the picture is to be repainted, and the rest kept.
 inline bool has_mask(const Request& request) { return !request.mask.empty() || request.mask_from_alpha; }
 
@@ -44,6 +47,16 @@ inline bool has_mask(const Request& request) { return !request.mask.empty() || r
 inline double strength_of(const Request& request) {
   return request.strength.value_or(has_mask(request) ? 1 : usual_strength);
 }
+
+/// What enlarges for the second pass, and what A1111 calls it.
+struct HiresUpscaler {
+  std::string_view name, label;
+};
+inline constexpr std::array<HiresUpscaler, 3> hires_upscalers = {
+    {{"latent", "Latent"}, {"latent-bicubic", "Latent (bicubic)"}, {"lanczos", "Lanczos"}}};
+
+/// That of a request.
+const HiresUpscaler& hires_upscaler_of(const Request& request);
 
 /// The choices of the flags that name one; samplers and schedules have a registry of their own (sampler.hpp).
 inline constexpr std::array<std::string_view, 3> spacing_names = {"leading", "trailing", "linspace"};
