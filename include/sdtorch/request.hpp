@@ -34,6 +34,13 @@ struct PixelPair {
   bool operator==(const PixelPair&) const = default;
 };
 
+/// How far a picture grows on each side, in pixels.
+struct PixelMargins {
+  int64_t left = 0, top = 0, right = 0, bottom = 0;
+
+  bool operator==(const PixelMargins&) const = default;
+};
+
 /// A file that a picture was drawn from.
 struct InputFile {
   std::string path{};    ///< as the request names it
@@ -75,6 +82,7 @@ struct Request {
   double mask_blur = 0;               ///< standard deviation of a blur of the mask, in its pixels, 0…1000
   std::string inpaint_area = "whole"; ///< whole, or masked: what is around the mask is drawn alone, and pasted back
   int64_t mask_padding = 32;          ///< pixels of the picture around the mask that are drawn with it
+  std::optional<PixelMargins> expand{};     ///< init_img grows so far, and what is new is repainted as by a mask
   std::optional<double> image_cfg_scale{};  ///< how strongly init_img guides a model for instructions, >= 0; none is 1.5
   bool keep_unmasked = false;         ///< outside the mask the pixels of init_img, byte for byte
   std::string resize = "stretch";     ///< input pictures of another shape: stretch, crop, pad

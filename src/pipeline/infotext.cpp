@@ -326,6 +326,10 @@ void leave_unused(Settings& request, std::span<const std::string> given, const s
     left_out("strength", "the picture that was started from is not named; --init-img names one");
     request.strength.reset();
   }
+  if (request.expand && request.init_img.empty() && from_picture("expand")) {
+    left_out("expand", "the picture that was expanded is not named; --init-img names one");
+    request.expand.reset();
+  }
   if (request.mask_blur != 0 && !has_mask(request) && from_picture("mask-blur")) {
     left_out("mask-blur", "the mask is not named; --mask names one");
     request.mask_blur = 0;
@@ -388,7 +392,7 @@ Settings parse_parameters(const std::string& text, const std::string& file) {
   if (!request.sampler) leave_samplers_part(request, file);
   if (!request.sigmas.empty()) request.scheduler = Settings{}.scheduler;
   Settings checked = request;
-  if (checked.strength || checked.mask_blur != 0) checked.init_img = "the one that a flag may name";
+  if (checked.strength || checked.expand || checked.mask_blur != 0) checked.init_img = "the one that a flag may name";
   if (checked.mask_blur != 0) checked.mask = checked.init_img;
   try {
     checked.validate();

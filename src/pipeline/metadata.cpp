@@ -123,6 +123,7 @@ std::string parameters_text(const ModelChoice& choice, const Picture& picture) {
   if (settings.inpaint_area != inpaint_area_names.front()) {
     text += ", Inpaint area: Only masked" + entry("mask-padding");
   }
+  text += entry("expand");
   if (settings.mask_blur != 0) text += entry("mask-blur");
   text += entry("prediction") + entry("eta");
   if (settings.guidance_rescale != 0) text += entry("guidance-rescale");

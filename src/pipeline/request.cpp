@@ -83,16 +83,17 @@ void check_sampler(const Request& request) {
 void check_mask(const Request& request) {
   const bool masked = has_mask(request);
   if (masked && request.init_img.empty()) {
-    refuse(request.mask.empty() ? "--mask-from-alpha" : "--mask", "there is no picture to repaint",
+    refuse(mask_flag(request), fmt::format("there is no picture to {}", names_mask(request) ? "repaint" : "expand"),
            "give --init-img FILE");
   }
+  if (request.expand == PixelMargins{}) refuse("--expand", "0,0,0,0 grows nothing");
   if (!request.mask.empty() && request.mask_from_alpha) {
     refuse("--mask-from-alpha", "--mask gives a mask already", "leave one of them out");
   }
   check_choice("--inpaint-area", request.inpaint_area, strings(inpaint_area_names));
-  if (masked) return;
   const auto refuse_without = [](const char* flag) { refuse(flag, "there is no mask", "give --mask FILE"); };
-  if (request.mask_invert) refuse_without("--mask-invert");
+  if (request.mask_invert && !names_mask(request)) refuse_without("--mask-invert");
+  if (masked) return;
   if (request.mask_blur != 0) refuse_without("--mask-blur");
   if (request.keep_unmasked) refuse_without("--keep-unmasked");
   if (request.inpaint_area != inpaint_area_names.front()) refuse_without("--inpaint-area");

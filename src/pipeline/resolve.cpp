@@ -171,7 +171,7 @@ void check_task(const ModelDescription& model, const Request& request) {
   }
   if (instructed && request.init_img.empty()) refuse("--init-img", what + ", which needs a picture");
   if (instructed && has_mask(request)) {
-    refuse(request.mask.empty() ? "--mask-from-alpha" : "--mask", what + ", which sees no mask");
+    refuse(mask_flag(request), what + ", which sees no mask");
   }
   if (instructed && request.strength) refuse("--strength", what + ", which starts from noise", "see --image-cfg-scale");
   if (!instructed && request.image_cfg_scale) {
@@ -199,7 +199,7 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   request.validate();
   check_task(model, request);
   if (request.hires_scale && refiner) refuse("--hires-scale", "does not go with --refiner");
-  if (has_mask(request) && refiner) refuse("--refiner", "does not go with a mask");
+  if (has_mask(request) && refiner) refuse("--refiner", fmt::format("does not go with {}", mask_flag(request)));
   if (model.task == Task::depth) {
     throw Error(ErrorKind::usage, {.file = "--model",
                                    .reason = fmt::format("{} is a model for {}: drawing with these is not there yet",
