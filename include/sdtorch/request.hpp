@@ -36,6 +36,13 @@ struct PixelPair {
   bool operator==(const PixelPair&) const = default;
 };
 
+/// How far a picture grows on each side, in pixels.
+struct PixelMargins {
+  int64_t left = 0, top = 0, right = 0, bottom = 0;
+
+  bool operator==(const PixelMargins&) const = default;
+};
+
 /// A file that a picture was drawn from.
 struct InputFile {
   std::string path{};    ///< as the request names it
@@ -74,6 +81,10 @@ struct Request {
   std::vector<double> dynamic_threshold{};   ///< a guidance scale whose range is kept, and a percentile; empty is none
   std::optional<double> classifier_scale{};  ///< of ModelChoice::classifier's gradient; none is 1
   std::string class_label{};                 ///< the class it leads to, its name or number (`--class`)
+  std::optional<double> hires_scale{};    ///< 1…16: the picture is drawn once more, so much larger; none is not
+  std::optional<int64_t> hires_steps{};   ///< of that second pass; none and 0 are `steps`
+  std::optional<double> hires_strength{}; ///< its steps' share of those from pure noise, above 0…1; none is 0.7
+  std::optional<std::string> hires_upscaler{};  ///< latent (none), latent-bicubic, lanczos: what enlarges
 
   std::string init_img{};             ///< picture to start from: a file, `-` for standard input; empty is noise
   std::optional<double> strength{};   ///< share of the steps that change it, 0…1; none is 0.75, and 1 with a mask
@@ -83,6 +94,7 @@ struct Request {
   double mask_blur = 0;               ///< standard deviation of a blur of the mask, in its pixels, 0…1000
   std::string inpaint_area = "whole"; ///< whole, or masked: what is around the mask is drawn alone, and pasted back
   int64_t mask_padding = 32;          ///< pixels of the picture around the mask that are drawn with it
+  std::optional<PixelMargins> expand{};     ///< init_img grows so far, and what is new is repainted as by a mask
   std::optional<double> image_cfg_scale{};  ///< how strongly init_img guides a model for instructions, >= 0; none is 1.5
   bool keep_unmasked = false;         ///< outside the mask the pixels of init_img, byte for byte
   std::string depth_img{};            ///< picture of init_img's depth, bright is near: a file; empty: it is estimated

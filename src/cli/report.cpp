@@ -72,15 +72,10 @@ void print_result(std::string_view text) {
 std::string result_line(const ImageResult& result, bool json) {
   if (!json) return result.path.string() + "\n";
   const Request& request = result.request;
-  const nlohmann::ordered_json object = {{"path", result.path.string()},
-                                         {"index", result.index},
-                                         {"seed", request.seed},
-                                         {"prompt", request.prompt},
-                                         {"width", request.width.value_or(0)},
-                                         {"height", request.height.value_or(0)},
-                                         {"sampler", result.sampler},
-                                         {"steps", request.steps},
-                                         {"seconds", std::round(result.seconds * 1000) / 1000}};
+  const nlohmann::ordered_json object = {
+      {"path", result.path.string()}, {"index", result.index},  {"seed", request.seed},
+      {"prompt", request.prompt},     {"width", result.width},  {"height", result.height},
+      {"sampler", result.sampler},    {"steps", request.steps}, {"seconds", std::round(result.seconds * 1000) / 1000}};
   return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 

@@ -91,8 +91,13 @@ class Run {
     const double seconds = seconds_since(start) / static_cast<double>(batch.size());
     for (const Picture& picture : pictures) {
       const fs::path path = writer_.write(picture, pipeline_.model().choice());
-      reporter_.on_image(
-          {.path = path, .index = done_++, .request = picture.request, .sampler = picture.sampler, .seconds = seconds});
+      reporter_.on_image({.path = path,
+                          .index = done_++,
+                          .request = picture.request,
+                          .sampler = picture.sampler,
+                          .width = picture.image.width,
+                          .height = picture.image.height,
+                          .seconds = seconds});
     }
   }
 

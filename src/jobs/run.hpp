@@ -15,10 +15,11 @@ namespace sdtorch {
 /// One written picture: what stdout reports.
 struct ImageResult {
   std::filesystem::path path{};
-  int64_t index = 0;      ///< of the picture in this run, from 0
-  Request request{};      ///< its own, with width and height filled in
-  std::string sampler{};  ///< that drew it
-  double seconds = 0;     ///< denoising and decoding, a batch's time shared evenly by its pictures
+  int64_t index = 0;              ///< of the picture in this run, from 0
+  Request request{};              ///< its own, with width and height filled in
+  std::string sampler{};          ///< that drew it
+  int64_t width = 0, height = 0;  ///< of the file
+  double seconds = 0;             ///< denoising and decoding, a batch's time shared evenly by its pictures
 };
 
 /// Learns what happens, in order. The command line draws progress and prints results.

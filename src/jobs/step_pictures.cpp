@@ -5,6 +5,7 @@
 #include "io/animation.hpp"
 #include "io/atomic_file.hpp"
 #include "io/image.hpp"
+#include "io/resize.hpp"
 #include "jobs/output_folder.hpp"
 
 namespace sdtorch {
@@ -23,7 +24,13 @@ void StepPictures::add(const Pipeline& pipeline, const Step& step) {
 }
 
 void StepPictures::finish() const {
-  write_file_atomically(folder_ / "steps.webp", encode_animation(pictures_, frame_ms, last_ms));
+  std::vector<Image> frames = pictures_;
+  for (Image& frame : frames) {  // those before a larger pass are smaller
+    const Image& last = pictures_.back();
+    if (frame.width != last.width || frame.height != last.height)
+      frame = fit(frame, last.width, last.height, Fit::stretch);
+  }
+  write_file_atomically(folder_ / "steps.webp", encode_animation(frames, frame_ms, last_ms));
 }
 
 }  // namespace sdtorch

@@ -6,7 +6,7 @@ namespace sdtorch {
 namespace {
 
 /// The plan's own numbers are the same for every batch.
-bool is_shared_by_batches(std::string_view name) { return name == "timesteps" || name == "sigmas"; }
+bool is_shared_by_batches(std::string_view name) { return name.ends_with("timesteps") || name.ends_with("sigmas"); }
 
 }  // namespace
 

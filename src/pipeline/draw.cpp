@@ -8,6 +8,7 @@
 #include "pipeline/beginning.hpp"
 #include "pipeline/decode.hpp"
 #include "pipeline/guided.hpp"
+#include "pipeline/hires.hpp"
 #include "pipeline/non_finite.hpp"
 #include "pipeline/steering.hpp"
 
@@ -101,10 +102,11 @@ void show_to_network(std::vector<TextConditions>& texts, const at::Tensor& extra
   }
 }
 
-}  // namespace
+/// What a pass begins with, in the order in which it draws from the generators.
+using Begin = std::function<Beginning(Noise& noise)>;
 
-Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observer) {
-  const c10::InferenceMode no_gradients;
+/// One pass: prompts → conditions → the denoised latent.
+at::Tensor draw_latent(const PipelineNetworks& networks, Batch batch, const Begin& begin, const Observer& observer) {
   const Components& model = networks.model;
   const ResolvedRequest& shared = batch.front();
 
@@ -116,7 +118,7 @@ Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observ
 
   enter(observer, Stage::denoise);
   Noise noise(seeds_of(batch));
-  const Beginning beginning = begin_batch(model, batch, noise, observer);
+  const Beginning beginning = begin(noise);
   show_to_network(texts, beginning.extra_channels);
   show_plan(observer, shared);
   const int64_t own = steps_of(shared.plan), all = networks.refiner ? own + steps_of(*shared.refiner_plan) : own;
@@ -134,6 +136,23 @@ Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observ
                          guided_refiner(*networks.refiner, refining, shared), context);
   }
   show(observer, "latent", latent);
+  return latent;
+}
+
+}  // namespace
+
+Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observer) {
+  const c10::InferenceMode no_gradients;
+  const Components& model = networks.model;
+  const Passes passes(batch, observer);
+  at::Tensor latent = draw_latent(
+      networks, batch, [&](Noise& noise) { return begin_batch(model, batch, noise, passes.first_observer()); },
+      passes.first_observer());
+  if (passes.has_second()) {
+    latent = draw_latent(
+        networks, passes.second(), [&](Noise& noise) { return passes.begin_second(model, latent, noise); },
+        passes.second_observer());
+  }
 
   enter(observer, Stage::decode);
   DecodedPictures decoded = decode(networks.last(), latent);

@@ -5,6 +5,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "core/error.hpp"
 #include "core/log.hpp"
@@ -208,6 +209,29 @@ void set_eta(Settings& request, const std::string& entry, const std::string& val
   request.eta = *eta;
 }
 
+/// Models that enlarge pictures, and other filters, come nearest to Lanczos'.
+void set_upscaler(Settings& request, const std::string& value, const std::string& file) {
+  const auto known = std::ranges::find(hires_upscalers, value, &HiresUpscaler::label);
+  const bool latent = value.starts_with("Latent");
+  const bool same = known != hires_upscalers.end() || value == "None";  // which is A1111's other name of Lanczos
+  request.hires_upscaler = known != hires_upscalers.end() ? known->name : latent ? "latent" : "lanczos";
+  if (!same) warn(file, "Hires upscaler", value, "is none of ours: " + *request.hires_upscaler + " takes its place");
+}
+
+/// The strength of a picture with a second pass is that pass's; what else is said of one means nothing without.
+void settle_hires(Settings& request, const std::string& file) {
+  if (request.hires_scale) {
+    request.hires_strength = std::exchange(request.strength, std::nullopt);
+  } else if (request.hires_steps || request.hires_upscaler) {
+    log_warning(
+        fmt::format("{}: parameters: the second pass is left out, since Hires upscale does not say how large "
+                    "it is; --hires-scale does",
+                    file));
+    request.hires_steps.reset();
+    request.hires_upscaler.reset();
+  }
+}
+
 /// Whether an entry asks for what is done anyway.
 bool is_usual(const std::string& entry, const std::string& value) {
   return (entry == "Clip skip" && value == "1") || (entry == "RNG" && value == "CPU");
@@ -218,6 +242,7 @@ bool set_entry(Settings& request, const std::string& entry, const std::string& v
   if (entry == "Size") return set_size(request, value, file), true;
   if (entry == "Sampler") return set_known_sampler(request, value, file), true;
   if (entry == "Schedule type") return set_schedule(request, value, file), true;
+  if (entry == "Hires upscaler") return set_upscaler(request, value, file), true;
   if (entry == "Eta" || entry == "Eta DDIM") return set_eta(request, entry, value, file), true;
   const Setting* setting = entry == "Size-1"   ? find_setting("width")
                            : entry == "Size-2" ? find_setting("height")
@@ -290,9 +315,20 @@ void leave_unused(Settings& request, std::span<const std::string> given, const s
     log_warning(fmt::format("{}: {} is left out: {}", file, name, reason));
   };
   leave_to_other_models(request, from_picture, left_out);
+  if (request.hires_scale && !request.init_img.empty() && from_picture("hires-scale")) {
+    left_out("hires-scale", "it does not go with --init-img");
+    request.hires_scale.reset();
+    request.hires_steps.reset();
+    request.hires_strength.reset();
+    request.hires_upscaler.reset();
+  }
   if (request.strength && request.init_img.empty() && from_picture("strength")) {
     left_out("strength", "the picture that was started from is not named; --init-img names one");
     request.strength.reset();
+  }
+  if (request.expand && request.init_img.empty() && from_picture("expand")) {
+    left_out("expand", "the picture that was expanded is not named; --init-img names one");
+    request.expand.reset();
   }
   if (request.mask_blur != 0 && !has_mask(request) && from_picture("mask-blur")) {
     left_out("mask-blur", "the mask is not named; --mask names one");
@@ -352,10 +388,11 @@ Settings parse_parameters(const std::string& text, const std::string& file) {
     if (!set_entry(request, entry, value, file)) others.emplace_back(entry, value);
   }
   warn_of_others(others, file);
+  settle_hires(request, file);
   if (!request.sampler) leave_samplers_part(request, file);
   if (!request.sigmas.empty()) request.scheduler = Settings{}.scheduler;
   Settings checked = request;
-  if (checked.strength || checked.mask_blur != 0) checked.init_img = "the one that a flag may name";
+  if (checked.strength || checked.expand || checked.mask_blur != 0) checked.init_img = "the one that a flag may name";
   if (checked.mask_blur != 0) checked.mask = checked.init_img;
   try {
     checked.validate();

@@ -12,6 +12,7 @@
 #include "io/read_picture.hpp"
 #include "io/resize.hpp"
 #include "io/sha256.hpp"
+#include "pipeline/expand.hpp"
 #include "pipeline/settings.hpp"
 
 namespace sdtorch {
@@ -55,7 +56,7 @@ GreyImage inverted(GreyImage grey) {
   return grey;
 }
 
-/// The mask at its own size.
+/// The mask at its own size, not blurred.
 GreyImage read_mask(Request& request, const InputPicture& start) {
   GreyImage mask;
   if (request.mask_from_alpha) {
@@ -64,8 +65,7 @@ GreyImage read_mask(Request& request, const InputPicture& start) {
   } else {
     mask = to_grey(compose_on_white(read_input(request, request.mask)));
   }
-  if (request.mask_invert) mask = inverted(std::move(mask));
-  return request.mask_blur > 0 ? gaussian_blur(mask, static_cast<float>(request.mask_blur)) : mask;
+  return request.mask_invert ? inverted(std::move(mask)) : mask;
 }
 
 }  // namespace
@@ -112,12 +112,20 @@ StartPicture cut_out_around(const Request& request, const Image& picture, GreyIm
 
 StartPicture read_start_picture(Request& request, int64_t factor, std::vector<std::string>& warnings) {
   const InputPicture start = read_input(request, request.init_img);
-  const Image picture = request.mask_from_alpha ? start.image : compose_on_white(start);
-  if (request.inpaint_area == "masked") return cut_out_around(request, picture, read_mask(request, start));
+  Image picture = request.mask_from_alpha ? start.image : compose_on_white(start);
+  std::optional<GreyImage> mask;
+  if (names_mask(request)) mask = read_mask(request, start);
+  if (request.expand) {
+    Canvas canvas = expanded(request, picture, mask, factor, warnings);
+    picture = std::move(canvas.picture), mask = std::move(canvas.mask);
+  } else if (mask && request.mask_blur > 0) {
+    mask = gaussian_blur(*mask, static_cast<float>(request.mask_blur));
+  }
+  if (request.inpaint_area == "masked") return cut_out_around(request, picture, *std::move(mask));
   take_size(request, picture, request.init_img, factor, warnings);
   const Fit how = fit_of(request.resize);
   StartPicture fitted{.image = fit(picture, *request.width, *request.height, how)};
-  if (has_mask(request)) fitted.mask = fit(read_mask(request, start), *request.width, *request.height, how);
+  if (mask) fitted.mask = fit(*mask, *request.width, *request.height, how);
   return fitted;
 }
 

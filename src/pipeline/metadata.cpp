@@ -125,10 +125,17 @@ std::string parameters_text(const ModelChoice& choice, const Picture& picture) {
   if (!settings.init_img.empty()) {
     text += fmt::format(", Denoising strength: {}", strength_of(settings));
   }
+  if (settings.hires_scale) {
+    text += fmt::format(", Denoising strength: {}", settings.hires_strength.value_or(usual_hires_strength)) +
+            entry("hires-scale");
+    if (settings.hires_steps.value_or(0) > 0) text += entry("hires-steps");
+    text += fmt::format(", Hires upscaler: {}", hires_upscaler_of(settings).label);
+  }
   text += control_entries(choice, picture.request) + entry("image-cfg-scale");
   if (settings.inpaint_area != inpaint_area_names.front()) {
     text += ", Inpaint area: Only masked" + entry("mask-padding");
   }
+  text += entry("expand");
   if (settings.mask_blur != 0) text += entry("mask-blur");
   text += entry("prediction") + entry("eta");
   if (settings.guidance_rescale != 0) text += entry("guidance-rescale");

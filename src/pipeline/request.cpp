@@ -84,19 +84,40 @@ void check_sampler(const Request& request) {
 void check_mask(const Request& request) {
   const bool masked = has_mask(request);
   if (masked && request.init_img.empty()) {
-    refuse(request.mask.empty() ? "--mask-from-alpha" : "--mask", "there is no picture to repaint",
+    refuse(mask_flag(request), fmt::format("there is no picture to {}", names_mask(request) ? "repaint" : "expand"),
            "give --init-img FILE");
   }
+  if (request.expand == PixelMargins{}) refuse("--expand", "0,0,0,0 grows nothing");
   if (!request.mask.empty() && request.mask_from_alpha) {
     refuse("--mask-from-alpha", "--mask gives a mask already", "leave one of them out");
   }
   check_choice("--inpaint-area", request.inpaint_area, strings(inpaint_area_names));
-  if (masked) return;
   const auto refuse_without = [](const char* flag) { refuse(flag, "there is no mask", "give --mask FILE"); };
-  if (request.mask_invert) refuse_without("--mask-invert");
+  if (request.mask_invert && !names_mask(request)) refuse_without("--mask-invert");
+  if (masked) return;
   if (request.mask_blur != 0) refuse_without("--mask-blur");
   if (request.keep_unmasked) refuse_without("--keep-unmasked");
   if (request.inpaint_area != inpaint_area_names.front()) refuse_without("--inpaint-area");
+}
+
+void check_hires(const Request& request) {
+  if (!request.hires_scale) {
+    const auto refuse_without = [](const char* flag) {
+      refuse(flag, "there is no second pass", "give --hires-scale F");
+    };
+    if (request.hires_steps) refuse_without("--hires-steps");
+    if (request.hires_strength) refuse_without("--hires-strength");
+    if (request.hires_upscaler) refuse_without("--hires-upscaler");
+    return;
+  }
+  if (!request.init_img.empty()) refuse("--hires-scale", "does not go with --init-img", "give -W and -H instead");
+  if (!request.sigmas.empty()) {
+    refuse("--hires-scale", "does not go with --sigmas: the second pass has other noise levels", "say --scheduler");
+  }
+  if (request.hires_strength == 0) refuse("--hires-strength", "0 draws nothing anew", "leave --hires-scale out");
+  std::vector<std::string> names;
+  for (const HiresUpscaler& upscaler : hires_upscalers) names.emplace_back(upscaler.name);
+  if (request.hires_upscaler) check_choice("--hires-upscaler", *request.hires_upscaler, names);
 }
 
 /// All that a request is held to, and with it how many pictures are asked for.
@@ -116,6 +137,7 @@ void check_request(const Settings& all) {
   }
   check_mask(all);
   check_guidance(all);
+  check_hires(all);
   if (all.spacing) check_choice("--spacing", *all.spacing, strings(spacing_names));
 }
 
@@ -174,6 +196,7 @@ void Settings::validate() const {
   if (refiner_start && refiner.empty()) {
     refuse("--refiner-start", "there is no refiner to start", "give --refiner MODEL");
   }
+  if (!refiner.empty() && hires_scale) refuse("--hires-scale", "does not go with --refiner");
   check_request(*this);
 }
 

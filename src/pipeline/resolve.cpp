@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <utility>
 
 #include "core/error.hpp"
 #include "diffusion/start.hpp"
@@ -116,6 +117,54 @@ void take_start_picture(const ModelDescription& model, ResolvedRequest& resolved
   resolved.start = read_start_picture(request, model.vae.factor(), resolved.warnings);
 }
 
+/// How many steps lead from pure noise to the picture where `steps` of them are the share `strength`: A1111's
+/// setup_img2img_steps.
+int64_t hires_steps_in_all(const SamplingPlan& first, int64_t steps, double strength) {
+  constexpr double most_strength = 0.999;
+  const double all = static_cast<double>(steps) / std::min(strength, most_strength);
+  const auto most = static_cast<double>(first.config.num_train_timesteps);
+  if (all < most + 1) return static_cast<int64_t>(all);
+  refuse("--hires-strength",
+         fmt::format("{} steps at strength {} are the last of {:.0f}, and the model has {}", steps, strength,
+                     std::floor(all), most),
+         steps < first.config.num_train_timesteps ? "take more, or fewer --hires-steps" : "take fewer --hires-steps");
+}
+
+/// What the second pass refuses is refused as its own.
+template <typename F>
+auto in_second_pass(F&& f) -> decltype(f()) {
+  try {
+    return std::forward<F>(f)();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::usage) throw;
+    const ErrorParts& parts = error.parts();
+    refuse("--hires-scale", fmt::format("the second pass: {}: {}", parts.file, parts.reason), parts.hint);
+  }
+}
+
+/// A1111's hires fix: the picture once more, larger, from what the first pass drew. A size that is no multiple of the
+/// VAE's factor is rounded down.
+std::shared_ptr<const ResolvedRequest> resolve_hires(const ModelDescription& model, const ResolvedRequest& first) {
+  ResolvedRequest second{.request = first.request};
+  Request& request = second.request;
+  const int64_t factor = model.vae.factor(), wanted = request.hires_steps.value_or(0);
+  const int64_t steps = wanted > 0 ? wanted : request.steps;
+  request.steps = hires_steps_in_all(first.plan, steps, request.hires_strength.value_or(usual_hires_strength));
+  const auto enlarge = [&](std::optional<int64_t>& pixels) {
+    const auto larger = static_cast<int64_t>(static_cast<double>(*pixels) * *request.hires_scale);
+    pixels = larger / factor * factor;
+    return *pixels / factor;
+  };
+  second.latent_width = enlarge(request.width);
+  second.latent_height = enlarge(request.height);
+  in_second_pass([&] {
+    check_ranges({ModelChoice{}, request});
+    second.controls = resolve_controls(model, request, nullptr, second.warnings);
+    second.plan = in_flags([&] { return plan_from_step(plan_of(model, request), request.steps - steps); });
+  });
+  return std::make_shared<const ResolvedRequest>(std::move(second));
+}
+
 /// What a model for more than text needs, and what it has no use for.
 void check_task(const ModelDescription& model, const Request& request) {
   const std::string what = fmt::format("{} is a model for {}", model.name, name_of(model.task));
@@ -125,7 +174,7 @@ void check_task(const ModelDescription& model, const Request& request) {
   }
   if (instructed && request.init_img.empty()) refuse("--init-img", what + ", which needs a picture");
   if (instructed && has_mask(request)) {
-    refuse(request.mask.empty() ? "--mask-from-alpha" : "--mask", what + ", which sees no mask");
+    refuse(mask_flag(request), what + ", which sees no mask");
   }
   if (instructed && request.strength) refuse("--strength", what + ", which starts from noise", "see --image-cfg-scale");
   if (!instructed && request.image_cfg_scale) {
@@ -153,7 +202,8 @@ void check_refiner(const ModelDescription& model, const ModelDescription& refine
 ResolvedRequest resolve(const ModelDescription& model, const Request& request, const ModelDescription* refiner) {
   request.validate();
   check_task(model, request);
-  if (has_mask(request) && refiner) refuse("--refiner", "does not go with a mask");
+  if (request.hires_scale && refiner) refuse("--hires-scale", "does not go with --refiner");
+  if (has_mask(request) && refiner) refuse("--refiner", fmt::format("does not go with {}", mask_flag(request)));
   ResolvedRequest resolved{.request = request};
   Request& filled = resolved.request;
   const int64_t factor = model.vae.factor();
@@ -180,6 +230,7 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
     resolved.plan = in_flags([&] { return plan_until(std::move(resolved.plan), start); });
     resolved.refiner_plan = in_flags([&] { return plan_from(plan_of(*refiner, request), start); });
   }
+  if (request.hires_scale) resolved.hires = resolve_hires(model, resolved);
   return resolved;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,6 +28,7 @@ struct ResolvedRequest {
   std::vector<ResolvedControl> controls{};  ///< one for each of the model's
   ResolvedGuidance guidance{};              ///< the model's; a refiner's is for_refiner()
   int64_t latent_width = 0, latent_height = 0;
+  std::shared_ptr<const ResolvedRequest> hires{};  ///< the second, larger pass, of the size that the result has
 };
 
 /// Checks a request against the model, and against its refiner where it names one, reads the pictures that it names,

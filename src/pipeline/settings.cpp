@@ -16,13 +16,13 @@ namespace sdtorch {
 namespace {
 
 constexpr double most_steps = 1'000'000;         // the model's own limit, checked with the model, is lower
-constexpr double largest_side = 16'384;          // pixels: three bytes each of the largest square still fit an int
 constexpr double largest_condition = 1'000'000;  // of what a model is told of sizes: fp32 holds it exactly
 constexpr double most_images = 1'000'000;
 constexpr double largest_control_strength = 10;
 constexpr double most_pixels = 1LL << 40;
 constexpr double largest_batch = 4'096;
 constexpr SettingRange any_number{.least = -1e6, .most = 1e6};
+constexpr double largest_hires_scale = 16;
 constexpr SettingRange unit{.least = 0, .most = 1};
 constexpr SettingRange condition{.least = 0, .most = largest_condition};
 
@@ -72,6 +72,16 @@ std::vector<Setting> make_settings() {
        SettingRange{1, most_images}},
       {"batch-size", "--batch-size", "N", "how many of them share a U-Net call (1)", "", picture, one, &S::batch_size,
        SettingRange{1, largest_batch}},
+      {"hires-scale", "--hires-scale", "F",
+       "1…16: draw the picture at -W and -H, then enlarge it so many times and draw it once more (A1111's hires fix)",
+       "Hires upscale", picture, one, &S::hires_scale, SettingRange{1, largest_hires_scale}},
+      {"hires-steps", "--hires-steps", "N", "steps of that second pass (0: as many as --steps)", "Hires steps", picture,
+       one, &S::hires_steps, SettingRange{0, most_steps}},
+      {"hires-strength", "--hires-strength", "F",
+       fmt::format("0…1: how much of it is drawn anew ({})", usual_hires_strength), "", picture, one,
+       &S::hires_strength, unit},
+      {"hires-upscaler", "--hires-upscaler", "NAME", "what enlarges: latent, latent-bicubic, lanczos (latent)",
+       "Hires upscaler", picture, one, &S::hires_upscaler},
       {"init-img", "-i, --init-img, --image, --init-image", "FILE",
        "picture to start from, PNG, JPEG or WebP; - reads one from standard input", "", input, one, &S::init_img},
       {"strength", "--strength, --denoise, --denoising-strength", "F",
@@ -91,6 +101,10 @@ std::vector<Setting> make_settings() {
        "Masked area padding", input, one, &S::mask_padding, SettingRange{0, largest_side}},
       {"keep-unmasked", "--keep-unmasked", "", "outside the mask keep the picture's own pixels, byte for byte", "",
        input, one, &S::keep_unmasked},
+      {"expand", "--expand", "L,T,R,B",
+       "grow it by so many pixels at the left, the top, the right and the bottom, and paint what is new; a few more "
+       "where the VAE needs them",
+       "Expand", input, one, &S::expand, SettingRange{0, largest_side}},
       {"image-cfg-scale", "--image-cfg-scale, --img-cfg-scale, --image-guidance-scale", "S",
        fmt::format("InstructPix2Pix: how strongly the picture guides ({})", usual_image_cfg_scale), "Image CFG scale",
        input, one, &S::image_cfg_scale, SettingRange{}},
@@ -260,14 +274,29 @@ PixelPair pixel_pair(const std::string& flag, const std::string& text) {
   return *pair;
 }
 
+PixelMargins pixel_margins(const std::string& flag, const std::string& text) {
+  std::vector<int64_t> sides;
+  for (size_t start = 0; start <= text.size();) {
+    const size_t comma = std::min(text.find(',', start), text.size());
+    const auto pixels = parse_int(text.substr(start, comma - start));
+    if (pixels) sides.push_back(*pixels);
+    start = pixels ? comma + 1 : text.size() + 1;
+  }
+  if (sides.size() != 4 || std::ranges::count(text, ',') != 3) {
+    refuse(flag, fmt::format("'{}' is not LEFT,TOP,RIGHT,BOTTOM, in pixels", text));
+  }
+  return {.left = sides[0], .top = sides[1], .right = sides[2], .bottom = sides[3]};
+}
+
 /// Names of choices are ASCII and lower case; what is not among them is left as it is for validate() to name.
 std::string choice(std::string_view field, const std::string& text) {
   if (field == "scheduler") {
     const SigmaSchedule* schedule = find_schedule(text);
     return schedule ? std::string(schedule->name) : ascii_lower(text);
   }
-  constexpr std::array named_fields{"spacing", "device",       "dtype",        "prediction",
-                                    "resize",  "inpaint-area", "control-mode", "control-preprocess"};
+  constexpr std::array named_fields{"spacing",       "device",       "dtype",        "prediction",
+                                    "resize",        "inpaint-area", "control-mode", "control-preprocess",
+                                    "hires-upscaler"};
   const bool named = std::ranges::find(named_fields, field) != named_fields.end();
   return named ? ascii_lower(text) : text;
 }
@@ -288,6 +317,7 @@ struct ValueText {
   std::optional<std::string> operator()(double value) const { return fmt::to_string(value); }
   std::optional<std::string> operator()(bool value) const { return value ? "true" : "false"; }
   std::optional<std::string> operator()(const PixelPair& value) const { return to_string(value); }
+  std::optional<std::string> operator()(const PixelMargins& value) const { return to_string(value); }
   std::optional<std::string> operator()(const std::vector<double>& value) const {
     if (value.empty()) return std::nullopt;
     return fmt::format("{}", fmt::join(value, ", "));
@@ -321,6 +351,9 @@ struct RangeCheck {
   void operator()(int64_t value) const { check(static_cast<double>(value), fmt::to_string(value)); }
   void operator()(double value) const { check(value, fmt::to_string(value)); }
   void operator()(const PixelPair& pair) const { (*this)(pair.vertical), (*this)(pair.horizontal); }
+  void operator()(const PixelMargins& by) const {
+    for (const int64_t pixels : {by.left, by.top, by.right, by.bottom}) (*this)(pixels);
+  }
   template <typename Value>
   void operator()(const std::optional<Value>& value) const {
     if (value) (*this)(*value);
@@ -368,9 +401,18 @@ std::optional<PixelPair> parse_pixel_pair(std::string_view text) {
 
 std::string to_string(const PixelPair& pair) { return fmt::format("{}x{}", pair.horizontal, pair.vertical); }
 
+std::string to_string(const PixelMargins& by) {
+  return fmt::format("{},{},{},{}", by.left, by.top, by.right, by.bottom);
+}
+
 void set_sigmas(Request& request, std::vector<double> sigmas) {
   request.sigmas = std::move(sigmas);
   if (request.sigmas.size() > 1) request.steps = std::ssize(request.sigmas) - 1;
+}
+
+const HiresUpscaler& hires_upscaler_of(const Request& request) {
+  const auto found = std::ranges::find(hires_upscalers, request.hires_upscaler.value_or(""), &HiresUpscaler::name);
+  return found == hires_upscalers.end() ? hires_upscalers.front() : *found;
 }
 
 std::vector<std::string> sampler_names() {
@@ -405,6 +447,7 @@ void set_from_text(Settings& to, const Setting& setting, const std::string& flag
     void operator()(double Settings::*m) const { to.*m = real_number(flag, text); }
     void operator()(std::optional<double> Settings::*m) const { to.*m = real_number(flag, text); }
     void operator()(std::optional<PixelPair> Settings::*m) const { to.*m = pixel_pair(flag, text); }
+    void operator()(std::optional<PixelMargins> Settings::*m) const { to.*m = pixel_margins(flag, text); }
     void operator()(uint64_t Settings::*m) const { to.*m = seed_number(flag, text); }
     void operator()(bool Settings::*m) const { to.*m = true; }
     void operator()(std::vector<double> Settings::*m) const {

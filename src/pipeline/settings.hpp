@@ -37,13 +37,35 @@ inline constexpr double usual_strength = 0.75;
 /// How strongly a picture guides a model for instructions, where nothing says it.
 inline constexpr double usual_image_cfg_scale = 1.5;
 
+/// How much of the second, larger pass is drawn anew, where nothing says it: A1111's own.
+inline constexpr double usual_hires_strength = 0.7;
+
+/// Whether a picture or a picture's transparency says what is to be repainted.
+inline bool names_mask(const Request& request) { return !request.mask.empty() || request.mask_from_alpha; }
+
 /// Whether a part of the picture is to be repainted, and the rest kept.
-inline bool has_mask(const Request& request) { return !request.mask.empty() || request.mask_from_alpha; }
+inline bool has_mask(const Request& request) { return names_mask(request) || request.expand.has_value(); }
+
+/// The flag that says what is to be repainted.
+inline const char* mask_flag(const Request& request) {
+  if (!names_mask(request)) return "--expand";
+  return request.mask.empty() ? "--mask-from-alpha" : "--mask";
+}
 
 /// The share of the steps that change the picture that is started from.
 inline double strength_of(const Request& request) {
   return request.strength.value_or(has_mask(request) ? 1 : usual_strength);
 }
+
+/// What enlarges for the second pass, and what A1111 calls it.
+struct HiresUpscaler {
+  std::string_view name, label;
+};
+inline constexpr std::array<HiresUpscaler, 3> hires_upscalers = {
+    {{"latent", "Latent"}, {"latent-bicubic", "Latent (bicubic)"}, {"lanczos", "Lanczos"}}};
+
+/// That of a request.
+const HiresUpscaler& hires_upscaler_of(const Request& request);
 
 /// The choices of the flags that name one; samplers and schedules have a registry of their own (sampler.hpp).
 inline constexpr std::array<std::string_view, 3> spacing_names = {"leading", "trailing", "linspace"};
@@ -76,8 +98,8 @@ struct Setting {
   SettingScope scope = SettingScope::picture;
   std::variant<std::string Settings::*, std::optional<std::string> Settings::*, int64_t Settings::*,
                std::optional<int64_t> Settings::*, double Settings::*, std::optional<double> Settings::*,
-               std::optional<PixelPair> Settings::*, uint64_t Settings::*, bool Settings::*,
-               std::vector<double> Settings::*, std::vector<std::string> Settings::*>
+               std::optional<PixelPair> Settings::*, std::optional<PixelMargins> Settings::*, uint64_t Settings::*,
+               bool Settings::*, std::vector<double> Settings::*, std::vector<std::string> Settings::*>
       member;
   std::optional<SettingRange> range{};
   bool may_be_empty = false;  ///< the empty text is a value
@@ -121,6 +143,12 @@ std::optional<PixelPair> parse_pixel_pair(std::string_view text);
 
 /// `WIDTHxHEIGHT`.
 std::string to_string(const PixelPair& pair);
+
+/// `LEFT,TOP,RIGHT,BOTTOM`.
+std::string to_string(const PixelMargins& margins);
+
+/// The most pixels on a side of a picture.
+inline constexpr int64_t largest_side = 16'384;  // three bytes each of the largest square still fit an int
 
 /// Sets the noise levels, and the number of steps to theirs.
 void set_sigmas(Request& request, std::vector<double> sigmas);

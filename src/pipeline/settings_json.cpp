@@ -76,6 +76,7 @@ struct FromJson {
   void operator()(double Settings::*m) const { request.*m = expect_number(field.name, value); }
   void operator()(std::optional<double> Settings::*m) const { request.*m = expect_number(field.name, value); }
   void operator()(std::optional<PixelPair> Settings::*) const { set_text(); }
+  void operator()(std::optional<PixelMargins> Settings::*) const { set_text(); }
   void operator()(uint64_t Settings::*m) const { request.*m = expect_seed(field.name, value); }
   void operator()(bool Settings::*m) const { request.*m = expect_bool(field.name, value); }
   void operator()(std::vector<double> Settings::*m) const {
@@ -109,6 +110,10 @@ void put(nlohmann::ordered_json& object, const std::string& key, const std::vect
 
 void put(nlohmann::ordered_json& object, const std::string& key, const std::optional<PixelPair>& pair) {
   if (pair) object[key] = to_string(*pair);
+}
+
+void put(nlohmann::ordered_json& object, const std::string& key, const std::optional<PixelMargins>& margins) {
+  if (margins) object[key] = to_string(*margins);
 }
 
 Settings read_fields(const json& object, const Settings& base) {

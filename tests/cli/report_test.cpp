@@ -10,11 +10,15 @@ using namespace sdtorch;
 TEST_CASE("a result is a path or one JSON object with the promised keys", "[cli]") {
   Request request;
   request.prompt = "海 \"x\"\n";
-  request.width = 64;
-  request.height = 32;
   request.seed = 18446744073709551615u;
   request.steps = 7;
-  const ImageResult result{.path = "out/a.png", .index = 3, .request = request, .sampler = "euler", .seconds = 1.25};
+  const ImageResult result{.path = "out/a.png",
+                           .index = 3,
+                           .request = request,
+                           .sampler = "euler",
+                           .width = 64,
+                           .height = 32,
+                           .seconds = 1.25};
   CHECK(result_line(result, false) == "out/a.png\n");
   const std::string line = result_line(result, true);
   CHECK(line.find('\n') == line.size() - 1);
