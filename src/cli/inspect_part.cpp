@@ -89,11 +89,22 @@ PartDescription depth_estimator(const json& config) {
                        {"picture", fmt::format("{} by {} pixels", side, side), "image_size"}}};
 }
 
+PartDescription classifier(const json& config) {
+  std::string classes;
+  for (const json& name : config.value("classes", json::array())) {
+    if (name.is_string()) classes += (classes.empty() ? "" : ", ") + name.get<std::string>();
+  }
+  return {.name = "a classifier over noisy latents",
+          .findings = {{"classes", classes, "classes"},
+                       {"latent", fmt::format("{} channels", integer(config, "in_channels", 4)), "in_channels"}}};
+}
+
 }  // namespace
 
 std::optional<PartDescription> describe_part(const json& config, const std::string& class_name) {
   if (class_name == "ControlNetModel") return controlnet(config);
   if (class_name == "T2IAdapter") return adapter(config);
+  if (class_name == "LatentClassifier") return classifier(config);
   if (class_name == "DPTForDepthEstimation") return depth_estimator(config);
   return std::nullopt;
 }

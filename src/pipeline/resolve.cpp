@@ -155,6 +155,7 @@ std::shared_ptr<const ResolvedRequest> resolve_hires(const ModelDescription& mod
     pixels = larger / factor * factor;
     return *pixels / factor;
   };
+  second.guidance = first.guidance;
   second.latent_width = enlarge(request.width);
   second.latent_height = enlarge(request.height);
   in_second_pass([&] {

@@ -22,6 +22,7 @@
 #include "networks/config.hpp"
 #include "networks/controlnet.hpp"
 #include "networks/depth.hpp"
+#include "networks/latent_classifier.hpp"
 #include "networks/t2i_adapter.hpp"
 #include "networks/unet.hpp"
 #include "networks/vae.hpp"
@@ -117,6 +118,10 @@ ComponentPlan plan_depth_estimator(const json& config, at::ScalarType type, uint
 ComponentPlan plan_part(const PartRecipe& recipe, at::ScalarType type, uint64_t seed) {
   const json& config = recipe.config;
   if (recipe.kind == PartKind::depth_estimator) return plan_depth_estimator(config, type, seed);
+  if (recipe.kind == PartKind::classifier) {
+    return plan_component<LatentClassifier>("classifier", config,
+                                            LatentClassifierConfig::from_json(config, "classifier"), type, seed);
+  }
   if (recipe.kind == PartKind::controlnet) {
     return plan_component<ControlNet>("controlnet", config, ControlNetConfig::from_json(config, "controlnet"), type,
                                       seed);
@@ -232,6 +237,9 @@ void init_part(const InitModelOptions& options) {
   if (!options.only.empty()) refuse_for_part("--only");
   if (options.ema) refuse_for_part("--ema");
   const PartRecipe recipe = part_recipe(options.family, options.size);
+  if (file && recipe.kind == PartKind::classifier) {
+    refuse("--layout", "a classifier is a folder: its classes are named in its config", "take a folder");
+  }
   if (file && !recipe.preparation.is_null()) {
     refuse("--layout", fmt::format("a file has no place for what {} prepares pictures by", options.family),
            "take a folder");

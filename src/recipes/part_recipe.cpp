@@ -34,6 +34,7 @@ constexpr PartRow rows[] = {
     {"t2i-adapter-light-sd1", PartKind::t2i_adapter, "sd1", light_adapter, R"({"channels": [32]})"},
     {"t2i-adapter-sdxl", PartKind::t2i_adapter, "sdxl", full_adapter_xl, R"({"channels": [64, 64, 64, 64]})"},
     {"depth-estimator", PartKind::depth_estimator, "depth"},
+    {"classifier", PartKind::classifier, "sd1"},
 };
 
 constexpr const char* adapter = R"({
@@ -43,6 +44,18 @@ constexpr const char* adapter = R"({
   "in_channels": 3,
   "num_res_blocks": 2
 })";
+
+// None was published for latents: a U-Net's way down, and one of the built-in model's size.
+constexpr const char* classifier = R"({
+  "_class_name": "LatentClassifier",
+  "in_channels": 4,
+  "block_out_channels": [128, 256, 512],
+  "layers_per_block": 2,
+  "norm_num_groups": 32,
+  "classes": ["first", "second", "third"]
+})";
+constexpr const char* tiny_classifier =
+    R"({"block_out_channels": [32, 64], "layers_per_block": 1, "norm_num_groups": 8})";
 
 /// What a ControlNet's config says as the U-Net's does.
 constexpr std::array copied_keys = {"act_fn",
@@ -108,6 +121,9 @@ PartRecipe part_recipe(std::string_view name, std::string_view size) {
     case PartKind::depth_estimator:
       recipe.config = model.depth_estimator;
       recipe.preparation = model.depth_preparation;
+      break;
+    case PartKind::classifier:
+      recipe.config = changed(classifier, tiny ? tiny_classifier : "{}");
       break;
   }
   return recipe;

@@ -8,7 +8,7 @@
 
 namespace sdtorch {
 
-enum class PartKind { controlnet, t2i_adapter, depth_estimator };
+enum class PartKind { controlnet, t2i_adapter, depth_estimator, classifier };
 
 struct PartRecipe {
   PartKind kind = PartKind::controlnet;
@@ -16,8 +16,8 @@ struct PartRecipe {
   nlohmann::json preparation{};  ///< preprocessor_config.json; null where there is none
 };
 
-/// What init-model writes besides models: controlnet-sd1, …, t2i-adapter-sd1, …, depth-estimator. Each fits the models
-/// of its family and size.
+/// What init-model writes besides models: controlnet-sd1, …, t2i-adapter-sd1, …, depth-estimator, classifier. Each fits
+/// the models of its family and size, a classifier all of them.
 std::vector<std::string> part_names();
 
 /// name: of part_names(); size: full, tiny. Throws ErrorKind::usage for others.

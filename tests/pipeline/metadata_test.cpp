@@ -72,6 +72,13 @@ TEST_CASE("a request survives JSON with every field", "[pipeline]") {
   request.control_mode = {"prompt", "control"};
   request.control_preprocess = {"canny:50,100", "none"};
   request.max_pixels = 1000;
+  request.depth_img = "depth.png";
+  request.depth_estimator = "dpt";
+  request.hires_scale = 1.5;
+  request.hires_steps = 7;
+  request.hires_strength = 0.5;
+  request.hires_upscaler = "lanczos";
+  request.expand = {.left = 8, .top = 16, .right = 24, .bottom = 32};
   request.pag_scale = 3;
   request.pag_layers = "down_blocks.1,mid";
   request.sag_scale = 0.5;

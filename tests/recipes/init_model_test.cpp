@@ -5,10 +5,12 @@
 #include "cli/inspect.hpp"
 #include "io/json.hpp"
 #include "networks/clip_text.hpp"
+#include "networks/latent_classifier.hpp"
 #include "networks/unet.hpp"
 #include "networks/vae.hpp"
 #include "recipes/model_recipe.hpp"
 #include "recipes/part_recipe.hpp"
+#include "sdtorch/pipeline.hpp"
 #include "support/captured_stderr.hpp"
 #include "support/drawing.hpp"
 #include "support/errors.hpp"
@@ -158,6 +160,25 @@ TEST_CASE("what steers a model can be had alone, fits its family, and is named b
   }
 }
 
+TEST_CASE("a classifier can be had alone, and guides", "[recipes]") {
+  const TempDir temp;
+  init_model({.target = temp / "m"});
+  init_model({.family = "classifier", .dtype = "fp16", .target = temp / "classifier"});
+  const std::string report = sdtorch::inspect_text({.path = temp / "classifier"});
+  CHECK(report.find("a classifier over noisy latents (LatentClassifier)") != std::string::npos);
+  CHECK(report.find("first, second, third") != std::string::npos);
+  const auto pipeline = sdtorch::Pipeline::open(
+      {.model = (temp / "m").string(), .classifier = (temp / "classifier").string(), .device = "cpu"});
+  const sdtorch::Request request{.prompt = "a", .steps = 2, .width = 64, .height = 64, .sampler = "euler"};
+  sdtorch::Request led = request, other = request;
+  led.class_label = "third";
+  other.class_label = "first";
+  led.classifier_scale = other.classifier_scale = 1000;
+  CHECK(pipeline.draw(led).image.pixels != pipeline.draw(other).image.pixels);
+  const auto& full = sdtorch::part_recipe("classifier", "full").config;
+  CHECK_NOTHROW(sdtorch::LatentClassifierConfig::from_json(full, "c"));
+}
+
 TEST_CASE("a model for depth comes with an estimator, and one can be had alone", "[recipes]") {
   const TempDir temp;
   init_model({.family = "depth", .target = temp / "depth"});
@@ -272,6 +293,7 @@ TEST_CASE("choices that contradict each other make nothing", "[recipes]") {
   refused("--vocabulary: t2i-adapter-sd1 is a part", {.family = "t2i-adapter-sd1", .vocabulary = "clip"});
   refused("--only: controlnet-sd1 is a part", {.family = "controlnet-sd1", .layout = "single", .only = "vae"});
   refused("--layout: a file has no place for", {.family = "depth-estimator", .layout = "single"});
+  refused("--layout: a classifier is a folder", {.family = "classifier", .layout = "ckpt"});
   refused("--ema: a VAE's file has no moving averages", {.layout = "single", .only = "vae", .ema = true});
 }
 
