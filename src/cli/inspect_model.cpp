@@ -209,6 +209,8 @@ const char* class_of(PartStyle style, const std::string& component) {
       return "CLIPTextModel";
     case PartStyle::open_clip:
       return component == "text_encoder_2" ? "CLIPTextModelWithProjection" : "CLIPTextModel";
+    case PartStyle::midas:
+      return "DPTForDepthEstimation";
     case PartStyle::other:
       break;
   }

@@ -10,6 +10,7 @@
 #include "io/resize.hpp"
 #include "weights/bind.hpp"
 #include "weights/component_files.hpp"
+#include "weights/families.hpp"
 #include "weights/model_folder.hpp"
 
 namespace sdtorch {
@@ -18,6 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t picture_channels = 3;
+constexpr const char* component_name = "depth_estimator";
 
 Resampling resampling_of(PillowFilter filter) {
   switch (filter) {
@@ -66,8 +68,8 @@ DepthEstimatorDescription describe_depth_estimator(const fs::path& folder, const
     fail(ErrorKind::model, folder, {},
          fmt::format("no folder of a depth estimator, with {}, weights and {}", config_name, preparation_name));
   }
-  const bool whole_model = is_folder(folder / "depth_estimator");
-  DepthEstimatorDescription described{.folder = whole_model ? folder / "depth_estimator" : folder};
+  const bool whole_model = is_folder(folder / component_name);
+  DepthEstimatorDescription described{.folder = whole_model ? folder / component_name : folder};
   const std::string file = (described.folder / config_name).string();
   const nlohmann::json config = load_config(file);
   check_is_dpt(config, file);
@@ -82,9 +84,21 @@ DepthEstimatorDescription describe_depth_estimator(const fs::path& folder, const
   return described;
 }
 
+DepthEstimatorDescription describe_depth_estimator(const std::shared_ptr<const ModelSource>& model,
+                                                   const ReadOptions& options) {
+  if (is_folder(model->path())) return describe_depth_estimator(model->path(), options);
+  const std::string file = model->config_place(component_name);
+  DepthEstimatorDescription described{.file = model, .preparation_file = file};
+  described.config = DepthConfig::from_json(model->config(component_name), file, options);
+  described.preparation = DepthPreparation::from_json(published_config({}, "feature_extractor"), file, options);
+  described.preparation.size = {described.config.image_size, described.config.image_size};
+  return described;
+}
+
 LoadedDepthEstimator load_depth_estimator(DepthEstimatorDescription description, at::Device device) {
   auto network = std::make_shared<DepthEstimator>(description.config);
-  bind_weights(*network, load_component(description.folder), at::kFloat, device, description.folder.string());
+  StateDict weights = description.file ? description.file->weights(component_name) : load_component(description.folder);
+  bind_weights(*network, std::move(weights), at::kFloat, device, component_name);
   network->eval();
   return {.description = std::move(description), .network = std::move(network), .device = device};
 }

@@ -10,12 +10,14 @@
 #include "io/grey_image.hpp"
 #include "networks/depth.hpp"
 #include "networks/depth_picture.hpp"
+#include "weights/model_source.hpp"
 
 namespace sdtorch {
 
 /// Everything about a depth estimator but its weights.
 struct DepthEstimatorDescription {
-  std::filesystem::path folder{};  ///< config.json and weights
+  std::filesystem::path folder{};             ///< config.json and weights
+  std::shared_ptr<const ModelSource> file{};  ///< or a model's single file that has it
   DepthConfig config{};
   DepthPreparation preparation{};
   std::string preparation_file{};  ///< for messages
@@ -28,6 +30,10 @@ struct DepthEstimatorDescription {
 /// folder: with config.json, weights and preprocessor_config.json, or a model's, whose depth_estimator and
 /// feature_extractor hold these. Throws ErrorKind::model naming file and key.
 DepthEstimatorDescription describe_depth_estimator(const std::filesystem::path& folder,
+                                                   const ReadOptions& options = {});
+
+/// A model's own. A single file says nothing of how pictures are prepared: as for the published one.
+DepthEstimatorDescription describe_depth_estimator(const std::shared_ptr<const ModelSource>& model,
                                                    const ReadOptions& options = {});
 
 /// An estimator with its weights. It computes in fp32 whatever the model does: its picture is small, and the range of

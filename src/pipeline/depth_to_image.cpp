@@ -31,9 +31,7 @@ void check_depth(const ModelDescription& model, const Request& request) {
     refuse(request.mask.empty() ? "--mask-from-alpha" : "--mask", what + ", which sees no mask");
   }
   if (request.depth_img.empty() && !model.depth_estimator) {
-    const bool unread = model.source->has("depth_estimator");
-    refuse("--depth-img",
-           what + (unread ? ", and its file's estimator is not read" : ", and has no estimator of its own"),
+    refuse("--depth-img", what + ", and has no estimator of its own",
            "give a picture of the depth by --depth-img FILE, or an estimator by --depth-estimator DIR");
   }
 }

@@ -5,7 +5,6 @@
 #include <cstdio>
 
 #include "core/error.hpp"
-#include "core/paths.hpp"
 #include "diffusion/scheduler_config.hpp"
 #include "text/load_tokenizer.hpp"
 #include "weights/model_folder.hpp"
@@ -180,9 +179,8 @@ ModelDescription describe_model(const std::string& model, const std::string& vae
     description.vae = VaeConfig::from_json(config, vae.empty() ? source.config_place(vae_name) : vae, options);
   }
   description.task = task_of(description);
-  // A single file's is MiDaS's own, which is not read.
-  if (is_folder(path) && source.has(depth_estimator_name)) {
-    description.depth_estimator = describe_depth_estimator(path, options);
+  if (source.has(depth_estimator_name)) {
+    description.depth_estimator = describe_depth_estimator(description.source, options);
   }
   check_parts_fit(description);
   return description;

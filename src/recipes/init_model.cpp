@@ -182,9 +182,6 @@ void write_file(const InitModelOptions& options, const ModelRecipe& recipe, cons
     log_info(fmt::format("such a file does not tell what it predicts: draw with --prediction {}",
                          recipe.kind.prediction == "epsilon" ? "epsilon" : "v"));
   }
-  if (recipe.kind.task == Task::depth && options.only.empty()) {
-    log_info("such a file has no depth estimator: draw with --depth-img or --depth-estimator");
-  }
 }
 
 void check_file_choices(const InitModelOptions& options) {

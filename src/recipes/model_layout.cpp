@@ -10,6 +10,7 @@
 #include "io/atomic_file.hpp"
 #include "io/torch_zip_writer.hpp"
 #include "weights/ldm_keys.hpp"
+#include "weights/midas_keys.hpp"
 
 namespace sdtorch {
 namespace {
@@ -197,6 +198,9 @@ void write_single_file(const fs::path& target, const std::vector<ComponentPlan>&
     const ComponentPlan& component = changed.back();
     if (text) add_text_encoder(file, component, family);
     if (component.name == "unet") file.add_foreign(unet_prefix, component, unet_to_ldm(keys_of(component)));
+    if (component.name == "depth_estimator") {
+      file.add_foreign("depth_model.", component, depth_estimator_to_midas(keys_of(component)));
+    }
     if (component.name == "vae") file.add_foreign(vae_prefix, component, vae_to_ldm(keys_of(component)));
   }
   if (options.ema) add_ema(file, unet_prefix);

@@ -126,62 +126,17 @@ constexpr const char* tiny_vae = R"({
   "sample_size": 64
 })";
 
-/// DPT-Hybrid of MiDaS 3, as the model of SD 2 for depth has it (Ranftl et al. 2021).
-constexpr const char* depth_estimator = R"({
-  "architectures": ["DPTForDepthEstimation"],
-  "backbone_config": {
-    "depths": [3, 4, 9],
-    "embedding_dynamic_padding": true,
-    "global_padding": "same",
-    "layer_type": "bottleneck",
-    "model_type": "bit",
-    "out_features": ["stage1", "stage2", "stage3"]
-  },
-  "backbone_featmap_shape": [1, 1024, 24, 24],
-  "backbone_out_indices": [0, 1, 8, 11],
-  "fusion_hidden_size": 256,
-  "hidden_act": "gelu",
-  "hidden_size": 768,
-  "image_size": 384,
-  "intermediate_size": 3072,
-  "is_hybrid": true,
-  "layer_norm_eps": 1e-12,
-  "model_type": "dpt",
-  "neck_hidden_sizes": [256, 512, 768, 768],
-  "num_attention_heads": 12,
-  "num_channels": 3,
-  "num_hidden_layers": 12,
-  "patch_size": 16,
-  "qkv_bias": true,
-  "readout_type": "project",
-  "reassemble_factors": [1, 1, 1, 0.5]
-})";
-
 constexpr const char* tiny_depth_estimator = R"({
-  "backbone_config": {"depths": [1, 1, 1], "embedding_size": 16, "hidden_sizes": [32, 64, 128], "num_groups": 8},
+  "backbone_config": {"depths": [1, 1, 1], "embedding_size": 32, "hidden_sizes": [128, 128, 128]},
   "backbone_featmap_shape": [1, 128, 4, 4],
   "backbone_out_indices": [0, 1, 2, 3],
   "fusion_hidden_size": 32,
-  "hidden_size": 32,
+  "hidden_size": 64,
   "image_size": 64,
-  "intermediate_size": 64,
-  "neck_hidden_sizes": [32, 64, 32, 32],
-  "num_attention_heads": 2,
+  "intermediate_size": 128,
+  "neck_hidden_sizes": [128, 128, 32, 32],
+  "num_attention_heads": 1,
   "num_hidden_layers": 4
-})";
-
-constexpr const char* depth_preparation = R"({
-  "do_normalize": true,
-  "do_rescale": true,
-  "do_resize": true,
-  "ensure_multiple_of": 1,
-  "image_mean": [0.5, 0.5, 0.5],
-  "image_processor_type": "DPTImageProcessor",
-  "image_std": [0.5, 0.5, 0.5],
-  "keep_aspect_ratio": false,
-  "resample": 2,
-  "rescale_factor": 0.00392156862745098,
-  "size": {"height": 384, "width": 384}
 })";
 
 void change(json& config, const char* changes) { config.merge_patch(json::parse(changes)); }
@@ -218,15 +173,12 @@ void make_multilingual(ModelRecipe& recipe, const MultilingualRecipe& parts) {
 }
 
 void add_depth_estimator(ModelRecipe& recipe, bool tiny) {
-  recipe.depth_estimator = json::parse(depth_estimator);
-  recipe.depth_preparation = json::parse(depth_preparation);
-  if (tiny) {
-    change(recipe.depth_estimator, tiny_depth_estimator);
-    const json& side = recipe.depth_estimator["image_size"];
-    recipe.depth_preparation["size"] = {{"height", side}, {"width", side}};
-  }
-  recipe.model_index["depth_estimator"] = {"transformers", "DPTForDepthEstimation"};
-  recipe.model_index["feature_extractor"] = {"transformers", "DPTImageProcessor"};
+  recipe.depth_estimator = published_config(recipe.kind, "depth_estimator");
+  recipe.depth_preparation = published_config(recipe.kind, "feature_extractor");
+  if (!tiny) return;
+  change(recipe.depth_estimator, tiny_depth_estimator);
+  const json& side = recipe.depth_estimator["image_size"];
+  recipe.depth_preparation["size"] = {{"height", side}, {"width", side}};
 }
 
 }  // namespace

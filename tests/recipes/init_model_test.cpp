@@ -199,6 +199,7 @@ TEST_CASE("a model for depth comes with an estimator, and one can be had alone",
   };
   const at::Tensor depth = drawn("depth", "");
   CHECK(depth.std().item<double>() > 0.3);
+  CHECK(at::equal(depth, drawn("depth.safetensors", "")));
   CHECK(at::equal(depth, drawn("depth.safetensors", temp / "estimator")));
   CHECK(at::equal(depth, drawn("depth.safetensors", temp / "depth")));
 
