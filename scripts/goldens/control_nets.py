@@ -129,6 +129,9 @@ def cases() -> list[dict]:
     add("sd2", "net_sd2", "b.png", init_img="a.png", width=64, height=40, strength=0.6, sampler="euler_a")
     add("sd2", "net_sd2", init_img="a.png", mask="mask.png", width=64, height=40, sampler="ddim",
         control_preprocess="inpaint")
+    add("sd1", "net_a", control_mode="prompt", control_strength=1.5, sampler="euler")
+    add("sd1", ["net_a", "net_b"], ["a.png", "b.png"], control_mode=["prompt", "balanced"], sampler="ddim", width=64,
+        height=48, negative_prompt=pipeline.NEGATIVE)
     return listed
 
 
@@ -168,6 +171,14 @@ def load(case: dict, nets: dict):
     return pipe, adapters, started
 
 
+def soften(module, arguments, residuals) -> tuple:
+    """A forward hook that weighs a ControlNet's residuals as sd-webui-controlnet does where the prompt is more
+    important: by the powers of 0.825 that are SD1's, the deepest whole."""
+    down, mid = residuals
+    weighted = [x * 0.825 ** (12 - i) for i, x in enumerate([*down, mid])]
+    return weighted[:-1], weighted[-1]
+
+
 def draw(case: dict, nets: dict, out: pathlib.Path) -> tuple[torch.Tensor, torch.Tensor]:
     """One case by diffusers: final latents fp32 [B, 4, h, w] and pictures uint8 [B, H, W, 3]."""
     pipe, adapters, started = load(case, nets)
@@ -205,8 +216,12 @@ def draw(case: dict, nets: dict, out: pathlib.Path) -> tuple[torch.Tensor, torch
     if "negative-prompt" in case:
         arguments["negative_prompt"] = case["negative-prompt"]
     generators = [torch.Generator("cpu").manual_seed(case["seed"] + k) for k in range(count)]
+    modes = [mode for _, mode in zip(names, as_list(case.get("control-mode", "balanced")) * len(names))]
+    hooks = [nets[name].register_forward_hook(soften) for name, mode in zip(names, modes) if mode == "prompt"]
     latents = pipe(prompt=case["prompt"], num_inference_steps=case["steps"], guidance_scale=float(case["cfg-scale"]),
                    generator=generators, num_images_per_prompt=count, output_type="latent", **arguments).images
+    for hook in hooks:
+        hook.remove()
     return image_to_image.with_pixels(pipe, latents)
 
 

@@ -9,12 +9,14 @@ import image_to_image
 import numpy as np
 import pipeline
 import torch
-from diffusers import (StableDiffusionImg2ImgPipeline, StableDiffusionPipeline, StableDiffusionXLImg2ImgPipeline,
+from diffusers import (ControlNetModel, StableDiffusionControlNetImg2ImgPipeline, StableDiffusionControlNetPipeline,
+                       StableDiffusionImg2ImgPipeline, StableDiffusionPipeline, StableDiffusionXLImg2ImgPipeline,
                        StableDiffusionXLPipeline)
 from PIL import Image
 from safetensors.torch import save_file
 
 FOLDERS = {"sd1": "pipeline/models/sd1", "sd2": "pipeline/models/sd2", "xl": "families/models/xl"}
+NETS = image_to_image.GOLDEN / "control_nets"
 MODES = {"latent": "bilinear", "latent-bicubic": "bicubic"}
 
 
@@ -37,7 +39,16 @@ def cases() -> list[dict]:
     add("sd2")
     add("sd2", hires_upscaler="lanczos", hires_steps=5)
     add("xl", sampler="euler", cfg_scale=2)
+    add("sd1", sampler="euler", control_net="net_a", control_image="a.png")
     return listed
+
+
+def load_steered():
+    """Both passes' pipelines with a ControlNet."""
+    net = ControlNetModel.from_pretrained(NETS / "nets" / "net_a", torch_dtype=torch.float32)
+    components = load("sd1")[0].components
+    return [kind(**components, controlnet=net, requires_safety_checker=False)
+            for kind in (StableDiffusionControlNetPipeline, StableDiffusionControlNetImg2ImgPipeline)]
 
 
 def load(model: str):
@@ -86,11 +97,18 @@ def draw(pipes, case: dict) -> tuple[torch.Tensor, torch.Tensor]:
     strength = min((steps + 0.5) / in_all, 1.0)
     latents = []
     for seed in range(case["seed"], case["seed"] + case.get("batch-count", 1)):
+        steering = [{}, {}]
+        if "control-image" in case:
+            picture = Image.open(NETS / case["control-image"]).convert("RGB")
+            larger = {side: case[side] * case["hires-scale"] for side in ("width", "height")}
+            # A strength of its own is the image-to-image pipeline's usual one.
+            steering = [{"image": picture},
+                        {"control_image": picture, "controlnet_conditioning_scale": 1.0, **larger}]
         latent = first(num_inference_steps=case["steps"], width=case["width"], height=case["height"],
-                       generator=generator(seed), **same).images
+                       generator=generator(seed), **same, **steering[0]).images
         start = enlarged(first, latent, case, seed)
         latents.append(second(image=start, strength=strength, num_inference_steps=in_all, generator=generator(seed),
-                              **same).images)
+                              **same, **steering[1]).images)
     first.scheduler = second.scheduler = loaded
     return image_to_image.with_pixels(first, torch.cat(latents))
 
@@ -99,9 +117,9 @@ def draw(pipes, case: dict) -> tuple[torch.Tensor, torch.Tensor]:
 def make(out: pathlib.Path) -> None:
     pipes, tensors, listed = {}, {}, cases()
     for number, case in enumerate(listed):
-        model = case["model"]
+        model = case["model"] if "control-net" not in case else "steered"
         if model not in pipes:
-            pipes[model] = load(model)
+            pipes[model] = load_steered() if model == "steered" else load(model)
         latents, pixels = draw(pipes[model], case)
         assert latents.isfinite().all(), case
         tensors[f"{number:03}.latent"], tensors[f"{number:03}.image"] = latents, pixels

@@ -15,9 +15,13 @@ using namespace sdtorch;
 
 namespace {
 
-PipelineNetworks hires_networks(const std::string& model) {
+PipelineNetworks hires_networks(const std::string& model, const std::string& net) {
   const std::string area = model == "xl" ? "families/models/" : "pipeline/models/";
-  return networks_of(describe_model(golden_path(area + model).string(), ""));
+  ModelDescription described = describe_model(golden_path(area + model).string(), "");
+  if (!net.empty()) {
+    described.controls.push_back(describe_control(golden_path("control_nets/nets/" + net).string(), described));
+  }
+  return networks_of(std::move(described));
 }
 
 CheckedModel hires_model() {
@@ -32,11 +36,13 @@ Request twice() {
 
 TEST_CASE("a second, larger pass gives what A1111's arithmetic on diffusers' pieces gives", "[pipeline]") {
   std::map<std::string, PipelineNetworks> models;
-  check_golden_pictures("hires", [&](const nlohmann::json& one) -> const PipelineNetworks& {
-    const std::string name = one.at("model");
-    if (!models.contains(name)) models.emplace(name, hires_networks(name));
-    return models.at(name);
-  });
+  check_golden_pictures("hires",
+                        [&](const nlohmann::json& one) -> const PipelineNetworks& {
+                          const std::string name = one.at("model"), net = one.value("control-net", "");
+                          if (!models.contains(name + net)) models.emplace(name + net, hires_networks(name, net));
+                          return models.at(name + net);
+                        },
+                        {{"control-image", "control_nets"}});
 }
 
 TEST_CASE("a batch draws each picture's second pass as it would be alone", "[pipeline]") {
