@@ -74,10 +74,6 @@ TEST_CASE("a request survives JSON with every field", "[pipeline]") {
   request.max_pixels = 1000;
   request.depth_img = "depth.png";
   request.depth_estimator = "dpt";
-  request.hires_scale = 1.5;
-  request.hires_steps = 7;
-  request.hires_strength = 0.5;
-  request.hires_upscaler = "lanczos";
   request.expand = {.left = 8, .top = 16, .right = 24, .bottom = 32};
   request.pag_scale = 3;
   request.pag_layers = "down_blocks.1,mid";
@@ -91,8 +87,17 @@ TEST_CASE("a request survives JSON with every field", "[pipeline]") {
   request.class_label = "night";
   request.inputs = {{.path = "start.png", .sha256 = std::string(64, 'a')}};
   const nlohmann::ordered_json json = settings_to_json(request);
-  CHECK(json.size() == settings().size());  // all but sigmas, which exclude a schedule, and the inputs
+  Settings larger;
+  larger.hires_scale = 1.5;
+  larger.hires_steps = 7;
+  larger.hires_strength = 0.5;
+  larger.hires_upscaler = "lanczos";
+  const size_t of_larger = settings_to_json(larger).size() - settings_to_json({}).size();
+  // All but sigmas, which exclude a schedule, and the second pass, which excludes a refiner; and the inputs.
+  CHECK(json.size() + of_larger == settings().size());
+  CHECK(of_larger == 4);
   CHECK(settings_from_json(nlohmann::json::parse(json.dump()), {}, {.file = "x"}) == request);
+  CHECK(settings_from_json(nlohmann::json::parse(settings_to_json(larger).dump()), {}, {.file = "x"}) == larger);
   CHECK(settings_from_json(nlohmann::json::parse(settings_to_json({}).dump()), {}, {.file = "x"}) == Settings{});
   CHECK_FALSE(settings_to_json({}).contains("width"));
 }
