@@ -141,7 +141,9 @@ nlohmann::ordered_json settings_to_json(const Settings& request) {
   for (const Setting& field : settings()) {
     std::visit([&](auto member) { put(object, std::string(field.name), request.*member); }, field.member);
   }
-  for (const InputFile& file : request.inputs) object[inputs_key][file.path] = file.sha256;
+  json inputs;  // in the order of their names: a request that was read and one that was given write the same
+  for (const InputFile& file : request.inputs) inputs[file.path] = file.sha256;
+  if (!inputs.is_null()) object[inputs_key] = inputs;
   return object;
 }
 

@@ -2,6 +2,7 @@
 // transformers' depth-estimation pipeline (scripts/goldens/depth_to_image.py).
 #include "pipeline/depth_to_image.hpp"
 #include <fmt/format.h>
+#include "pipeline/settings_json.hpp"
 
 #include "io/atomic_file.hpp"
 #include "io/image.hpp"
@@ -150,6 +151,13 @@ TEST_CASE("a picture drawn after its depth is repeated by what its metadata says
   const Picture drawn = pipeline.draw(Request{.prompt = "a", .steps = 3, .init_img = started_from("first.png")});
   REQUIRE(drawn.request.width == 64);
   CHECK((pipeline.draw(drawn.request).image == drawn.image));
+
+  Request request = drawn.request;
+  request.depth_img = depth_file;
+  const nlohmann::ordered_json written = settings_to_json({{}, pipeline.draw(request).request});
+  const Settings read = settings_from_json(nlohmann::json::parse(written.dump()), {}, {.file = "a.png"});
+  CHECK(read.inputs.size() == 2);
+  CHECK(settings_to_json({{}, pipeline.draw(read).request}).dump() == written.dump());
 }
 
 TEST_CASE("an estimator sees the picture itself, unless another size or shape is drawn", "[pipeline]") {
