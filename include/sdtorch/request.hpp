@@ -14,6 +14,8 @@ struct ModelChoice {
   std::string vae{};                        ///< folder or file of another VAE; empty is the model's own
   std::string refiner{};                    ///< SDXL model that draws the last steps; empty is none
   std::vector<std::string> control_net{};   ///< ControlNets and T2I-Adapters that steer the model: folders or files
+  std::string classifier{};                 ///< folder of a classifier over noisy latents that guides; empty is none
+  std::string depth_estimator{};            ///< folder of what estimates depth; empty is the model's own, if any
   std::optional<std::string> prediction{};  ///< epsilon, v, x0 and other spellings; none is the model's own
   std::string device = "auto";              ///< auto, cpu, cuda, cuda:N
   std::string dtype = "auto";               ///< auto, fp32, fp16, bf16: what the networks compute in
@@ -69,6 +71,16 @@ struct Request {
   std::optional<double> eta{};               ///< DDIM's eta, TCD's gamma, 0…1; none is 0
   std::optional<double> refiner_start{};     ///< share of the denoising before the refiner, 0…1; none is 0.8 with one
 
+  // Guidance beyond the scale; all of these go together, but where a comment says otherwise.
+  double pag_scale = 0;            ///< perturbed-attention guidance (Ahn et al. 2024), any finite number; 0 is none
+  std::string pag_layers = "mid";  ///< its self-attention layers: parts of their keys, or regular expressions, by commas
+  double sag_scale = 0;            ///< self-attention guidance (Hong et al. 2023), any finite number; 0 is none
+  std::vector<double> freeu{};     ///< FreeU's b1, b2, s1, s2 (Si et al. 2024), above 0; empty is none
+  std::string cfg_interval{};      ///< where cfg_scale applies: LO,HI noise levels, or LO%,HI% of the steps; empty: all
+  bool cfg_plus_plus = false;      ///< CFG++ (Chung et al. 2024): cfg_scale is its lambda, 0…1 there
+  std::vector<double> dynamic_threshold{};   ///< a guidance scale whose range is kept, and a percentile; empty is none
+  std::optional<double> classifier_scale{};  ///< of ModelChoice::classifier's gradient; none is 1
+  std::string class_label{};                 ///< the class it leads to, its name or number (`--class`)
   std::optional<double> hires_scale{};    ///< 1…16: the picture is drawn once more, so much larger; none is not
   std::optional<int64_t> hires_steps{};   ///< of that second pass; none and 0 are `steps`
   std::optional<double> hires_strength{}; ///< its steps' share of those from pure noise, above 0…1; none is 0.7
@@ -85,6 +97,7 @@ struct Request {
   std::optional<PixelMargins> expand{};     ///< init_img grows so far, and what is new is repainted as by a mask
   std::optional<double> image_cfg_scale{};  ///< how strongly init_img guides a model for instructions, >= 0; none is 1.5
   bool keep_unmasked = false;         ///< outside the mask the pixels of init_img, byte for byte
+  std::string depth_img{};            ///< picture of init_img's depth, bright is near: a file; empty: it is estimated
   std::string resize = "stretch";     ///< input pictures of another shape: stretch, crop, pad
   int64_t max_pixels = 178'956'970;   ///< input pictures that have more are refused
   std::vector<InputFile> inputs{};    ///< what files named above must be; of others nothing is asked
@@ -96,7 +109,7 @@ struct Request {
   std::vector<double> control_start{};            ///< share of the steps before it steers, 0…1; 0
   std::vector<double> control_end{};              ///< share of the steps after which it no longer does, 0…1; 1
   std::vector<std::string> control_mode{};        ///< balanced (the default), prompt, control
-  std::vector<std::string> control_preprocess{};  ///< canny[:LOW,HIGH], invert, inpaint, none (the default)
+  std::vector<std::string> control_preprocess{};  ///< canny[:LOW,HIGH], depth, invert, inpaint, none
 
   /// Throws ErrorKind::usage naming the flag whose value is out of range, ErrorKind::input for a prompt that is not
   /// UTF-8. Checks what needs no model.

@@ -19,13 +19,14 @@ from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
 GOLDEN = image_to_image.GOLDEN
-FOLDERS = {"sd1": "pipeline/models/sd1", "xl": "families/models/xl"}
-WIDTHS = {"sd1": (4, 6, 6, 8), "xl": (4, 8)}  # of the picture's embedding, halved between them
+FOLDERS = {"sd1": "pipeline/models/sd1", "sd2": "pipeline/models/sd2", "xl": "families/models/xl"}
+WIDTHS = {"sd1": (4, 6, 6, 8), "sd2": (4, 6, 6, 8), "xl": (4, 8)}  # of the picture's embedding, halved between them
 NETS = {
     "net_a": lambda: controlnet("sd1", 1),
     "net_b": lambda: controlnet("sd1", 2, controlnet_conditioning_channel_order="bgr"),
     "net_pooled": lambda: controlnet("sd1", 3, global_pool_conditions=True),
     "net_xl": lambda: controlnet("xl", 4),
+    "net_sd2": lambda: controlnet("sd2", 9),
     "adapter_a": lambda: adapter(5, channels=[16, 32], downscale_factor=8, num_res_blocks=1),
     "adapter_grey": lambda: adapter(6, channels=[16, 32], downscale_factor=8, num_res_blocks=2, in_channels=1),
     "adapter_xl": lambda: adapter(8, channels=[8, 12], downscale_factor=4, adapter_type="full_adapter_xl"),
@@ -123,6 +124,11 @@ def cases() -> list[dict]:
         width=64, height=48)
     add("xl", "adapter_xl", cfg_scale=2, width=40, height=48)
     add("xl", "adapter_xl", "b.png", cfg_scale=2, control_strength=0.7, control_end=0.5, width=64, height=32)
+    add("sd2", "net_sd2")
+    add("sd2", "net_sd2", "b.png", control_strength=0.6, control_start=0.2, control_mode="control", sampler="euler")
+    add("sd2", "net_sd2", "b.png", init_img="a.png", width=64, height=40, strength=0.6, sampler="euler_a")
+    add("sd2", "net_sd2", init_img="a.png", mask="mask.png", width=64, height=40, sampler="ddim",
+        control_preprocess="inpaint")
     add("sd1", "net_a", control_mode="prompt", control_strength=1.5, sampler="euler")
     add("sd1", ["net_a", "net_b"], ["a.png", "b.png"], control_mode=["prompt", "balanced"], sampler="ddim", width=64,
         height=48, negative_prompt=pipeline.NEGATIVE)
@@ -151,12 +157,12 @@ def load(case: dict, nets: dict):
             ("sd1", False, "mask"): StableDiffusionControlNetInpaintPipeline,
             ("xl", False, "mask"): StableDiffusionXLControlNetInpaintPipeline,
             ("sd1", True, False): StableDiffusionAdapterPipeline,
-            ("xl", True, False): StableDiffusionXLAdapterPipeline}[model, adapters, started]
+            ("xl", True, False): StableDiffusionXLAdapterPipeline}["xl" if model == "xl" else "sd1", adapters, started]
     chosen = [nets[name] for name in as_list(case["control-net"])]
     more = {"adapter" if adapters else "controlnet": chosen if len(chosen) > 1 else chosen[0]}
     if adapters and len(chosen) > 1:
         more["adapter"] = MultiAdapter(chosen)
-    more |= {"safety_checker": None} if model == "sd1" else {} if adapters else {"add_watermarker": False}
+    more |= {"safety_checker": None} if model != "xl" else {} if adapters else {"add_watermarker": False}
     pipe = kind.from_pretrained(GOLDEN / FOLDERS[model], torch_dtype=torch.float32, **more)
     if "sampler" in case:
         scheduler, changes = image_to_image.SAMPLERS[case["sampler"]]

@@ -15,9 +15,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden"
-FOLDERS = {"sd1": "pipeline/models/sd1", "xl": "families/models/xl", "refiner": "families/models/refiner",
+FOLDERS = {"sd1": "pipeline/models/sd1", "sd2": "pipeline/models/sd2", "xl": "families/models/xl", "refiner": "families/models/refiner",
            "turbo": "families/models/xl", "distilled": "families/models/lcm", "lcm": "families/models/lcm"}
-CLASSES = {"sd1": StableDiffusionImg2ImgPipeline, "distilled": StableDiffusionImg2ImgPipeline,
+CLASSES = {"sd1": StableDiffusionImg2ImgPipeline, "sd2": StableDiffusionImg2ImgPipeline,
+           "distilled": StableDiffusionImg2ImgPipeline,
            "lcm": LatentConsistencyModelImg2ImgPipeline}
 SAMPLERS = {**{name: (kind, {}) for name, kind in pipeline.CLASSES.items()},
             "dpm2": (diffusers.KDPM2DiscreteScheduler, {}), "dpm2_a": (diffusers.KDPM2AncestralDiscreteScheduler, {}),
@@ -65,6 +66,10 @@ def cases() -> list[dict]:
     add("distilled", strength=0.5, cfg_scale=8.5)
     add("lcm", strength=0.5, steps=4, cfg_scale=8.5)
     add("lcm", strength=0.8, steps=3, cfg_scale=1, init_img="second.png")
+    add("sd2")
+    add("sd2", strength=1, sampler="euler", negative_prompt=pipeline.NEGATIVE)
+    add("sd2", strength=0.5, sampler="euler_a", init_img="second.png", batch_count=2, batch_size=2)
+    add("sd2", strength=0.6, sampler="dpm++2m", width=48, height=64)
     return listed
 
 

@@ -44,7 +44,7 @@ def save_wider(folder: pathlib.Path, kind: str, channels: int) -> None:
 
 
 def cases() -> list[dict]:
-    """Requests by the flags' long names; absent ones are sdtorch's defaults. sd1-9, xl-9: with nine channels."""
+    """Requests by the flags' long names; absent ones are sdtorch's defaults. sd1-9, sd2-9, xl-9: with nine channels."""
     listed = []
 
     def add(model: str, **request) -> None:
@@ -67,6 +67,10 @@ def cases() -> list[dict]:
     add("sd1-9", sampler="ddim", batch_count=2)
     add("xl-9", cfg_scale=2)
     add("xl-9", cfg_scale=2, strength=0.8, sampler="euler_a")
+    add("sd2")
+    add("sd2", strength=0.6, sampler="euler_a", mask="slope.png")
+    add("sd2-9")
+    add("sd2-9", strength=0.7, sampler="euler", mask="slope.png", batch_count=2)
     return listed
 
 
@@ -104,7 +108,7 @@ def load(model: str, out: pathlib.Path):
 @torch.no_grad()
 def make(out: pathlib.Path) -> None:
     write_pictures(out)
-    for kind in ("sd1", "xl"):
+    for kind in ("sd1", "xl", "sd2"):
         save_wider(out / f"unet-{kind}-9", kind, 9)
     pipes, tensors, listed = {}, {}, cases()
     for number, case in enumerate(listed):

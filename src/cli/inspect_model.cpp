@@ -9,6 +9,7 @@
 #include <set>
 #include <utility>
 
+#include "cli/inspect_part.hpp"
 #include "core/dtype.hpp"
 #include "core/paths.hpp"
 #include "core/utf8.hpp"
@@ -102,6 +103,7 @@ class FolderFindings {
     tell_task();
     tell_prediction();
     tell_scale();
+    tell_depth();
   }
 
   std::vector<Finding> findings{};
@@ -185,6 +187,14 @@ class FolderFindings {
          fmt::format("unet/config.json: sample_size {}, and the VAE halves {} times", latent, halvings));
   }
 
+  void tell_depth() {
+    if (folder_.has("depth_estimator")) {
+      find("depth", "estimated", "model_index.json: depth_estimator");
+    } else if (task == name_of(Task::depth)) {
+      find("depth", "not estimated", "no depth_estimator: draw with --depth-img or --depth-estimator");
+    }
+  }
+
   const ModelFolder& folder_;
   json unet_, vae_, scheduler_;
 };
@@ -199,6 +209,8 @@ const char* class_of(PartStyle style, const std::string& component) {
       return "CLIPTextModel";
     case PartStyle::open_clip:
       return component == "text_encoder_2" ? "CLIPTextModelWithProjection" : "CLIPTextModel";
+    case PartStyle::midas:
+      return "DPTForDepthEstimation";
     case PartStyle::other:
       break;
   }
@@ -255,11 +267,16 @@ void add_remains(const Recognition& found, ModelReport& report) {
 std::string class_in(const json& config) {
   const auto text = [](const json& value) { return value.is_string() ? value.get<std::string>() : std::string(); };
   if (!config.is_object()) return {};
-  for (const char* key : {"_class_name", "tokenizer_class"}) {
+  for (const char* key : {"_class_name", "tokenizer_class", "image_processor_type", "feature_extractor_type"}) {
     if (config.contains(key)) return text(config[key]);
   }
   const auto found = config.find("architectures");
   return found != config.end() && found->is_array() && !found->empty() ? text(found->front()) : std::string();
+}
+
+void add_findings(const std::vector<Finding>& findings, ModelReport& report) {
+  report.object["findings"] = finding_list(findings);
+  report.text += finding_table(findings);
 }
 
 /// What the folder of one component holds; nothing where the folder is none.
@@ -273,21 +290,27 @@ std::optional<ModelReport> report_component(const std::filesystem::path& path) {
                             {"vocab.json", "a tokenizer", false},
                             {"tokenizer.json", "a tokenizer", false},
                             {"adapter_config.json", "an adapter, such as a LoRA, in PEFT's layout", false},
-                            {"config.json", "a component", true}};
+                            {"config.json", "a component", true},
+                            {"preprocessor_config.json", "an image processor", false}};
   if (is_there(path / "model_index.json")) return std::nullopt;
   for (const Kind& kind : kinds) {
     if (!is_there(path / kind.file)) continue;
-    const std::string class_name = class_in(load_config(path / kind.file));
+    const json config = load_config(path / kind.file);
+    const std::string class_name = class_in(config);
+    const std::optional<PartDescription> part = describe_part(config, class_name);
     Component component{.class_name = class_name};
     if (kind.weights) component.add(load_component(path));
-    ModelReport report{.object = {{"path", path.string()}, {"kind", "component"}, {"description", kind.name}}};
+    const std::string name = part ? part->name : kind.name;
+    ModelReport report{.object = {{"path", path.string()}, {"kind", "component"}, {"description", name}}};
     report.object.update(component.object());
-    report.text = fmt::format("{}: {}{} of a diffusers model, not a whole one\n", harmless(path.string()), kind.name,
-                              class_name.empty() ? "" : fmt::format(" ({})", harmless(class_name)));
+    report.text = fmt::format("{}: {}{}{}\n", harmless(path.string()), name,
+                              class_name.empty() ? "" : fmt::format(" ({})", harmless(class_name)),
+                              part ? "" : " of a diffusers model, not a whole one");
     if (component.tensors > 0) {
       report.text += fmt::format("{} tensors, {} parameters, {:.1f} MiB, {}\n", component.tensors, component.parameters,
                                  mebibytes(component.bytes), fmt::join(component.types, ", "));
     }
+    if (part) add_findings(part->findings, report);
     return report;
   }
   return std::nullopt;
@@ -317,7 +340,9 @@ ModelReport report_folder(const std::filesystem::path& path) {
     if (!named) continue;
     Component& component = components[name];
     component.class_name = entry[1].get<std::string>();
-    if (name == "unet" || name == "vae" || name.starts_with("text_encoder")) component.add(folder.weights(name));
+    const bool network = name == "unet" || name == "vae" || name.starts_with("text_encoder") ||
+                         name == "depth_estimator" || name == "controlnet" || name == "adapter";
+    if (network && is_folder(folder.component(name))) component.add(folder.weights(name));
   }
   const FolderFindings found(folder);
   ModelReport report{.object = {{"path", path.string()},
@@ -345,6 +370,7 @@ ModelReport report_weights_file(const std::filesystem::path& path) {
   const std::map<std::string, std::string> metadata = file.metadata;
   const std::string under = file.found_under;
   const KeySet keys = keys_of(file.tensors);
+  const std::optional<PartDescription> beside = describe_part_file(file.tensors, path);
   const Recognition found = recognize(std::move(file), path);
 
   std::string in_checkpoint;
@@ -359,8 +385,9 @@ ModelReport report_weights_file(const std::filesystem::path& path) {
     size_t listed = 0;
     for (const std::string& key : keys) {
       if (++listed > most_listed) break;
-      report.text += fmt::format("  {}\n", harmless(key));
+      if (!beside) report.text += fmt::format("  {}\n", harmless(key));
     }
+    if (beside) add_findings(beside->findings, report);
     add_metadata(metadata, report);
     return report;
   }

@@ -15,13 +15,15 @@ struct ModelReport {
 
 /// A diffusers folder, or `org/name`: `{"path", "kind": "model", "layout": "folder", "family", "task", "prediction",
 /// "findings": [{"what", "value", "why"}], "components": {NAME: {"class", "parameters", "bytes", "types"}}}`.
+/// The folder of one component: `"kind": "component"`, its `description`, and, where it steers a model or estimates
+/// depth, `findings`.
 /// Throws ErrorKind::model for a folder that is no model.
 ModelReport report_folder(const std::filesystem::path& path);
 
 /// A weights file, the same and: `"layout": "single file"`, `"format"`, each component's `"keys"` (its prefix in the
 /// file), `"left"` (known tensors that are not used, by kind), `"ema"` (how many of these are moving averages),
 /// `"unused"` (keys that are not known), `"metadata"`. `kind` is `model`, `part` where it holds less than one, or
-/// `weights` for a LoRA, a component and the like, which `description` then names.
+/// `weights` for a LoRA, a ControlNet, a component and the like, which `description` then names.
 /// Throws ErrorKind::model naming a file that is none for what it is.
 ModelReport report_weights_file(const std::filesystem::path& path);
 

@@ -16,7 +16,6 @@
 #include "pipeline/metadata.hpp"
 #include "pipeline/settings.hpp"
 #include "recipes/model_layout.hpp"
-#include "recipes/model_recipe.hpp"
 #include "sdtorch/version.hpp"
 
 namespace sdtorch {
@@ -110,9 +109,9 @@ FlagGroup setting_group(Reading& r, SettingGroup group, const char* title) {
 
 std::vector<FlagGroup> setting_groups(Reading& r) {
   std::vector<FlagGroup> groups{
-      setting_group(r, SettingGroup::picture, "Picture"), setting_group(r, SettingGroup::input, "Input picture"),
-      setting_group(r, SettingGroup::sampling, "Sampling"), setting_group(r, SettingGroup::model, "Model"),
-      setting_group(r, SettingGroup::machine, "Machine")};
+      setting_group(r, SettingGroup::picture, "Picture"),   setting_group(r, SettingGroup::input, "Input picture"),
+      setting_group(r, SettingGroup::guidance, "Guidance"), setting_group(r, SettingGroup::sampling, "Sampling"),
+      setting_group(r, SettingGroup::model, "Model"),       setting_group(r, SettingGroup::machine, "Machine")};
   groups.front().flags.push_back(
       {"--from-image", "FILE.png", "take the request from a picture's metadata; flags override it",
        [&r](const std::string& flag, const std::string& text) { r.from_image = filled(flag, text); }});
@@ -230,8 +229,8 @@ CommandSpec init_model_spec(Reading& r) {
           "Writes a model of seeded random weights: noise for pictures, but a whole model, for tests and benchmarks.",
           {{"Arguments", {{"PATH", "", "the folder or file to make", to_path(m.target)}}},
            {"Model",
-            {{"--family", "NAME", fmt::format("{} (sd1)", fmt::join(recipe_families(), ", ")),
-              to_choice(m.family, recipe_families())},
+            {{"--family", "NAME", fmt::format("{} (sd1)", fmt::join(init_model_families(), ", ")),
+              to_choice(m.family, init_model_families())},
              {"--size", "NAME", "tiny, full (tiny)", to_choice(m.size, {"tiny", "full"})},
              {"--layout", "NAME",
               fmt::format("{} (folder): a diffusers folder, one with fp16 in its files' names, one in shards, one of "
@@ -333,7 +332,7 @@ void check_prompt_source(const Reading& r) {
   const bool from_file = r.invocation.from_file.has_value();
   if (!from_file && r.invocation.from_file_format) refuse("--from-file-format", "there is no --from-file");
   if (from_file && r.has("prompt")) refuse("--from-file", "does not go with --prompt", "leave one of them out");
-  for (const char* picture : {"init-img", "control-image"}) {
+  for (const char* picture : {"init-img", "control-image", "depth-img"}) {
     if (r.invocation.from_file == "-" && r.says(picture, "-")) {
       refuse(fmt::format("--{}", picture), "standard input holds the prompts already");
     }

@@ -15,11 +15,27 @@ at::Tensor deviation(const at::Tensor& x) {
 
 }  // namespace
 
-at::Tensor guide(const at::Tensor& uncond, const at::Tensor& cond, double scale, double rescale) {
-  const at::Tensor guided = uncond + scale * (cond - uncond);
-  if (rescale <= 0) return guided;
-  const at::Tensor rescaled = guided * (deviation(cond) / deviation(guided));
-  return rescale * rescaled + (1 - rescale) * guided;
+at::Tensor guide(const at::Tensor& uncond, const at::Tensor& cond, double scale) {
+  return uncond + scale * (cond - uncond);
+}
+
+at::Tensor rescaled(const at::Tensor& guided, const at::Tensor& cond, double phi) {
+  if (phi <= 0) return guided;
+  const at::Tensor alike = guided * (deviation(cond) / deviation(guided));
+  return phi * alike + (1 - phi) * guided;
+}
+
+at::Tensor mimicked(const at::Tensor& uncond, const at::Tensor& cond, double scale, double mimic_scale,
+                    double quantile) {
+  const auto flat = [&](double at_scale) { return guide(uncond, cond, at_scale).flatten(2); };
+  const at::Tensor guided = flat(scale), mimic = flat(mimic_scale);
+  const at::Tensor mean = guided.mean(2, /*keepdim=*/true);
+  const at::Tensor centred = guided - mean;
+  const at::Tensor wanted = (mimic - mimic.mean(2, /*keepdim=*/true)).abs().amax(2, /*keepdim=*/true);
+  const at::Tensor largest = at::maximum(wanted, centred.abs().quantile(quantile, 2, /*keepdim=*/true));
+  const at::Tensor some = largest.clamp_min(1e-20);  // of a channel that is all one value
+  const at::Tensor kept = at::minimum(at::maximum(centred, -largest), largest) / some * wanted;
+  return (kept + mean).view_as(cond);
 }
 
 }  // namespace sdtorch

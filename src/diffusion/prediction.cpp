@@ -1,5 +1,7 @@
 #include "diffusion/prediction.hpp"
 
+#include <cmath>
+
 #include "diffusion/noise_schedule.hpp"
 
 namespace sdtorch {
@@ -13,6 +15,11 @@ Mixture mixture_of_sigma(float sigma) {
   return {.signal = signal, .noise = sigma * signal};
 }
 
+Mixture mixture_at_call(double sigma) {
+  if (std::isinf(sigma)) return {.signal = 0, .noise = 1};
+  return mixture_of_sigma(static_cast<float>(sigma));
+}
+
 Tensor predicted_x0(Prediction prediction, const Tensor& output, const Tensor& x, Mixture at) {
   if (prediction == Prediction::x0) return output;
   if (prediction == Prediction::v) return at.signal * x - at.noise * output;
@@ -23,6 +30,12 @@ Tensor predicted_eps(Prediction prediction, const Tensor& output, const Tensor& 
   if (prediction == Prediction::x0) return (x - at.signal * output) / at.noise;
   if (prediction == Prediction::v) return at.signal * output + at.noise * x;
   return output;
+}
+
+Tensor output_for_x0(Prediction prediction, const Tensor& x0, const Tensor& x, Mixture at) {
+  if (prediction == Prediction::x0) return x0;
+  if (prediction == Prediction::v) return (at.signal * x - x0) / at.noise;
+  return (x - at.signal * x0) / at.noise;
 }
 
 Tensor predicted_x0_at_sigma(Prediction prediction, const Tensor& output, const Tensor& x, float sigma) {

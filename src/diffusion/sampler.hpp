@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "diffusion/noise.hpp"
@@ -22,13 +23,22 @@ namespace sdtorch {
 struct DenoiserCall {
   int64_t step = 0;     ///< 0…steps-1, of the whole run, whichever models share it
   int64_t steps = 0;    ///< steps in all
+  int64_t call = 0;     ///< 0…: which of the plan's calls
   double timestep = 0;  ///< 0…num_train_timesteps-1, may be fractional
   double sigma = 0;     ///< noise level of x in units of a variance-exploding process; infinite for pure noise
 };
 
-/// The guided network output (eps, v or x0, as SchedulerConfig::prediction_type says) at one call.
-/// x: fp32 [B, 4, h, w], already scaled for the network.
-using Model = std::function<at::Tensor(const at::Tensor& x, const DenoiserCall& call)>;
+/// What a network says of an x, fp32 [B, 4, h, w]: eps, v or x0, as SchedulerConfig::prediction_type says.
+struct ModelOutput {
+  ModelOutput(at::Tensor guided_output, at::Tensor unguided_output = {})  // NOLINT: most say no more than a tensor
+      : guided(std::move(guided_output)), unguided(std::move(unguided_output)) {}
+
+  at::Tensor guided;    ///< what the step goes by
+  at::Tensor unguided;  ///< CFG++: the unconditional output, which renews the noise; undefined: the guided one does
+};
+
+/// The network at one call. x: fp32 [B, 4, h, w], already scaled for it.
+using Model = std::function<ModelOutput(const at::Tensor& x, const DenoiserCall& call)>;
 
 /// What the end of a step shows.
 struct SamplerStep {
@@ -101,6 +111,7 @@ struct Sampler {
   bool sde = false;                    ///< of two entries of one class, that for algorithm_type sde-…
   bool supports_x0 = true;             ///< networks that predict x0
   bool supports_zero_snr = true;       ///< models trained to zero terminal SNR
+  bool renoises_unguided = false;      ///< heeds ModelOutput::unguided (CFG++)
   bool exploding = false;              ///< its latents are x0 + sigma noise, else alpha_bar's mixture
   int64_t calls_per_step = 1;          ///< network calls, of which the last step may leave some out
   bool cut_within_step = false;        ///< may end with a step's first call alone (see start.hpp)

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "nn/attach.hpp"
 
 namespace sdtorch {
@@ -21,8 +23,20 @@ CrossAttentionImpl::CrossAttentionImpl(int64_t width, int64_t source_width, int6
       to_v_(attach(*this, "to_v", Linear(source_width, inner, LinearOptions{.bias = false}))),
       to_out_(attach(*this, "to_out.0", Linear(inner, width))) {}
 
-at::Tensor CrossAttentionImpl::forward(const at::Tensor& x, const at::Tensor& source) const {
-  return to_out_(attention(to_q_(x), to_k_(source), to_v_(source), {.heads = heads_}));
+at::Tensor CrossAttentionImpl::attend(const at::Tensor& x, const at::Tensor& source, SelfAttentionHooks* hooks) const {
+  const at::Tensor q = to_q_(x), k = to_k_(source), v = to_v_(source);
+  if (!hooks || hooks->observed != this) return attention(q, k, v, {.heads = heads_});
+  hooks->map = attention_map(q, k, heads_);
+  return attention_by_map(hooks->map, v);
+}
+
+at::Tensor CrossAttentionImpl::forward(const at::Tensor& x, const at::Tensor& source, SelfAttentionHooks* hooks) const {
+  if (!hooks || !hooks->perturbed.contains(this)) return to_out_(attend(x, source, hooks));
+  const int64_t rows = x.size(0), attending = std::min(hooks->first_perturbed, rows);
+  std::vector<at::Tensor> mixed;
+  if (attending > 0) mixed.push_back(attend(x.narrow(0, 0, attending), source.narrow(0, 0, attending), hooks));
+  if (attending < rows) mixed.push_back(to_v_(source.narrow(0, attending, rows - attending)));
+  return to_out_(at::cat(mixed));
 }
 
 BasicTransformerBlockImpl::BasicTransformerBlockImpl(const TransformerOptions& o, int64_t inner)
@@ -36,9 +50,10 @@ BasicTransformerBlockImpl::BasicTransformerBlockImpl(const TransformerOptions& o
       ff_in_(attach(*this, "ff.net.0.proj", Linear(inner, 2 * feed_forward_widening * inner))),
       ff_out_(attach(*this, "ff.net.2", Linear(feed_forward_widening * inner, inner))) {}
 
-at::Tensor BasicTransformerBlockImpl::forward(at::Tensor x, const at::Tensor& context) const {
+at::Tensor BasicTransformerBlockImpl::forward(at::Tensor x, const at::Tensor& context,
+                                              SelfAttentionHooks* hooks) const {
   const at::Tensor normed = norm1_(x);
-  x = attn1_(normed, only_cross_attention_ ? context : normed) + x;
+  x = attn1_(normed, only_cross_attention_ ? context : normed, hooks) + x;
   x = attn2_(norm2_(x), context) + x;
   return feed_forward(norm3_(x)) + x;
 }
@@ -63,14 +78,15 @@ Transformer2DModelImpl::Transformer2DModelImpl(const TransformerOptions& o)
   }
 }
 
-at::Tensor Transformer2DModelImpl::forward(const at::Tensor& x, const at::Tensor& context) const {
+at::Tensor Transformer2DModelImpl::forward(const at::Tensor& x, const at::Tensor& context,
+                                           SelfAttentionHooks* hooks) const {
   const auto to_sequence = [](const at::Tensor& t) { return t.permute({0, 2, 3, 1}).flatten(1, 2); };
   const auto to_picture = [&](const at::Tensor& t) {
     return t.unflatten(1, {x.size(2), x.size(3)}).permute({0, 3, 1, 2});
   };
   at::Tensor h = norm_(x);
   h = linear_in_ ? linear_in_(to_sequence(h)) : to_sequence(conv_in_(h));
-  for (const BasicTransformerBlock& block : blocks_) h = block(h, context);
+  for (const BasicTransformerBlock& block : blocks_) h = block(h, context, hooks);
   h = linear_out_ ? to_picture(linear_out_(h)) : conv_out_(to_picture(h));
   return h + x;
 }

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "networks/self_attention.hpp"
 #include "nn/attention.hpp"
 #include "nn/conv.hpp"
 #include "nn/linear.hpp"
@@ -26,10 +27,13 @@ class CrossAttentionImpl : public torch::nn::Module {
   /// width: of x; source_width: of the source; inner: of queries, keys and values, a multiple of heads.
   CrossAttentionImpl(int64_t width, int64_t source_width, int64_t inner, int64_t heads);
 
-  /// x: [B, L, width]; source: [B, S, source_width] → [B, L, width]
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& source) const;
+  /// x: [B, L, width]; source: [B, S, source_width] → [B, L, width]. hooks: may be nullptr, and may name this layer
+  /// where the source is x itself.
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& source, SelfAttentionHooks* hooks = nullptr) const;
 
  private:
+  at::Tensor attend(const at::Tensor& x, const at::Tensor& source, SelfAttentionHooks* hooks) const;
+
   int64_t heads_;
   Linear to_q_, to_k_, to_v_, to_out_;
 };
@@ -41,7 +45,7 @@ class BasicTransformerBlockImpl : public torch::nn::Module {
   BasicTransformerBlockImpl(const TransformerOptions& options, int64_t inner);
 
   /// x: [B, L, inner]; context: [B, S, context_width] → [B, L, inner]
-  at::Tensor forward(at::Tensor x, const at::Tensor& context) const;
+  at::Tensor forward(at::Tensor x, const at::Tensor& context, SelfAttentionHooks* hooks) const;
 
  private:
   at::Tensor feed_forward(const at::Tensor& x) const;
@@ -61,7 +65,7 @@ class Transformer2DModelImpl : public torch::nn::Module {
   explicit Transformer2DModelImpl(const TransformerOptions& options);
 
   /// x: [B, channels, h, w]; context: [B, S, context_width] → [B, channels, h, w]
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& context) const;
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& context, SelfAttentionHooks* hooks = nullptr) const;
 
  private:
   GroupNorm norm_;

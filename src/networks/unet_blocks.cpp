@@ -67,7 +67,7 @@ at::Tensor UNetDownBlockImpl::forward(at::Tensor x, const UNetCondition& conditi
   };
   for (size_t i = 0; i < resnets_.size(); ++i) {
     x = resnets_[i](x, condition.time);
-    if (!attentions_.empty()) x = attentions_[i](x, condition.context);
+    if (!attentions_.empty()) x = attentions_[i](x, condition.context, condition.attention);
     skips.push_back(x);
   }
   if (!attentions_.empty()) add_residual();
@@ -95,10 +95,11 @@ UNetMidBlockImpl::UNetMidBlockImpl(const UNetConfig& config) {
 at::Tensor UNetMidBlockImpl::forward(at::Tensor x, const UNetCondition& condition) const {
   x = resnets_.front()(x, condition.time);
   if (!attention_) return x;
-  return resnets_.back()(attention_(x, condition.context), condition.time);
+  return resnets_.back()(attention_(x, condition.context, condition.attention), condition.time);
 }
 
-UNetUpBlockImpl::UNetUpBlockImpl(const UNetConfig& config, size_t level_index) {
+UNetUpBlockImpl::UNetUpBlockImpl(const UNetConfig& config, size_t level_index)
+    : place_(config.levels.size() - 1 - level_index) {
   const UNetLevel& level = config.levels[level_index];
   const int64_t below = config.levels[std::min(level_index + 1, config.levels.size() - 1)].channels;
   const int64_t above = config.levels[level_index == 0 ? 0 : level_index - 1].channels;
@@ -115,9 +116,10 @@ UNetUpBlockImpl::UNetUpBlockImpl(const UNetConfig& config, size_t level_index) {
 at::Tensor UNetUpBlockImpl::forward(at::Tensor x, const UNetCondition& condition,
                                     std::vector<at::Tensor>& skips) const {
   for (size_t i = 0; i < resnets_.size(); ++i) {
+    if (condition.freeu) apply_freeu(*condition.freeu, place_, x, skips.back());
     x = resnets_[i](at::cat({x, skips.back()}, 1), condition.time);
     skips.pop_back();
-    if (!attentions_.empty()) x = attentions_[i](x, condition.context);
+    if (!attentions_.empty()) x = attentions_[i](x, condition.context, condition.attention);
   }
   return upsampler_ ? upsampler_(x, skips.back().sizes().slice(2)) : x;
 }

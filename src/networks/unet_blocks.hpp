@@ -2,9 +2,11 @@
 // Each is its plain and its cross-attention type at once: the level's config says whether transformers stand in it.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "networks/config.hpp"
+#include "networks/freeu.hpp"
 #include "networks/resample.hpp"
 #include "networks/resnet_block.hpp"
 #include "networks/transformer_block.hpp"
@@ -13,8 +15,10 @@ namespace sdtorch {
 
 /// What every block sees besides the picture.
 struct UNetCondition {
-  at::Tensor time;     ///< [B, time_embedding_dim]
-  at::Tensor context;  ///< [B, L, cross_attention_dim]
+  at::Tensor time;                          ///< [B, time_embedding_dim]
+  at::Tensor context;                       ///< [B, L, cross_attention_dim]
+  SelfAttentionHooks* attention = nullptr;  ///< may be none
+  std::optional<FreeU> freeu{};
 };
 
 /// A convolution of an odd kernel that keeps the size.
@@ -62,6 +66,7 @@ class UNetUpBlockImpl : public torch::nn::Module {
   at::Tensor forward(at::Tensor x, const UNetCondition& condition, std::vector<at::Tensor>& skips) const;
 
  private:
+  size_t place_;  ///< 0 is the coarsest
   std::vector<ResnetBlock2D> resnets_;
   std::vector<Transformer2DModel> attentions_;
   Upsample2D upsampler_ = nullptr;

@@ -2,6 +2,7 @@
 // section 3.2) is a copy of it.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "networks/config.hpp"
@@ -23,6 +24,9 @@ struct UNetInput {
   at::Tensor extra_channels{};               ///< [B, in_channels - C, h, w], behind the sample's: a mask, a depth, …
   std::vector<at::Tensor> down_residuals{};  ///< one for each skip, from the finest on, added to it
   at::Tensor mid_residual{};                 ///< added to what the way down ends with
+
+  SelfAttentionHooks* attention = nullptr;  ///< what guidance does to layers; may be none
+  std::optional<FreeU> freeu{};
 
   /// A T2I-Adapter's, one for each of the first down blocks, from the finest on, and one more for the mid block: added
   /// inside, so that what comes after sees them, too (see UNetDownBlock).

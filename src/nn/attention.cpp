@@ -1,16 +1,36 @@
 #include "nn/attention.hpp"
 
+#include <cmath>
 #include <optional>
 
 namespace sdtorch {
+namespace {
+
+/// [B, L, C] → [B, heads, L, C / heads]
+at::Tensor heads_apart(const at::Tensor& x, int64_t heads) { return x.unflatten(-1, {heads, -1}).transpose(1, 2); }
+
+/// [B, heads, L, C / heads] → [B, L, C]
+at::Tensor joined(const at::Tensor& x) { return x.transpose(1, 2).flatten(-2); }
+
+}  // namespace
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
-  const auto split = [&](const at::Tensor& x) { return x.unflatten(-1, {options.heads, -1}).transpose(1, 2); };
   std::optional<at::Tensor> mask;
   if (options.key_mask.defined()) mask = options.key_mask.unsqueeze(1).unsqueeze(1);
-  const at::Tensor mixed =
-      at::scaled_dot_product_attention(split(q), split(k), split(v), mask, /*dropout_p=*/0.0, options.causal);
-  return mixed.transpose(1, 2).flatten(-2);
+  const at::Tensor mixed = at::scaled_dot_product_attention(
+      heads_apart(q, options.heads), heads_apart(k, options.heads), heads_apart(v, options.heads), mask,
+      /*dropout_p=*/0.0, options.causal);
+  return joined(mixed);
+}
+
+at::Tensor attention_map(const at::Tensor& q, const at::Tensor& k, int64_t heads) {
+  const at::Tensor queries = heads_apart(q, heads).to(at::kFloat), keys = heads_apart(k, heads).to(at::kFloat);
+  const double scale = 1 / std::sqrt(static_cast<double>(queries.size(-1)));
+  return (at::matmul(queries, keys.transpose(-1, -2)) * scale).softmax(-1);
+}
+
+at::Tensor attention_by_map(const at::Tensor& map, const at::Tensor& v) {
+  return joined(at::matmul(map.to(v.scalar_type()), heads_apart(v, map.size(1))));
 }
 
 }  // namespace sdtorch

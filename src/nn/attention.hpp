@@ -16,4 +16,11 @@ struct AttentionOptions {
 /// for `upcast_attention` have nothing to change here.
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options);
 
+/// The same in two halves, for who wants to see the map. q: [B, L, C]; k: [B, S, C] → fp32 [B, heads, L, S],
+/// whose rows sum to 1.
+at::Tensor attention_map(const at::Tensor& q, const at::Tensor& k, int64_t heads);
+
+/// map: [B, heads, L, S]; v: [B, S, C] → [B, L, C]
+at::Tensor attention_by_map(const at::Tensor& map, const at::Tensor& v);
+
 }  // namespace sdtorch

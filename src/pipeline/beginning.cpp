@@ -65,6 +65,13 @@ Beginning begin_batch(const Components& model, std::span<const ResolvedRequest> 
   Beginning beginning{.start =
                           from_noise ? start_from_noise(shared.plan, unit) : start_from_picture(shared.plan, x0, unit)};
   if (instructed) beginning.extra_channels = encode_modes(model, pictures);
+  if (shared.depth) {
+    const LoadedDepthEstimator* estimator = model.depth_estimator ? &*model.depth_estimator : nullptr;
+    beginning.extra_channels = at::cat(of_each(batch, [&](const ResolvedRequest& one) {
+      return depth_channel_of(estimator, *one.depth, at::IntArrayRef(shape).slice(1)).to(model.device);
+    }));
+    show_latent(observer, "depth", beginning.extra_channels);
+  }
   if (!masked) return beginning;
 
   const std::vector<at::Tensor> masks =

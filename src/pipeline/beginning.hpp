@@ -33,8 +33,8 @@ class Blend {
 struct Beginning {
   Start start{};
   Blend blend{};
-  /// What the U-Net sees beside the latent, fp32 [B, c, h, w]: the mask and the masked picture's latent, or, where it
-  /// follows instructions, the picture's.
+  /// What the U-Net sees beside the latent, fp32 [B, c, h, w]: the mask and the masked picture's latent, the depth, or,
+  /// where it follows instructions, the picture's latent.
   at::Tensor extra_channels{};
 };
 

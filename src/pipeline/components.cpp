@@ -60,8 +60,12 @@ Components load_components(ModelDescription description, at::Device device, at::
   components.unet =
       load_network<UNet2DConditionModel>(model.unet, model.source->weights("unet"), dtype, device, "unet");
   components.vae = load_vae(model, components.vae_dtype, device);
+  if (model.classifier) components.classifier = load_classifier(*model.classifier, device);
   for (const ControlDescription& control : model.controls) {
     components.controls.push_back(load_control(control, model, dtype, device));
+  }
+  if (model.depth_estimator && (model.task == Task::depth || !model.controls.empty())) {
+    components.depth_estimator = load_depth_estimator(*model.depth_estimator, device);
   }
   return components;
 }

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "networks/text_encoder.hpp"
@@ -19,7 +20,9 @@ struct Components {
   std::vector<TextEncoder> text_encoders{};  ///< as described
   std::shared_ptr<UNet2DConditionModel> unet{};
   std::shared_ptr<AutoencoderKL> vae{};
-  std::vector<ControlNetwork> controls{};  ///< as described
+  std::vector<ControlNetwork> controls{};                 ///< as described
+  std::shared_ptr<const LatentClassifier> classifier{};   ///< likewise; in fp32
+  std::optional<LoadedDepthEstimator> depth_estimator{};  ///< where something may need it
   at::Device device = at::kCPU;
   at::ScalarType dtype = at::kFloat;
   at::ScalarType vae_dtype = at::kFloat;  ///< fp32 where the config says force_upcast and dtype is fp16

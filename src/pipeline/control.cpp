@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "core/error.hpp"
 #include "core/suggest.hpp"
@@ -74,18 +75,6 @@ void check_multiples(const ModelDescription& model, const Request& request) {
   }
 }
 
-/// → fp32 [1, C, H, W] in 0…1. A grey picture is resized as such, for the roundings.
-at::Tensor picture_tensor(const Image& picture, int64_t channels, const Request& request) {
-  const auto tensor = [&](const auto& fitted) {
-    const at::Tensor bytes = at::from_blob(const_cast<uint8_t*>(fitted.pixels.data()),
-                                           {1, fitted.height, fitted.width, channels}, at::TensorOptions(at::kByte));
-    return (bytes.to(at::kFloat) / 255).permute({0, 3, 1, 2}).contiguous();
-  };
-  const Fit how = fit_of(request.resize);
-  if (channels == 1) return tensor(fit(to_grey(picture), *request.width, *request.height, how));
-  return tensor(fit(picture, *request.width, *request.height, how));
-}
-
 /// -1 where the mask's pixels are repainted: from half of white on.
 void hide(at::Tensor& picture, const GreyImage& mask) {
   constexpr int64_t half = 128;
@@ -94,11 +83,31 @@ void hide(at::Tensor& picture, const GreyImage& mask) {
   picture = picture.masked_fill(bytes.ge(half), -1);
 }
 
+void check_estimator(const ModelDescription& model, const Image& picture) {
+  if (!model.depth_estimator) {
+    refuse("--control-preprocess", fmt::format("depth takes an estimator, and {} has none", model.name),
+           "give one by --depth-estimator DIR");
+  }
+  model.depth_estimator->check_takes(picture.height, picture.width);
+}
+
 }  // namespace
 
 bool ResolvedControl::steers(int64_t call, int64_t calls) const {
   const auto share = [&](int64_t done) { return static_cast<double>(done) / static_cast<double>(calls); };
   return share(call) >= start && share(call + 1) <= end;
+}
+
+/// A grey picture is resized as such, for the roundings.
+at::Tensor control_tensor(const Image& picture, int64_t channels, const Request& request) {
+  const auto tensor = [&](const auto& fitted) {
+    const at::Tensor bytes = at::from_blob(const_cast<uint8_t*>(fitted.pixels.data()),
+                                           {1, fitted.height, fitted.width, channels}, at::TensorOptions(at::kByte));
+    return (bytes.to(at::kFloat) / 255).permute({0, 3, 1, 2}).contiguous();
+  };
+  const Fit how = fit_of(request.resize);
+  if (channels == 1) return tensor(fit(to_grey(picture), *request.width, *request.height, how));
+  return tensor(fit(picture, *request.width, *request.height, how));
 }
 
 std::vector<ResolvedControl> resolve_controls(const ModelDescription& model, Request& request, const GreyImage* mask,
@@ -127,7 +136,12 @@ std::vector<ResolvedControl> resolve_controls(const ModelDescription& model, Req
   }
   check_multiples(model, request);
   for (size_t i = 0; i < nets; ++i) {
-    controls[i].picture = picture_tensor(pictures[i], model.controls[i].picture_channels(), request);
+    if (preprocess_name(i) == depth_preprocess) {
+      check_estimator(model, pictures[i]);
+      controls[i].of_depth = std::move(pictures[i]);
+      continue;
+    }
+    controls[i].picture = control_tensor(pictures[i], model.controls[i].picture_channels(), request);
     if (preprocess_name(i) == masking_preprocess) hide(controls[i].picture, *mask);
   }
   return controls;

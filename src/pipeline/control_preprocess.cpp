@@ -41,14 +41,13 @@ Preprocess edges(CannyThresholds thresholds) {
 }  // namespace
 
 Preprocess preprocess_of(const std::string& name) {
-  if (name == "none" || name == masking_preprocess) return [](Image picture) { return picture; };
+  if (name == "none" || name == masking_preprocess || name == depth_preprocess)
+    return [](Image picture) { return picture; };
   if (name == "invert") return negative_of;
   if (name == "canny") return edges({});
   if (name.starts_with(canny_prefix)) return edges(thresholds_of(name));
-  const std::vector<std::string> names{"canny", "invert", std::string(masking_preprocess), "none"};
-  if (name == "depth") {
-    refuse(preprocess_flag, "'depth' is not there yet", fmt::format("{} are", fmt::join(names, ", ")));
-  }
+  const std::vector<std::string> names{"canny", "invert", std::string(depth_preprocess),
+                                       std::string(masking_preprocess), "none"};
   refuse(preprocess_flag, fmt::format("'{}' is not a choice", name), did_you_mean(name, names));
 }
 

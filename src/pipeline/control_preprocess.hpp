@@ -14,7 +14,10 @@ using Preprocess = std::function<Image(Image)>;
 /// Hides from a net what is to be repainted. That takes the mask at the size that is drawn, and is done there.
 inline constexpr std::string_view masking_preprocess = "inpaint";
 
-/// canny[:LOW,HIGH], invert; none and inpaint leave the picture as it is. Throws ErrorKind::usage naming
+/// Estimates the picture's depth. That takes a network, and is done while drawing.
+inline constexpr std::string_view depth_preprocess = "depth";
+
+/// canny[:LOW,HIGH], invert; none, inpaint and depth leave the picture as it is. Throws ErrorKind::usage naming
 /// --control-preprocess.
 Preprocess preprocess_of(const std::string& name);
 

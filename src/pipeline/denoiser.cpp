@@ -1,8 +1,13 @@
 #include "pipeline/denoiser.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <memory>
+#include <utility>
+
+#include "networks/self_attention.hpp"
+#include "pipeline/self_attention_guidance.hpp"
 
 namespace sdtorch {
 namespace {
@@ -20,113 +25,173 @@ at::Tensor guidance_embedding(double scale, int64_t width) {
   return width % 2 == 0 ? waves : at::constant_pad_nd(waves, {0, 1});
 }
 
+/// A condition of a picture, at a call where it holds.
+struct Row {
+  int64_t number = 0;  ///< see NetworkRows
+  const Condition* condition = nullptr;
+
+  bool operator==(const Row&) const = default;
+};
+
 /// [1, …] each → [n, …]; undefined where they are.
-at::Tensor join(const std::vector<const Condition*>& rows, at::Tensor Condition::*part) {
-  if (!(rows.front()->*part).defined()) return {};
+at::Tensor join(const std::vector<Row>& rows, at::Tensor Condition::*part) {
+  if (!(rows.front().condition->*part).defined()) return {};
   std::vector<at::Tensor> tensors;
-  for (const Condition* row : rows) tensors.push_back(row->*part);
+  for (const Row& row : rows) tensors.push_back(row.condition->*part);
   return at::cat(tensors);
 }
 
 /// Rows of one network call: those whose contexts are equally long.
 struct Group {
-  std::vector<int64_t> numbers{};  ///< of its rows; row r belongs to picture r mod B, condition r / B
+  std::vector<int64_t> places{};   ///< in all rows
+  std::vector<int64_t> numbers{};  ///< see NetworkRows
+  int64_t first_perturbed = 0;     ///< those that are stand last
   at::Tensor context{}, pooled{}, time_ids{}, extra_channels{};
+};
+
+std::vector<Group> grouped(const std::vector<Row>& rows) {
+  std::map<int64_t, std::vector<int64_t>> by_length;
+  for (size_t r = 0; r < rows.size(); ++r) {
+    by_length[rows[r].condition->context.size(1)].push_back(static_cast<int64_t>(r));
+  }
+  std::vector<Group> groups;
+  for (auto& [length, places] : by_length) {
+    std::vector<Row> members;
+    std::vector<int64_t> numbers;
+    for (const int64_t place : places) members.push_back(rows[static_cast<size_t>(place)]);
+    for (const Row& row : members) numbers.push_back(row.number);
+    const int64_t perturbed = std::ranges::count_if(members, [](const Row& row) { return row.condition->perturbed; });
+    groups.push_back({.places = std::move(places),
+                      .numbers = std::move(numbers),
+                      .first_perturbed = std::ssize(members) - perturbed,
+                      .context = join(members, &Condition::context),
+                      .pooled = join(members, &Condition::pooled),
+                      .time_ids = join(members, &Condition::time_ids),
+                      .extra_channels = join(members, &Condition::extra_channels)});
+  }
+  return groups;
+}
+
+/// What the network gives for some rows, in their order.
+struct Evaluated {
+  at::Tensor output{};         ///< fp32 [rows, 4, h, w]
+  at::Tensor attention_map{};  ///< see SelfAttentionHooks; undefined where it is not asked for
 };
 
 class Denoiser {
  public:
-  Denoiser(const Components& model, Conditions conditions, double guidance_scale, Steering steering)
-      : unet_(model.unet), dtype_(model.dtype), conditions_(std::move(conditions)), steering_(std::move(steering)) {
-    if (const int64_t width = model.unet->config().time_cond_proj_dim; width > 0) {
-      guidance_ = guidance_embedding(guidance_scale, width).to(model.device);
+  Denoiser(const Components& model, Conditions conditions, DenoiserOptions options)
+      : unet_(model.unet), dtype_(model.dtype), conditions_(std::move(conditions)), options_(std::move(options)) {
+    if (const int64_t width = unet_->config().time_cond_proj_dim; width > 0) {
+      guidance_ = guidance_embedding(options_.guidance_scale, width).to(model.device);
     }
+    for (const std::string& key : options_.perturbed) perturbed_.insert(find_self_attention(*unet_, key));
+    if (options_.sag_scale != 0) observed_ = find_self_attention(*unet_, middle_self_attention(unet_->config()));
   }
 
-  at::Tensor operator()(const at::Tensor& x, const DenoiserCall& call) {
+  ModelOutput operator()(const at::Tensor& x, const DenoiserCall& call) {
     gather(call);
-    const int64_t images = x.size(0), rows = std::ssize(current_);
-    at::Tensor outputs;  // [rows, 4, h, w]
-    if (groups_.size() == 1) {
-      outputs = evaluate(groups_.front(), repeated(x, rows / images), call);
-    } else {
-      std::vector<at::Tensor> by_row(current_.size());
-      for (const Group& group : groups_) {
-        std::vector<at::Tensor> samples;
-        for (const int64_t row : group.numbers) samples.push_back(x.slice(0, row % images, row % images + 1));
-        const at::Tensor output = evaluate(group, at::cat(samples), call);
-        for (size_t i = 0; i < group.numbers.size(); ++i) {
-          const auto at = static_cast<int64_t>(i);
-          by_row[static_cast<size_t>(group.numbers[i])] = output.slice(0, at, at + 1);
-        }
-      }
-      outputs = at::cat(by_row);
+    const int64_t pictures = x.size(0);
+    const Evaluated all = evaluate(groups_, x, call, observed_);
+    const std::vector<at::Tensor> blocks = all.output.split(pictures);
+    std::vector<at::Tensor> outputs(conditions_.pictures.front().size());
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      outputs[static_cast<size_t>(rows_[i * static_cast<size_t>(pictures)].number / pictures)] = blocks[i];
     }
-    ++calls_;
-    return conditions_.combine(outputs.split(images), call);
+    at::Tensor combined = conditions_.combine(outputs, x, call);
+    if (observed_) combined = combined + self_attention_guidance(x, blocks.front(), all.attention_map, call);
+    return {combined, conditions_.renoised_by ? outputs[*conditions_.renoised_by] : at::Tensor()};
   }
 
  private:
-  static at::Tensor repeated(const at::Tensor& x, int64_t times) {
-    return times == 1 ? x : at::cat(std::vector<at::Tensor>(static_cast<size_t>(times), x));
+  /// What leads away from the first condition's output where the picture is blurred (Hong et al. 2023, eq. 16).
+  at::Tensor self_attention_guidance(const at::Tensor& x, const at::Tensor& output, const at::Tensor& map,
+                                     const DenoiserCall& call) {
+    const at::Tensor blurred = degraded(x, output, map.narrow(0, 0, x.size(0)),
+                                        {.prediction = options_.prediction,
+                                         .at = mixture_at_call(call.sigma),
+                                         .levels = unet_->config().levels.size()});
+    const std::vector<Row> first(rows_.begin(), rows_.begin() + x.size(0));
+    return options_.sag_scale * (output - evaluate(grouped(first), blurred, call, nullptr).output);
   }
 
-  at::Tensor evaluate(const Group& group, const at::Tensor& sample, const DenoiserCall& call) {
+  /// x: [B, 4, h, w]: each picture's own, whichever rows are of it.
+  Evaluated evaluate(const std::vector<Group>& groups, const at::Tensor& x, const DenoiserCall& call,
+                     const CrossAttentionImpl* observed) {
+    if (groups.size() == 1) return evaluate(groups.front(), x, call, observed);
+    std::map<int64_t, std::pair<at::Tensor, at::Tensor>> by_place;
+    for (const Group& group : groups) {
+      const Evaluated some = evaluate(group, x, call, observed);
+      for (size_t i = 0; i < group.places.size(); ++i) {
+        const auto at = static_cast<int64_t>(i);
+        const bool seen = observed && at < some.attention_map.size(0);
+        by_place[group.places[i]] = {some.output.narrow(0, at, 1),
+                                     seen ? some.attention_map.narrow(0, at, 1) : at::Tensor()};
+      }
+    }
+    std::vector<at::Tensor> outputs, maps;
+    for (const auto& [place, parts] : by_place) {
+      outputs.push_back(parts.first);
+      if (parts.second.defined()) maps.push_back(parts.second);
+    }
+    return {.output = at::cat(outputs), .attention_map = maps.empty() ? at::Tensor() : at::cat(maps)};
+  }
+
+  Evaluated evaluate(const Group& group, const at::Tensor& x, const DenoiserCall& call,
+                     const CrossAttentionImpl* observed) {
+    std::vector<at::Tensor> samples;
+    for (const int64_t number : group.numbers) samples.push_back(x.narrow(0, number % x.size(0), 1));
+    const at::Tensor sample = at::cat(samples);
+    SelfAttentionHooks hooks{.perturbed = perturbed_, .first_perturbed = group.first_perturbed, .observed = observed};
     UNetInput input{.sample = sample.to(dtype_),
                     .timestep = at::full({sample.size(0)}, call.timestep, sample.options().dtype(at::kFloat)),
                     .context = group.context,
                     .pooled = group.pooled,
-                    .time_ids = group.time_ids};
+                    .time_ids = group.time_ids,
+                    .attention = observed || !perturbed_.empty() ? &hooks : nullptr,
+                    .freeu = options_.freeu};
     if (group.extra_channels.defined()) input.extra_channels = group.extra_channels.to(dtype_);
     if (guidance_.defined()) input.guidance = guidance_.repeat({sample.size(0), 1});
-    if (steering_) {
-      const auto pictures = std::ssize(conditions_.pictures);
-      steering_(input, {.numbers = group.numbers,
-                        .pictures = pictures,
-                        .conditions = std::ssize(current_) / pictures,
-                        .call = calls_});
+    if (options_.steering) {
+      options_.steering(input, {.numbers = group.numbers,
+                                .pictures = std::ssize(conditions_.pictures),
+                                .conditions = std::ssize(conditions_.pictures.front()),
+                                .call = call.call});
     }
-    return unet_->forward(input).to(at::kFloat);
+    const at::Tensor output = unet_->forward(input).to(at::kFloat);
+    return {.output = output, .attention_map = hooks.map};
   }
 
   /// The conditions that hold at this call, and the groups that they make where they are others than before.
   void gather(const DenoiserCall& call) {
-    std::vector<const Condition*> rows;
+    const int64_t pictures = std::ssize(conditions_.pictures);
+    std::vector<Row> rows;
     for (size_t c = 0; c < conditions_.pictures.front().size(); ++c) {
-      for (const auto& list : conditions_.pictures) rows.push_back(&list[c](call));
+      for (int64_t picture = 0; picture < pictures; ++picture) {
+        const Condition* condition = conditions_.pictures[static_cast<size_t>(picture)][c](call);
+        if (condition) rows.push_back({static_cast<int64_t>(c) * pictures + picture, condition});
+      }
     }
-    if (rows == current_) return;
-    current_ = std::move(rows);
-    std::map<int64_t, std::vector<int64_t>> by_length;
-    for (size_t r = 0; r < current_.size(); ++r) {
-      by_length[current_[r]->context.size(1)].push_back(static_cast<int64_t>(r));
-    }
-    groups_.clear();
-    for (auto& [length, numbers] : by_length) {
-      std::vector<const Condition*> members;
-      for (const int64_t r : numbers) members.push_back(current_[static_cast<size_t>(r)]);
-      groups_.push_back({.numbers = std::move(numbers),
-                         .context = join(members, &Condition::context),
-                         .pooled = join(members, &Condition::pooled),
-                         .time_ids = join(members, &Condition::time_ids),
-                         .extra_channels = join(members, &Condition::extra_channels)});
-    }
+    if (rows == rows_) return;
+    rows_ = std::move(rows);
+    groups_ = grouped(rows_);
   }
 
   std::shared_ptr<UNet2DConditionModel> unet_;
   at::ScalarType dtype_;
   Conditions conditions_;
-  Steering steering_;
-  int64_t calls_ = 0;
-  at::Tensor guidance_{};                    ///< fp32 [1, time_cond_proj_dim]
-  std::vector<const Condition*> current_{};  ///< a row each, all pictures of the first condition in front
+  DenoiserOptions options_;
+  at::Tensor guidance_{};  ///< fp32 [1, time_cond_proj_dim]
+  std::set<const CrossAttentionImpl*> perturbed_{};
+  const CrossAttentionImpl* observed_ = nullptr;
+  std::vector<Row> rows_{};  ///< those of now, all pictures of the first condition in front
   std::vector<Group> groups_{};
 };
 
 }  // namespace
 
-Model denoiser(const Components& model, Conditions conditions, double guidance_scale, Steering steering) {
-  auto shared = std::make_shared<Denoiser>(model, std::move(conditions), guidance_scale, std::move(steering));
+Model denoiser(const Components& model, Conditions conditions, DenoiserOptions options) {
+  auto shared = std::make_shared<Denoiser>(model, std::move(conditions), std::move(options));
   return [shared](const at::Tensor& x, const DenoiserCall& call) { return (*shared)(x, call); };
 }
 

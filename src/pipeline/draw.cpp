@@ -7,7 +7,7 @@
 
 #include "pipeline/beginning.hpp"
 #include "pipeline/decode.hpp"
-#include "pipeline/denoiser.hpp"
+#include "pipeline/guided.hpp"
 #include "pipeline/hires.hpp"
 #include "pipeline/non_finite.hpp"
 #include "pipeline/steering.hpp"
@@ -102,13 +102,6 @@ void show_to_network(std::vector<TextConditions>& texts, const at::Tensor& extra
   }
 }
 
-Model guided(const Components& model, const std::vector<TextConditions>& texts, const Request& request,
-             Steering steering = {}) {
-  const bool instructed = model.description.task == Task::instruct_pix2pix;
-  return denoiser(model, instructed ? guided_by_picture(texts, request) : guided_by_text(texts, request),
-                  request.cfg_scale, std::move(steering));
-}
-
 /// What a pass begins with, in the order in which it draws from the generators.
 using Begin = std::function<Beginning(Noise& noise)>;
 
@@ -135,12 +128,12 @@ at::Tensor draw_latent(const PipelineNetworks& networks, Batch batch, const Begi
       .within_step = [&](const at::Tensor& x, double sigma) { return beginning.blend.within_step(x, sigma); },
       .steps = all};
   at::Tensor latent =
-      run_sampler(beginning.start, guided(model, texts, shared.request, steered_by_pictures(model, batch)), context);
+      run_sampler(beginning.start, guided(model, texts, shared, steered_by_pictures(model, batch)), context);
   if (networks.refiner) {
     context.first_step = own;
     context.after_step = touched(beginning.blend, observer, *networks.refiner, refining, shared.request);
     latent = run_sampler(start_from_latent(*shared.refiner_plan, latent),
-                         guided(*networks.refiner, refining, shared.request), context);
+                         guided_refiner(*networks.refiner, refining, shared), context);
   }
   show(observer, "latent", latent);
   return latent;

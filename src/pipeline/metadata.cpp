@@ -86,6 +86,18 @@ std::string control_entries(const ModelChoice& choice, const Request& request) {
   return text;
 }
 
+/// Of what sd-dynamic-thresholding, sd-webui-freeu and the like do, one entry a setting that is not at its default.
+std::string guidance_entries(const Settings& settings) {
+  const Settings defaults;
+  std::string text;
+  for (const Setting& setting : sdtorch::settings()) {
+    if (setting.group != SettingGroup::guidance || setting.label.empty()) continue;
+    const auto value = text_of(settings, setting);
+    if (value && value != text_of(defaults, setting)) text += fmt::format(", {}: {}", setting.label, quoted(*value));
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string model_name(const ModelChoice& choice) {
@@ -127,7 +139,7 @@ std::string parameters_text(const ModelChoice& choice, const Picture& picture) {
   if (settings.mask_blur != 0) text += entry("mask-blur");
   text += entry("prediction") + entry("eta");
   if (settings.guidance_rescale != 0) text += entry("guidance-rescale");
-  text += entry("spacing");
+  text += entry("spacing") + guidance_entries(settings);
   if (!choice.refiner.empty()) {
     text += fmt::format(", Refiner: {}, Refiner switch at: {}", quoted(last_part(choice.refiner)),
                         settings.refiner_start.value_or(usual_refiner_start));
@@ -142,8 +154,11 @@ std::vector<PngText> picture_metadata(const ModelChoice& choice, const Picture& 
   whole.model = anchored(choice.model);
   whole.vae = anchored(choice.vae);
   whole.refiner = anchored(choice.refiner);
+  whole.classifier = anchored(choice.classifier);
+  whole.depth_estimator = anchored(choice.depth_estimator);
   whole.init_img = anchored(whole.init_img);
   whole.mask = anchored(whole.mask);
+  whole.depth_img = anchored(whole.depth_img);
   for (std::string& net : whole.control_net) net = anchored(net);
   for (std::string& file : whole.control_image) file = anchored(file);
   for (InputFile& input : whole.inputs) input.path = anchored(input.path);

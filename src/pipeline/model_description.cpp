@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* unet_name = "unet";
 constexpr const char* vae_name = "vae";
+constexpr const char* depth_estimator_name = "depth_estimator";
 
 /// Where `--vae` points: a VAE's own folder, a whole model's folder, or a weights file for the model's own config.
 struct VaeSource {
@@ -178,6 +179,9 @@ ModelDescription describe_model(const std::string& model, const std::string& vae
     description.vae = VaeConfig::from_json(config, vae.empty() ? source.config_place(vae_name) : vae, options);
   }
   description.task = task_of(description);
+  if (source.has(depth_estimator_name)) {
+    description.depth_estimator = describe_depth_estimator(description.source, options);
+  }
   check_parts_fit(description);
   return description;
 }

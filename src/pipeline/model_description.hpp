@@ -12,7 +12,9 @@
 #include "core/read_options.hpp"
 #include "networks/config.hpp"
 #include "networks/text_encoder.hpp"
+#include "pipeline/classifier.hpp"
 #include "pipeline/control_nets.hpp"
+#include "pipeline/depth_estimator.hpp"
 #include "text/tokenizer.hpp"
 #include "weights/families.hpp"
 #include "weights/model_source.hpp"
@@ -51,7 +53,9 @@ struct ModelDescription {
   UNetConfig unet;
   VaeConfig vae;
   Task task = Task::text_to_image;
-  std::vector<ControlDescription> controls;  ///< what steers it; nothing where no ModelChoice names any
+  std::optional<ClassifierDescription> classifier;           ///< what guides it; nothing where no ModelChoice names one
+  std::vector<ControlDescription> controls;                  ///< what steers it; nothing where no ModelChoice names any
+  std::optional<DepthEstimatorDescription> depth_estimator;  ///< its own, or the one that ModelChoice names
 };
 
 /// Reads and checks the configs and the tokenizer, each by itself and against one another.

@@ -3,6 +3,7 @@
 #include "core/device.hpp"
 #include "core/error.hpp"
 #include "pipeline/resolve.hpp"
+#include "weights/model_path.hpp"
 
 namespace sdtorch {
 
@@ -15,10 +16,17 @@ PipelineDescription describe_pipeline(const ModelChoice& choice) {
   described.choice.device = described.device.str();
   described.choice.dtype = dtype_name(described.dtype);  // a picture repeats elsewhere in the type it was made in
   described.model = describe_model(choice.model, choice.vae, choice.prediction.value_or(""), options);
+  if (!choice.depth_estimator.empty()) {
+    if (described.model.task != Task::depth && choice.control_net.empty()) {
+      refuse("--depth-estimator", "nothing here asks for depth", "models for depth to image and control nets do");
+    }
+    described.model.depth_estimator = describe_depth_estimator(find_model(choice.depth_estimator), options);
+  }
   for (const std::string& net : choice.control_net) {
     if (net.empty()) refuse("--control-net", "is empty");
     described.model.controls.push_back(describe_control(net, described.model));
   }
+  if (!choice.classifier.empty()) described.model.classifier = describe_classifier(choice.classifier, described.model);
   if (!choice.refiner.empty()) {
     described.refiner = describe_model(choice.refiner, choice.vae, {}, options);
     check_refiner(described.model, *described.refiner);

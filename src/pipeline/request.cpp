@@ -12,6 +12,7 @@
 #include "diffusion/sampler.hpp"
 #include "diffusion/scheduler_config.hpp"
 #include "pipeline/flag_names.hpp"
+#include "pipeline/resolved_guidance.hpp"
 #include "pipeline/settings.hpp"
 
 namespace sdtorch {
@@ -131,7 +132,11 @@ void check_request(const Settings& all) {
   if (all.strength && all.init_img.empty()) {
     refuse("--strength", "there is no picture to start from", "give --init-img FILE");
   }
+  if (!all.depth_img.empty() && all.init_img.empty()) {
+    refuse("--depth-img", "there is no picture to start from", "give --init-img FILE");
+  }
   check_mask(all);
+  check_guidance(all);
   check_hires(all);
   if (all.spacing) check_choice("--spacing", *all.spacing, strings(spacing_names));
 }
@@ -149,6 +154,13 @@ void Request::validate() const { check_request({ModelChoice{}, *this}); }
 std::vector<std::string> Request::warnings() const {
   std::vector<std::string> lines;
   if (cfg_scale == 0) lines.emplace_back("--cfg-scale 0 ignores the prompt; what diffusers calls 0 is 1 here");
+  if (cfg_plus_plus && cfg_scale > 1) {
+    lines.push_back(
+        fmt::format("--cfg-scale {} burns the picture with --cfg-plus-plus, whose scale is 0…1", cfg_scale));
+  }
+  if (!cfg_interval.empty() && !cfg_plus_plus && (cfg_scale == 0 || cfg_scale == 1)) {
+    lines.push_back(fmt::format("--cfg-interval changes nothing: at --cfg-scale {} nothing is guided", cfg_scale));
+  }
   if (!sigmas.empty() && sigmas.back() > 0) {
     lines.push_back(
         fmt::format("--sigmas ends at {}, so that noise stays in the picture; end it with 0", sigmas.back()));
@@ -167,6 +179,7 @@ bool can_share_batch(const Request& a, const Request& b) {
   const bool given_size = a.width && a.height;
   if (given_size && a.init_img.empty() == b.init_img.empty() && has_mask(a) == has_mask(b)) {
     other.init_img = a.init_img;
+    other.depth_img = a.depth_img;
     other.mask = a.mask;
     other.mask_from_alpha = a.mask_from_alpha;
     other.mask_invert = a.mask_invert;

@@ -44,6 +44,9 @@ std::vector<std::string> unused_by_distilled_model(const Request& request) {
   const std::string reason = " changes nothing: the model takes the guidance scale as an input (time_cond_proj_dim)";
   if (!request.negative_prompt.value_or("").empty()) lines.push_back("--negative-prompt" + reason);
   if (request.guidance_rescale != 0) lines.push_back("--guidance-rescale" + reason);
+  if (!request.cfg_interval.empty()) lines.push_back("--cfg-interval" + reason);
+  if (request.cfg_plus_plus) lines.push_back("--cfg-plus-plus" + reason);
+  if (!request.dynamic_threshold.empty()) lines.push_back("--dynamic-threshold" + reason);
   return lines;
 }
 
@@ -152,6 +155,7 @@ std::shared_ptr<const ResolvedRequest> resolve_hires(const ModelDescription& mod
     pixels = larger / factor * factor;
     return *pixels / factor;
   };
+  second.guidance = first.guidance;
   second.latent_width = enlarge(request.width);
   second.latent_height = enlarge(request.height);
   in_second_pass([&] {
@@ -177,6 +181,7 @@ void check_task(const ModelDescription& model, const Request& request) {
   if (!instructed && request.image_cfg_scale) {
     refuse("--image-cfg-scale", what, "only InstructPix2Pix is guided by a picture");
   }
+  check_depth(model, request);
 }
 
 }  // namespace
@@ -200,16 +205,11 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   check_task(model, request);
   if (request.hires_scale && refiner) refuse("--hires-scale", "does not go with --refiner");
   if (has_mask(request) && refiner) refuse("--refiner", fmt::format("does not go with {}", mask_flag(request)));
-  if (model.task == Task::depth) {
-    throw Error(ErrorKind::usage, {.file = "--model",
-                                   .reason = fmt::format("{} is a model for {}: drawing with these is not there yet",
-                                                         model.name, name_of(model.task)),
-                                   .hint = "sdtorch inspect tells what it holds"});
-  }
   ResolvedRequest resolved{.request = request};
   Request& filled = resolved.request;
   const int64_t factor = model.vae.factor();
   take_start_picture(model, resolved);
+  if (model.task == Task::depth) resolved.depth = resolve_depth(model, filled, resolved.start->image);
   const bool masked = resolved.start && resolved.start->mask;
   resolved.controls = resolve_controls(model, filled, masked ? &*resolved.start->mask : nullptr, resolved.warnings);
   filled.width = filled.width.value_or(model.unet.sample_size * factor);
@@ -221,6 +221,7 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
     std::ranges::copy(unused_by_distilled_model(request), std::back_inserter(resolved.warnings));
   check_draws_alone(model, request);
   resolved.plan = plan_from_picture(model, plan_of(model, request), request);
+  resolved.guidance = resolve_guidance(model, filled, *resolved.plan.sampler);
   if (resolved.plan.sampler->name == "ipndm" && resolved.plan.config.prediction_type != Prediction::v) {
     resolved.warnings.push_back("--sampler ipndm takes the network's output for v, which this model does not predict");
   }

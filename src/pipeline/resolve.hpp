@@ -9,8 +9,10 @@
 
 #include "diffusion/sampler.hpp"
 #include "pipeline/control.hpp"
+#include "pipeline/depth_to_image.hpp"
 #include "pipeline/input_pictures.hpp"
 #include "pipeline/model_description.hpp"
+#include "pipeline/resolved_guidance.hpp"
 #include "sdtorch/request.hpp"
 
 namespace sdtorch {
@@ -22,7 +24,9 @@ struct ResolvedRequest {
   std::optional<SamplingPlan> refiner_plan{};
   std::vector<std::string> warnings{};      ///< what the model has no use for, each a line for the log
   std::optional<StartPicture> start{};      ///< of the size that is drawn
+  std::optional<ResolvedDepth> depth{};     ///< where the model is one for depth
   std::vector<ResolvedControl> controls{};  ///< one for each of the model's
+  ResolvedGuidance guidance{};              ///< the model's; a refiner's is for_refiner()
   int64_t latent_width = 0, latent_height = 0;
   std::shared_ptr<const ResolvedRequest> hires{};  ///< the second, larger pass, of the size that the result has
 };
@@ -30,8 +34,7 @@ struct ResolvedRequest {
 /// Checks a request against the model, and against its refiner where it names one, reads the pictures that it names,
 /// and fills in the size: the picture's that it starts from or is steered by, or the model's own.
 /// refiner: what Request::refiner names, or nullptr.
-/// Throws ErrorKind::usage naming the flag, `--model` for a model that draws from more than a text and a picture to
-/// start from; ErrorKind::input for a picture that cannot be read.
+/// Throws ErrorKind::usage naming the flag; ErrorKind::input for a picture that cannot be read.
 ResolvedRequest resolve(const ModelDescription& model, const Request& request,
                         const ModelDescription* refiner = nullptr);
 

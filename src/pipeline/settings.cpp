@@ -21,6 +21,7 @@ constexpr double most_images = 1'000'000;
 constexpr double largest_control_strength = 10;
 constexpr double most_pixels = 1LL << 40;
 constexpr double largest_batch = 4'096;
+constexpr SettingRange any_number{.least = -1e6, .most = 1e6};
 constexpr double largest_hires_scale = 16;
 constexpr SettingRange unit{.least = 0, .most = 1};
 constexpr SettingRange condition{.least = 0, .most = largest_condition};
@@ -107,6 +108,10 @@ std::vector<Setting> make_settings() {
       {"image-cfg-scale", "--image-cfg-scale, --img-cfg-scale, --image-guidance-scale", "S",
        fmt::format("InstructPix2Pix: how strongly the picture guides ({})", usual_image_cfg_scale), "Image CFG scale",
        input, one, &S::image_cfg_scale, SettingRange{}},
+      {"depth-img", "--depth-img, --depth-image", "FILE",
+       "models for depth to image: its depth, in place of what an estimator makes of it; a grey picture of the same "
+       "view in which bright is near; its darkest and its brightest place become the farthest and the nearest",
+       "", input, one, &S::depth_img},
       {"resize", "--resize", "NAME",
        fmt::format("input pictures of another shape than -W and -H: {} (stretch)", fmt::join(resize_names, ", ")), "",
        input, one, &S::resize},
@@ -147,8 +152,8 @@ std::vector<Setting> make_settings() {
       {"control-preprocess",
        "--control-preprocess",
        "NAME",
-       "what is made of its picture, before it is resized: canny[:LOW,HIGH] finds edges (100,200), invert, none "
-       "(none); "
+       "what is made of its picture, before it is resized: canny[:LOW,HIGH] finds edges (100,200), depth estimates it "
+       "by the model's own estimator or --depth-estimator, invert, none (none); "
        "inpaint hides what --mask says, as ControlNets for inpainting want it",
        "",
        input,
@@ -164,6 +169,33 @@ std::vector<Setting> make_settings() {
        unit},
       {"guidance-rescale", "--guidance-rescale", "X", "0…1: how far to undo guidance's overexposure (0)",
        "Guidance rescale", sampling, one, &S::guidance_rescale, unit},
+      {"pag-scale", "--pag-scale", "S", "perturbed-attention guidance: away from what blind self-attention draws (0)",
+       "PAG scale", guidance, one, &S::pag_scale, any_number},
+      {"pag-layers", "--pag-layers", "LIST",
+       "its layers: parts of their names or regular expressions, as down_blocks.2,mid,up_blocks.[01] (mid)",
+       "PAG layers", guidance, one, &S::pag_layers},
+      {"sag-scale", "--sag-scale", "S",
+       "self-attention guidance: away from the picture blurred where self-attention looks (0); one more call a step",
+       "SAG scale", guidance, one, &S::sag_scale, any_number},
+      {"freeu", "--freeu", "B1,B2,S1,S2",
+       "FreeU: factors of the coarsest up blocks' features and of their skips' low frequencies, as 1.5,1.6,0.9,0.2",
+       "FreeU", guidance, one, &S::freeu},
+      {"cfg-interval", "--cfg-interval", "LO,HI",
+       "where --cfg-scale applies: noise levels with LO < sigma <= HI, or shares of the steps, as 40%,80%; elsewhere "
+       "the prompt alone is followed",
+       "CFG interval", guidance, one, &S::cfg_interval},
+      {"cfg-plus-plus", "--cfg-plus-plus, --cfg-pp", "",
+       "CFG++: noise renewed without guidance; --cfg-scale is then its lambda, 0…1; ddim, euler, euler_a", "CFG++",
+       guidance, one, &S::cfg_plus_plus},
+      {"dynamic-threshold", "--dynamic-threshold", "MIMIC[,PERCENTILE]",
+       "keep the range of values that guidance at the scale MIMIC has; PERCENTILE of them, 100 (or 1) is all (100)",
+       "Dynamic threshold", guidance, one, &S::dynamic_threshold},
+      {"classifier", "--classifier", "DIR", "a classifier over noisy latents whose gradient guides to --class", "",
+       guidance, run, &S::classifier},
+      {"classifier-scale", "--classifier-scale", "S", "how strongly (1)", "Classifier scale", guidance, one,
+       &S::classifier_scale, any_number},
+      {"class", "--class, --class-label", "NAME", "one of the classifier's classes, or its number", "Class", guidance,
+       one, &S::class_label},
       {"model", "-m, --model, --ckpt", "PATH",
        "a diffusers folder, a single file, or ORG/NAME in the Hugging Face cache; default: the built-in model", "",
        model, run, &S::model},
@@ -184,6 +216,10 @@ std::vector<Setting> make_settings() {
        {},
        false,
        true},
+      {"depth-estimator", "--depth-estimator", "DIR",
+       "what estimates depth, for a model without an estimator of its own: a folder with config.json, weights and "
+       "preprocessor_config.json of a DPTForDepthEstimation, or a model's folder that has one",
+       "", model, run, &S::depth_estimator},
       {"vae", "--vae", "PATH", "another VAE than the model's own: a folder or a file", "", model, run, &S::vae},
       {"prediction", "--prediction", "NAME", "what the network predicts: epsilon, v, x0; default: what the model says",
        "Prediction", model, run, &S::prediction},
@@ -398,7 +434,7 @@ uint64_t draw_seed() {
 void set_from_text(Settings& to, const Setting& setting, const std::string& flag, const std::string& text) {
   if (setting.name == "sampler") return set_sampler(to, flag, text);
   if (setting.repeated) return set_from_texts(to, setting, flag, {text});
-  if (setting.name == "init-img" || setting.name == "mask") take_as_it_is(to, text);
+  if (setting.name == "init-img" || setting.name == "mask" || setting.name == "depth-img") take_as_it_is(to, text);
   struct Setter {
     Settings& to;
     std::string_view name;
@@ -414,7 +450,10 @@ void set_from_text(Settings& to, const Setting& setting, const std::string& flag
     void operator()(std::optional<PixelMargins> Settings::*m) const { to.*m = pixel_margins(flag, text); }
     void operator()(uint64_t Settings::*m) const { to.*m = seed_number(flag, text); }
     void operator()(bool Settings::*m) const { to.*m = true; }
-    void operator()(std::vector<double> Settings::*) const { set_sigmas(to, number_list(flag, text)); }
+    void operator()(std::vector<double> Settings::*m) const {
+      if (name == "sigmas") return set_sigmas(to, number_list(flag, text));
+      to.*m = number_list(flag, text);
+    }
     void operator()(std::vector<std::string> Settings::*) const {}
   };
   std::visit(Setter{to, setting.name, flag, text}, setting.member);

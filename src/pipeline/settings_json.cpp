@@ -81,7 +81,7 @@ struct FromJson {
   void operator()(bool Settings::*m) const { request.*m = expect_bool(field.name, value); }
   void operator()(std::vector<double> Settings::*m) const {
     if (value.is_string()) return set_text();
-    if (!field.repeated) return set_sigmas(request, expect_numbers(field.name, value));
+    if (field.name == "sigmas") return set_sigmas(request, expect_numbers(field.name, value));
     request.*m =
         value.is_array() ? expect_numbers(field.name, value) : std::vector<double>{expect_number(field.name, value)};
   }

@@ -10,10 +10,18 @@ namespace {
 
 using Batch = std::span<const ResolvedRequest>;
 
+/// One net's picture, with the depth that has waited for its estimator.
+at::Tensor picture_of(const Components& model, const ResolvedRequest& resolved, size_t net) {
+  const ResolvedControl& control = resolved.controls[net];
+  if (!control.of_depth) return control.picture;
+  const GreyImage depth = model.depth_estimator->depth_picture(*control.of_depth);
+  return control_tensor(to_rgb(depth), model.description.controls[net].picture_channels(), resolved.request);
+}
+
 /// One net's pictures, [B, C, H, W], or one where all are the same.
-at::Tensor pictures_of(Batch batch, size_t net) {
+at::Tensor pictures_of(const Components& model, Batch batch, size_t net) {
   std::vector<at::Tensor> pictures;
-  for (const ResolvedRequest& resolved : batch) pictures.push_back(resolved.controls[net].picture);
+  for (const ResolvedRequest& resolved : batch) pictures.push_back(picture_of(model, resolved, net));
   const bool same = std::ranges::all_of(pictures, [&](const at::Tensor& p) { return p.equal(pictures.front()); });
   return same ? pictures.front() : at::cat(pictures);
 }
@@ -144,7 +152,7 @@ Steering steered_by_pictures(const Components& model, Batch batch) {
   std::vector<Part> parts;
   for (size_t i = 0; i < model.controls.size(); ++i) {
     const ResolvedControl& control = batch.front().controls[i];
-    const at::Tensor pictures = pictures_of(batch, i).to(model.device, model.dtype);
+    const at::Tensor pictures = pictures_of(model, batch, i).to(model.device, model.dtype);
     parts.push_back({control, steering_of(model.controls[i], control, pictures)});
   }
   return [parts = std::move(parts), calls = calls_of(batch.front())](UNetInput& input, const NetworkRows& rows) {

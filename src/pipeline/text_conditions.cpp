@@ -160,8 +160,8 @@ TextConditions encode_prompts(const Components& model, TextMemory& memory, const
   TextConditions text{.tokens = prompt.rows(model, 0, count).reshape({1, -1}),
                       .uncond_tokens = negative.rows(model, 0, count).reshape({1, -1})};
   const bool takes_scale = model.description.unet.time_cond_proj_dim > 0;
-  const bool conditional = takes_scale || request.cfg_scale != 0;
-  const bool unconditional = !takes_scale && request.cfg_scale != 1;
+  const bool conditional = takes_scale || request.cfg_scale != 0 || request.cfg_plus_plus;
+  const bool unconditional = !takes_scale && (request.cfg_scale != 1 || request.cfg_plus_plus);
   const auto& xl = model.description.xl;
   const bool zeros = xl && xl->zeros_for_no_negative && !request.negative_prompt;
   const auto encoded = [&](const PromptTokens& tokens) { return encode_once(model, memory, tokens, count); };
@@ -169,37 +169,6 @@ TextConditions encode_prompts(const Components& model, TextMemory& memory, const
   if (unconditional) text.unconditional = zeros ? zeros_like(encoded(prompt)) : condition_of(encoded(negative));
   if (xl) add_time_ids(model, request, text);
   return text;
-}
-
-Conditions guided_by_text(const std::vector<TextConditions>& texts, const Request& guidance_of) {
-  Conditions conditions;
-  for (const TextConditions& text : texts) {
-    std::vector<ChangingCondition>& list = conditions.pictures.emplace_back();
-    if (text.unconditional) list.push_back(always(*text.unconditional));
-    if (text.conditional) list.push_back(always(*text.conditional));
-  }
-  const bool pair = conditions.pictures.front().size() == 2;
-  conditions.combine = pair ? guidance(guidance_of.cfg_scale, guidance_of.guidance_rescale) : alone();
-  return conditions;
-}
-
-Conditions guided_by_picture(const std::vector<TextConditions>& texts, const Request& guidance_of) {
-  const double text_scale = guidance_of.cfg_scale;
-  const double picture_scale = guidance_of.image_cfg_scale.value_or(usual_image_cfg_scale);
-  const bool guides = text_scale > 1 && picture_scale >= 1;
-  Conditions conditions;
-  for (const TextConditions& text : texts) {
-    std::vector<ChangingCondition>& list = conditions.pictures.emplace_back();
-    if (!guides) {
-      list.push_back(always(text.conditional ? *text.conditional : *text.unconditional));
-      continue;
-    }
-    Condition neither = *text.unconditional;
-    neither.extra_channels = at::zeros_like(neither.extra_channels);
-    list = {always(std::move(neither)), always(*text.unconditional), always(*text.conditional)};
-  }
-  conditions.combine = guides ? two_scales(picture_scale, text_scale) : alone();
-  return conditions;
 }
 
 }  // namespace sdtorch

@@ -53,12 +53,4 @@ struct TextConditions {
 /// Throws ErrorKind::input for a prompt that is not UTF-8.
 TextConditions encode_prompts(const Components& model, TextMemory& memory, const Request& request);
 
-/// The conditions of a batch whose pictures share their guidance, with the rule that the guidance scale asks for.
-Conditions guided_by_text(const std::vector<TextConditions>& texts, const Request& guidance_of);
-
-/// The same for a model that follows instructions, whose conditions bring the picture's latent as extra channels:
-/// neither picture nor text, the picture alone, both; the picture with the prompt alone where a scale asks for no
-/// guidance, as in diffusers at 1 or less for the text, and below 1 for the picture.
-Conditions guided_by_picture(const std::vector<TextConditions>& texts, const Request& guidance_of);
-
 }  // namespace sdtorch

@@ -1,13 +1,9 @@
 #include "recipes/init_model.hpp"
 
-#include <ATen/ATen.h>
-#include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
-#include <torch/nn/module.h>
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -24,11 +20,17 @@
 #include "io/mapped_file.hpp"
 #include "networks/clip_text.hpp"
 #include "networks/config.hpp"
+#include "networks/controlnet.hpp"
+#include "networks/depth.hpp"
+#include "networks/latent_classifier.hpp"
+#include "networks/t2i_adapter.hpp"
 #include "networks/unet.hpp"
 #include "networks/vae.hpp"
 #include "networks/xlm_roberta.hpp"
 #include "recipes/model_layout.hpp"
 #include "recipes/model_recipe.hpp"
+#include "recipes/part_recipe.hpp"
+#include "recipes/random_weights.hpp"
 #include "text/byte_pairs.hpp"
 #include "weights/pipeline_kind.hpp"
 #include "weights/state_dict.hpp"
@@ -40,6 +42,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr std::array vocabulary_files = {"vocab.json", "merges.txt"};
+constexpr const char* preparation_file = "preprocessor_config.json";
 
 at::ScalarType stored_type(const std::string& name) {
   check_choice("--dtype", name, {"fp32", "fp16", "bf16"});
@@ -107,39 +110,23 @@ void write_tokenizer(const fs::path& folder, const ModelRecipe& recipe, bool cli
   }
 }
 
-/// Values that keep activations at the size of their inputs through any depth: norms pass through, biases are zero,
-/// embeddings and everything that is summed over have variance 1 after the sum (LeCun et al. 1998, section 4.6).
-at::Tensor random_weight(const std::string& key, at::IntArrayRef shape, at::Generator& generator) {
-  if (shape.size() == 1) return key.ends_with("bias") ? at::zeros(shape) : at::ones(shape);
-  int64_t fan_in = 1;
-  const bool looked_up = key.ends_with("embedding.weight") || key.ends_with("embeddings.weight");
-  if (!looked_up) {
-    for (const int64_t extent : shape.slice(1)) fan_in *= extent;
+ComponentPlan plan_depth_estimator(const json& config, at::ScalarType type, uint64_t seed) {
+  constexpr const char* name = "depth_estimator";
+  return plan_component<DepthEstimator>(name, config, DepthConfig::from_json(config, name), type, seed);
+}
+
+ComponentPlan plan_part(const PartRecipe& recipe, at::ScalarType type, uint64_t seed) {
+  const json& config = recipe.config;
+  if (recipe.kind == PartKind::depth_estimator) return plan_depth_estimator(config, type, seed);
+  if (recipe.kind == PartKind::classifier) {
+    return plan_component<LatentClassifier>("classifier", config,
+                                            LatentClassifierConfig::from_json(config, "classifier"), type, seed);
   }
-  return at::randn(shape, generator).mul_(1 / std::sqrt(static_cast<double>(fan_in)));
-}
-
-/// A tensor's own seed, so that its values do not depend on the layout (FNV-1a, 64 bits).
-uint64_t seed_of(uint64_t seed, const std::string& name) {
-  constexpr uint64_t offset = 14695981039346656037u, prime = 1099511628211u;
-  uint64_t hash = offset ^ seed;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * prime;
-  return hash;
-}
-
-/// Weights for all the parameters of the network that the config describes.
-template <class Network, class Config>
-ComponentPlan plan_component(const std::string& name, const json& config, const Config& parsed, at::ScalarType type,
-                             uint64_t seed) {
-  ComponentPlan plan{.name = name, .config = config};
-  const Network network(parsed);
-  for (const auto& item : network.named_parameters()) plan.tensors[item.key()] = {type, item.value().sizes().vec()};
-  plan.make = [name, seed](const std::string& key, const TensorPlan& tensor) {
-    throw_if_interrupted();
-    at::Generator generator = at::detail::createCPUGenerator(seed_of(seed, name + "/" + key));
-    return random_weight(key, tensor.shape, generator);
-  };
-  return plan;
+  if (recipe.kind == PartKind::controlnet) {
+    return plan_component<ControlNet>("controlnet", config, ControlNetConfig::from_json(config, "controlnet"), type,
+                                      seed);
+  }
+  return plan_component<T2IAdapter>("adapter", config, T2IAdapterConfig::from_json(config, "adapter"), type, seed);
 }
 
 std::vector<ComponentPlan> plan_components(const ModelRecipe& recipe, at::ScalarType type, uint64_t seed) {
@@ -157,6 +144,7 @@ std::vector<ComponentPlan> plan_components(const ModelRecipe& recipe, at::Scalar
                                                        type, seed));
   plans.push_back(
       plan_component<AutoencoderKL>("vae", recipe.vae, VaeConfig::from_json(recipe.vae, "vae"), type, seed));
+  if (!recipe.depth_estimator.is_null()) plans.push_back(plan_depth_estimator(recipe.depth_estimator, type, seed));
   return plans;
 }
 
@@ -169,15 +157,23 @@ void write_folder(const InitModelOptions& options, const ModelRecipe& recipe, co
   write_json(root / "scheduler" / "scheduler_config.json", recipe.scheduler);
   for (const ComponentPlan& plan : plans) {
     log_info(fmt::format("writing {}", plan.name));
-    write_component(root, plan, options.layout);
+    write_component(root / plan.name, plan, options.layout);
+  }
+  if (!recipe.depth_preparation.is_null()) {
+    make_folder(root / "feature_extractor");
+    write_json(root / "feature_extractor" / preparation_file, recipe.depth_preparation);
   }
   write_json(root / "model_index.json", recipe.model_index);
   folder.commit();
 }
 
-void write_file(const InitModelOptions& options, const ModelRecipe& recipe, const std::vector<ComponentPlan>& plans) {
+void check_file_is_new(const fs::path& file) {
   std::error_code ignored;
-  if (fs::exists(options.target, ignored)) fail(ErrorKind::output, options.target, {}, "is there already");
+  if (fs::exists(file, ignored)) fail(ErrorKind::output, file, {}, "is there already");
+}
+
+void write_file(const InitModelOptions& options, const ModelRecipe& recipe, const std::vector<ComponentPlan>& plans) {
+  check_file_is_new(options.target);
   const bool zero_snr = recipe.scheduler.value("rescale_betas_zero_snr", false);
   write_single_file(options.target, plans, recipe.kind.family,
                     {.checkpoint = options.layout == "ckpt", .ema = options.ema, .marked = zero_snr});
@@ -218,14 +214,57 @@ void check_layout(const InitModelOptions& options) {
   check_file_choices(options);
 }
 
+at::ScalarType type_of(const InitModelOptions& options) {
+  if (!options.dtype.empty()) return stored_type(options.dtype);
+  return stored_type(options.layout == "variant" ? "fp16" : "fp32");
+}
+
+bool is_part(const std::string& family) {
+  const std::vector<std::string> names = part_names();
+  return std::ranges::find(names, family) != names.end();
+}
+
+/// A ControlNet, a T2I-Adapter or a depth estimator.
+void init_part(const InitModelOptions& options) {
+  const bool file = is_single_file(options.layout);
+  const auto refuse_for_part = [&](const char* flag) {
+    refuse(flag, fmt::format("{} is a part, and no model", options.family), "leave it away");
+  };
+  if (!options.vocabulary.empty()) refuse_for_part("--vocabulary");
+  if (!options.only.empty()) refuse_for_part("--only");
+  if (options.ema) refuse_for_part("--ema");
+  const PartRecipe recipe = part_recipe(options.family, options.size);
+  if (file && recipe.kind == PartKind::classifier) {
+    refuse("--layout", "a classifier is a folder: its classes are named in its config", "take a folder");
+  }
+  if (file && !recipe.preparation.is_null()) {
+    refuse("--layout", fmt::format("a file has no place for what {} prepares pictures by", options.family),
+           "take a folder");
+  }
+  const ComponentPlan plan = plan_part(recipe, type_of(options), options.seed);
+  if (file) check_file_is_new(options.target);
+  watch_for_interrupts();
+  if (file) return write_part_file(options.target, plan, options.layout == "ckpt");
+  AtomicFolder folder(options.target);
+  write_component(folder.path(), plan, options.layout);
+  if (!recipe.preparation.is_null()) write_json(folder.path() / preparation_file, recipe.preparation);
+  folder.commit();
+}
+
 }  // namespace
 
+std::vector<std::string> init_model_families() {
+  std::vector<std::string> names = recipe_families(), parts = part_names();
+  names.insert(names.end(), parts.begin(), parts.end());
+  return names;
+}
+
 void init_model(const InitModelOptions& options) {
+  check_choice("--family", options.family, init_model_families());
   check_layout(options);
+  if (is_part(options.family)) return init_part(options);
   const ModelRecipe recipe = model_recipe(options.family, options.size, vocabulary_size(options));
-  const at::ScalarType type = stored_type(!options.dtype.empty()        ? options.dtype
-                                          : options.layout == "variant" ? "fp16"
-                                                                        : "fp32");
+  const at::ScalarType type = type_of(options);
   const bool own_vocabulary = !recipe.vocabularies.empty();
   if (own_vocabulary && !options.vocabulary.empty()) {
     refuse("--vocabulary", fmt::format("{} has its own", options.family), "leave it away");

@@ -4,11 +4,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace sdtorch {
 
 struct InitModelOptions {
-  std::string family = "sd1";      ///< of recipe_families()
+  std::string family = "sd1";      ///< of init_model_families()
   std::string size = "tiny";       ///< tiny (some MB, 64×64 pixels), full (the published numbers)
   std::string layout = "folder";   ///< of layout_names
   std::string dtype{};             ///< of the stored weights: fp32, fp16, bf16; empty: fp32, the fp16 variant's fp16
@@ -19,11 +20,14 @@ struct InitModelOptions {
   std::filesystem::path target{};  ///< the folder or file to be made; it must not exist, or be an empty folder
 };
 
-/// Writes the model, which is there as a whole or not at all. Full models in folders bring the CLIP vocabulary that
-/// set-up installed; tiny ones know bytes, those of other languages single characters. Single files bring none, and so
-/// embed CLIP's 49408 tokens at any size: a folder with `vocabulary` clip holds the same weights. Throws
-/// ErrorKind::usage for a choice that is none, ErrorKind::output where the target is there or cannot be written,
-/// ErrorKind::model where the CLIP vocabulary is missing.
+/// All that it knows to write.
+std::vector<std::string> init_model_families();
+
+/// Writes the model, or a network that is a part of none, which is there as a whole or not at all. Full models in
+/// folders bring the CLIP vocabulary that set-up installed; tiny ones know bytes, those of other languages single
+/// characters. Single files bring none, and so embed CLIP's 49408 tokens at any size: a folder with `vocabulary` clip
+/// holds the same weights. Throws ErrorKind::usage for a choice that is none, ErrorKind::output where the target is
+/// there or cannot be written, ErrorKind::model where the CLIP vocabulary is missing.
 void init_model(const InitModelOptions& options);
 
 }  // namespace sdtorch

@@ -10,6 +10,7 @@
 #include "io/atomic_file.hpp"
 #include "io/torch_zip_writer.hpp"
 #include "weights/ldm_keys.hpp"
+#include "weights/midas_keys.hpp"
 
 namespace sdtorch {
 namespace {
@@ -156,13 +157,12 @@ void add_ema(FilePlan& file, const std::string& prefix) {
 
 bool is_single_file(std::string_view layout) { return layout == "single" || layout == "ckpt"; }
 
-void write_component(const fs::path& root, const ComponentPlan& plan, std::string_view layout) {
-  const fs::path folder = root / plan.name;
+void write_component(const fs::path& folder, const ComponentPlan& plan, std::string_view layout) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) throw Error(ErrorKind::output, {.file = folder.string(), .reason = error.message()});
   write_file_atomically(folder / "config.json", plan.config.dump(2) + "\n");
-  const bool transformers = plan.name.starts_with("text_encoder");
+  const bool transformers = plan.name.starts_with("text_encoder") || plan.name == "depth_estimator";
   const std::string stem = transformers ? "model" : "diffusion_pytorch_model";
   const Make make = [&](const std::string& key) { return plan.tensor(key); };
   if (layout == "sharded") return save_sharded(folder, stem, plan.tensors, make);
@@ -171,6 +171,18 @@ void write_component(const fs::path& root, const ComponentPlan& plan, std::strin
   }
   const std::string variant = layout == "variant" ? ".fp16" : "";
   save_safetensors(folder / (stem + variant + ".safetensors"), plan.tensors, make, safetensors_metadata);
+}
+
+void write_part_file(const fs::path& target, const ComponentPlan& plan, bool checkpoint) {
+  FilePlan file;
+  if (plan.name == "controlnet") {
+    file.add_foreign("control_model.", plan, controlnet_to_ldm(keys_of(plan)));
+  } else {
+    file.add_same("", plan);
+  }
+  const Make make = [&](const std::string& key) { return file.makers.at(key)(); };
+  if (checkpoint) return save_checkpoint(target, file.tensors, make, "state_dict");
+  save_safetensors(target, file.tensors, make, safetensors_metadata);
 }
 
 void write_single_file(const fs::path& target, const std::vector<ComponentPlan>& plans, Family family,
@@ -186,6 +198,9 @@ void write_single_file(const fs::path& target, const std::vector<ComponentPlan>&
     const ComponentPlan& component = changed.back();
     if (text) add_text_encoder(file, component, family);
     if (component.name == "unet") file.add_foreign(unet_prefix, component, unet_to_ldm(keys_of(component)));
+    if (component.name == "depth_estimator") {
+      file.add_foreign("depth_model.", component, depth_estimator_to_midas(keys_of(component)));
+    }
     if (component.name == "vae") file.add_foreign(vae_prefix, component, vae_to_ldm(keys_of(component)));
   }
   if (options.ema) add_ema(file, unet_prefix);

@@ -36,14 +36,18 @@ struct ComponentPlan {
   at::Tensor tensor(const std::string& key) const { return make(key, tensors.at(key)); }
 };
 
-/// Writes root/name with its config and its weights. layout: one of the folders'.
-void write_component(const std::filesystem::path& root, const ComponentPlan& plan, std::string_view layout);
+/// Writes the folder with its config and its weights. layout: one of the folders'.
+void write_component(const std::filesystem::path& folder, const ComponentPlan& plan, std::string_view layout);
 
 struct SingleFileOptions {
   bool checkpoint = false;  ///< PyTorch's format
   bool ema = false;         ///< moving averages (copies here) of the U-Net beside it
   bool marked = false;      ///< the marks `v_pred` and `ztsnr`
 };
+
+/// Writes one component that is no part of a model, replacing the file: a ControlNet by the original code's names under
+/// `control_model.`, others by their own.
+void write_part_file(const std::filesystem::path& file, const ComponentPlan& plan, bool checkpoint);
 
 /// Writes the components into one file, replacing it. A VAE alone stands there without a prefix, as published ones do.
 void write_single_file(const std::filesystem::path& file, const std::vector<ComponentPlan>& plans, Family family,

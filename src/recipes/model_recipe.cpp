@@ -53,11 +53,14 @@ constexpr FamilyRow families[] = {
     {"sd2-inpainting", Family::sd2, Task::inpainting},
     {"depth", Family::sd2, Task::depth},
     {"instruct-pix2pix", Family::sd1, Task::instruct_pix2pix},
+    {"sdxl-inpainting", Family::sdxl, Task::inpainting},
+    {"sdxl-instruct-pix2pix", Family::sdxl, Task::instruct_pix2pix},
     {"lcm", Family::sd1, Task::text_to_image, "epsilon", true},
     {"sd-turbo", Family::sd2, Task::text_to_image, "epsilon", false, few_steps},
     {"sdxl", Family::sdxl},
     {"sdxl-refiner", Family::sdxl_refiner},
     {"sdxl-v", Family::sdxl, Task::text_to_image, "v_prediction", false, R"({"rescale_betas_zero_snr": true})"},
+    {"lcm-sdxl", Family::sdxl, Task::text_to_image, "epsilon", true},
     {"sdxl-turbo", Family::sdxl, Task::text_to_image, "epsilon", false, few_noisy_steps},
     {.name = "ssd-1b", .family = Family::sdxl, .unet_changes = ssd_1b_unet, .tiny_unet_changes = tiny_ssd_1b_unet},
     {.name = "segmind-vega", .family = Family::sdxl, .unet_changes = vega_unet},
@@ -123,6 +126,19 @@ constexpr const char* tiny_vae = R"({
   "sample_size": 64
 })";
 
+constexpr const char* tiny_depth_estimator = R"({
+  "backbone_config": {"depths": [1, 1, 1], "embedding_size": 32, "hidden_sizes": [128, 128, 128]},
+  "backbone_featmap_shape": [1, 128, 4, 4],
+  "backbone_out_indices": [0, 1, 2, 3],
+  "fusion_hidden_size": 32,
+  "hidden_size": 64,
+  "image_size": 64,
+  "intermediate_size": 128,
+  "neck_hidden_sizes": [128, 128, 32, 32],
+  "num_attention_heads": 1,
+  "num_hidden_layers": 4
+})";
+
 void change(json& config, const char* changes) { config.merge_patch(json::parse(changes)); }
 
 void make_tiny(ModelRecipe& recipe, int64_t vocabulary) {
@@ -154,6 +170,15 @@ void make_multilingual(ModelRecipe& recipe, const MultilingualRecipe& parts) {
   recipe.text_encoders["text_encoder"] = parts.text_encoder;
   recipe.tokenizers["tokenizer"] = parts.tokenizer_config;
   recipe.vocabularies["tokenizer"] = parts.tokenizer;
+}
+
+void add_depth_estimator(ModelRecipe& recipe, bool tiny) {
+  recipe.depth_estimator = published_config(recipe.kind, "depth_estimator");
+  recipe.depth_preparation = published_config(recipe.kind, "feature_extractor");
+  if (!tiny) return;
+  change(recipe.depth_estimator, tiny_depth_estimator);
+  const json& side = recipe.depth_estimator["image_size"];
+  recipe.depth_preparation["size"] = {{"height", side}, {"width", side}};
 }
 
 }  // namespace
@@ -190,6 +215,7 @@ ModelRecipe model_recipe(std::string_view family, std::string_view size, int64_t
   if (is_multilingual(family)) {
     make_multilingual(recipe, multilingual_recipe(family, size == "tiny", recipe.text_encoders.at("text_encoder")));
   }
+  if (row->task == Task::depth) add_depth_estimator(recipe, size == "tiny");
   if (row->consistency) recipe.unet["time_cond_proj_dim"] = guidance_width;
   return recipe;
 }

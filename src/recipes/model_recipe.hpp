@@ -15,6 +15,7 @@ namespace sdtorch {
 struct ModelRecipe {
   ModelKind kind{};
   nlohmann::json model_index, scheduler, unet, vae;
+  nlohmann::json depth_estimator{}, depth_preparation{};  ///< of models for depth to image; else null
   std::map<std::string, nlohmann::json> text_encoders{};  ///< by folder
   std::map<std::string, nlohmann::json> tokenizers{};     ///< tokenizer_config.json, by folder
   std::map<std::string, nlohmann::json> vocabularies{};   ///< tokenizer.json, by folder; without one it is CLIP's

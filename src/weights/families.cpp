@@ -263,6 +263,51 @@ constexpr const char* clip_tokenizer = R"({
   "unk_token": "<|endoftext|>"
 })";
 
+/// DPT-Hybrid of MiDaS 3, as the model of SD 2 for depth has it (Ranftl et al. 2021).
+constexpr const char* depth_estimator = R"({
+  "architectures": ["DPTForDepthEstimation"],
+  "backbone_config": {
+    "depths": [3, 4, 9],
+    "embedding_dynamic_padding": true,
+    "global_padding": "same",
+    "layer_type": "bottleneck",
+    "model_type": "bit",
+    "out_features": ["stage1", "stage2", "stage3"]
+  },
+  "backbone_featmap_shape": [1, 1024, 24, 24],
+  "backbone_out_indices": [0, 1, 8, 11],
+  "fusion_hidden_size": 256,
+  "hidden_act": "gelu",
+  "hidden_size": 768,
+  "image_size": 384,
+  "intermediate_size": 3072,
+  "is_hybrid": true,
+  "layer_norm_eps": 1e-12,
+  "model_type": "dpt",
+  "neck_hidden_sizes": [256, 512, 768, 768],
+  "num_attention_heads": 12,
+  "num_channels": 3,
+  "num_hidden_layers": 12,
+  "patch_size": 16,
+  "qkv_bias": true,
+  "readout_type": "project",
+  "reassemble_factors": [1, 1, 1, 0.5]
+})";
+
+constexpr const char* depth_preparation = R"({
+  "do_normalize": true,
+  "do_rescale": true,
+  "do_resize": true,
+  "ensure_multiple_of": 1,
+  "image_mean": [0.5, 0.5, 0.5],
+  "image_processor_type": "DPTImageProcessor",
+  "image_std": [0.5, 0.5, 0.5],
+  "keep_aspect_ratio": false,
+  "resample": 2,
+  "rescale_factor": 0.00392156862745098,
+  "size": {"height": 384, "width": 384}
+})";
+
 bool is_xl(Family family) { return family == Family::sdxl || family == Family::sdxl_refiner; }
 
 /// SD 2.x's first edition has 512 pixels and predicts epsilon, its second has 768 and predicts v.
@@ -277,8 +322,8 @@ json changed(json config, const char* changes) {
 
 json scheduler(const ModelKind& kind) {
   json config = json::parse(kind.consistency                      ? lcm_scheduler
-                            : kind.task == Task::instruct_pix2pix ? euler_ancestral_scheduler
                             : is_xl(kind.family)                  ? euler_scheduler
+                            : kind.task == Task::instruct_pix2pix ? euler_ancestral_scheduler
                             : is_large_sd2(kind)                  ? ddim_scheduler
                                                                   : pndm_scheduler);
   if (kind.prediction != "epsilon" || kind.family == Family::sd2) config["prediction_type"] = kind.prediction;
@@ -308,6 +353,10 @@ json index(const ModelKind& kind) {
                                                                   : sd_index);
   config["_class_name"] = pipeline_class(kind);
   config["scheduler"][1] = scheduler(kind)["_class_name"];
+  if (kind.task == Task::depth) {
+    config["depth_estimator"] = {"transformers", "DPTForDepthEstimation"};
+    config["feature_extractor"] = {"transformers", "DPTImageProcessor"};
+  }
   return config;
 }
 
@@ -392,6 +441,8 @@ json published_config(const ModelKind& kind, std::string_view component) {
   if (component == "scheduler") return scheduler(kind);
   if (component == "unet") return unet(kind);
   if (component == "vae") return vae(kind);
+  if (component == "depth_estimator") return json::parse(depth_estimator);
+  if (component == "feature_extractor") return json::parse(depth_preparation);
   if (component == "text_encoder" && first) {
     json config = json::parse(clip_l);
     return kind.family == Family::sd2 ? changed(std::move(config), clip_h_changes) : config;

@@ -65,6 +65,9 @@ constexpr ComponentRule xl_components[] = {
 constexpr std::string_view unused_components[] = {"safety_checker", "feature_extractor", "image_encoder",
                                                   "depth_estimator", "inverse_scheduler"};
 
+/// What steers by a picture, where a pipeline that always does was saved. Here it does when asked.
+constexpr std::string_view steering_components[] = {"controlnet", "adapter"};
+
 /// Settings of the pipelines: those that are read, and those that change no picture of ours.
 constexpr std::string_view settings[] = {"force_zeros_for_empty_prompt", "requires_aesthetics_score",
                                          "requires_safety_checker", "add_watermarker"};
@@ -125,6 +128,13 @@ void check_components(const fs::path& root, const fs::path& file, const json& in
     const bool known = std::any_of(rules.begin(), rules.end(),
                                    [&, &key = name](const ComponentRule& rule) { return key == rule.name; });
     if (known || entry.is_null() || contains(unused_components, name)) continue;
+    const bool steers = contains(steering_components, name) && !pipeline.class_name.empty();
+    if (steers && is_component(name, entry)) {
+      if (class_of(file, name, entry).empty()) continue;
+      log_warning_once(fmt::format("{}: {}: steers nothing unless it is named by --control-net {}", file.string(), name,
+                                   (root / name).string()));
+      continue;
+    }
     if (is_component(name, entry)) {
       check_extra_component(file, name, entry, options);
     } else if (!name.starts_with('_') && !contains(settings, name)) {

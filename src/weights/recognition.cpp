@@ -43,7 +43,7 @@ constexpr PartRule part_rules[] = {
     {"text_encoder", "conditioner.embedders.0.transformer.", clip_probe, PartStyle::clip},
     {"text_encoder_2", "conditioner.embedders.1.model.", open_clip_probe, PartStyle::open_clip},
     {"text_encoder_2", "conditioner.embedders.0.model.", open_clip_probe, PartStyle::open_clip},
-    {"depth_estimator", "depth_model.", "model.pretrained.model.cls_token", PartStyle::other},
+    {"depth_estimator", "depth_model.", "model.pretrained.model.cls_token", PartStyle::midas},
 };
 
 /// Tensors that checkpoints keep beside the weights of what draws.

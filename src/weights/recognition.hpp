@@ -21,6 +21,7 @@ enum class PartStyle {
   ldm_vae,
   clip,       ///< transformers' CLIPTextModel
   open_clip,  ///< OpenCLIP's text transformer
+  midas,      ///< MiDaS's DPT-Hybrid
   other       ///< known, and not used
 };
 

@@ -11,6 +11,7 @@
 #include "core/paths.hpp"
 #include "weights/key_names.hpp"
 #include "weights/ldm_keys.hpp"
+#include "weights/midas_keys.hpp"
 
 namespace sdtorch {
 namespace {
@@ -36,6 +37,7 @@ Recognition read(const fs::path& path, KeySet& keys) {
 std::string described(const std::string& component) {
   if (component == "unet") return "U-Net";
   if (component == "vae") return "VAE";
+  if (component == "depth_estimator") return "depth estimator";
   return component == "text_encoder_2" ? "second text encoder" : "text encoder";
 }
 
@@ -125,6 +127,8 @@ json SingleFile::config(const std::string& component) const {
     case PartStyle::open_clip:
       return open_clip_config(file_part.weights, std::move(base),
                               open_clip_layers_used(*found.family, file_part.weights));
+    case PartStyle::midas:
+      return midas_config(file_part.weights, std::move(base));
     case PartStyle::ldm_vae:
     case PartStyle::other:
       break;
@@ -159,6 +163,8 @@ StateDict SingleFile::weights(const std::string& component) const {
       return unet_from_ldm(file_part.weights, file_part.prefix);
     case PartStyle::ldm_vae:
       return vae_from_ldm(file_part.weights, file_part.prefix);
+    case PartStyle::midas:
+      return depth_estimator_from_midas(file_part.weights, file_part.prefix);
     case PartStyle::open_clip: {
       StateDict weights = clip_from_open_clip(file_part.weights, file_part.prefix,
                                               open_clip_layers_used(*recognition_.family, file_part.weights));

@@ -5,6 +5,7 @@
 #include "support/tolerance.hpp"
 
 using sdtorch::guide;
+using sdtorch::rescaled;
 
 TEST_CASE("guidance and its rescaling are diffusers'", "[diffusion]") {
   const auto golden = load_golden("diffusion/guidance");
@@ -19,16 +20,18 @@ TEST_CASE("guidance and its rescaling are diffusers'", "[diffusion]") {
                                              {7.5, 0.7, "7.5.0.7"},
                                              {7.5, 1.0, "7.5.1"}}) {
     INFO(name);
-    CHECK(relative_error(guide(uncond, cond, scale, rescale), golden.at(name)) < tolerance::tensor_relative);
+    CHECK(relative_error(rescaled(guide(uncond, cond, scale), cond, rescale), golden.at(name)) <
+          tolerance::tensor_relative);
   }
 }
 
 TEST_CASE("rescaled guidance looks at each image alone", "[diffusion]") {
   const auto golden = load_golden("diffusion/guidance");
   const at::Tensor &uncond = golden.at("uncond"), &cond = golden.at("cond");
-  const at::Tensor batch = guide(uncond, cond, 7.5, 0.7);
+  const at::Tensor batch = rescaled(guide(uncond, cond, 7.5), cond, 0.7);
   for (int64_t k = 0; k < batch.size(0); ++k) {
     const auto only = [k](const at::Tensor& x) { return x.slice(0, k, k + 1); };
-    CHECK(at::allclose(guide(only(uncond), only(cond), 7.5, 0.7), only(batch), 1e-6, 1e-6));
+    const at::Tensor alone = rescaled(guide(only(uncond), only(cond), 7.5), only(cond), 0.7);
+    CHECK(at::allclose(alone, only(batch), 1e-6, 1e-6));
   }
 }

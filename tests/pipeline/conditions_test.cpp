@@ -25,7 +25,8 @@ std::vector<at::Tensor> outputs(int64_t count) {
 void check_sum(const CombinationRule& rule, const std::vector<at::Tensor>& given, const std::vector<double>& weights) {
   at::Tensor expected = at::zeros_like(given[0], at::kDouble);
   for (size_t i = 0; i < weights.size(); ++i) expected += weights[i] * given[i].to(at::kDouble);
-  CHECK(relative_error(rule(given, {}), expected.to(at::kFloat)) < tolerance::tensor_relative);
+  CHECK(relative_error(rule(given, at::zeros_like(given[0]), {}), expected.to(at::kFloat)) <
+        tolerance::tensor_relative);
 }
 
 /// A weight's numbers become none; in memory of its own, since a mapped file is read-only.
@@ -38,7 +39,9 @@ void spoil(at::Tensor weight) {
 TEST_CASE("rules combine the conditions' outputs as their papers say", "[pipeline]") {
   const auto three = outputs(3);
   check_sum(alone(), {three[0]}, {1});
-  check_sum(guidance(7.5, 0), {three[0], three[1]}, {1 - 7.5, 7.5});
+  check_sum(guidance({.scale = 7.5}), {three[0], three[1]}, {1 - 7.5, 7.5});
+  check_sum(guidance({.scale = 7.5, .pag_scale = 3}), three, {1 - 7.5, 7.5 + 3, -3});
+  check_sum(perturbed_guidance(3), {three[0], three[1]}, {1 + 3, -3});
   check_sum(composition({2}), {three[0], three[1]}, {1 - 2, 2});
   check_sum(composition({4, -1.5}), three, {1 - 4 + 1.5, 4, -1.5});
   check_sum(two_scales(1.5, 7), three, {1 - 1.5, 1.5 - 7, 7});

@@ -148,7 +148,8 @@ TEST_CASE("a request to be steered is checked before the weights are read", "[pi
   });
   refused(usage, "--control-mode: 'promt' is not a choice; did you mean prompt?",
           [](Request& r) { r.control_mode = {"promt"}; });
-  refused(usage, "'depth' is not there yet", [](Request& r) { r.control_preprocess = {"depth"}; });
+  refused(usage, "depth takes an estimator, and sd1 has none; give one by --depth-estimator DIR",
+          [](Request& r) { r.control_preprocess = {"depth"}; });
   refused(usage, "inpaint hides what a mask says, and there is none; give --init-img and --mask", [](Request& r) {
     r.control_preprocess = {"none", "inpaint"};
   });

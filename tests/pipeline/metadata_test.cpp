@@ -72,6 +72,23 @@ TEST_CASE("a request survives JSON with every field", "[pipeline]") {
   request.control_mode = {"prompt", "control"};
   request.control_preprocess = {"canny:50,100", "none"};
   request.max_pixels = 1000;
+  request.depth_img = "depth.png";
+  request.depth_estimator = "dpt";
+  request.hires_scale = 1.5;
+  request.hires_steps = 7;
+  request.hires_strength = 0.5;
+  request.hires_upscaler = "lanczos";
+  request.expand = {.left = 8, .top = 16, .right = 24, .bottom = 32};
+  request.pag_scale = 3;
+  request.pag_layers = "down_blocks.1,mid";
+  request.sag_scale = 0.5;
+  request.freeu = {1.5, 1.6, 0.9, 0.2};
+  request.cfg_interval = "40%,80%";
+  request.cfg_plus_plus = true;
+  request.dynamic_threshold = {7, 99.5};
+  request.classifier = "skies";
+  request.classifier_scale = 2;
+  request.class_label = "night";
   request.inputs = {{.path = "start.png", .sha256 = std::string(64, 'a')}};
   const nlohmann::ordered_json json = settings_to_json(request);
   CHECK(json.size() == settings().size());  // all but sigmas, which exclude a schedule, and the inputs

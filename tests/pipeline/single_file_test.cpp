@@ -297,7 +297,7 @@ TEST_CASE("models that draw from more than a text are recognised, loaded, inspec
           "[pipeline]") {
   const TempDir folder;
   const std::map<Task, std::string> asked = {
-      {Task::inpainting, "--mask"}, {Task::depth, "not there yet"}, {Task::instruct_pix2pix, "--init-img"}};
+      {Task::inpainting, "--mask"}, {Task::depth, "--init-img"}, {Task::instruct_pix2pix, "--init-img"}};
   for (const auto& [family, task] : {std::pair("inpainting", Task::inpainting), std::pair("depth", Task::depth),
                                      std::pair("instruct-pix2pix", Task::instruct_pix2pix)}) {
     INFO(family);

@@ -3,13 +3,19 @@
 #include <ATen/ATen.h>
 
 #include "cli/inspect.hpp"
+#include "io/json.hpp"
 #include "networks/clip_text.hpp"
+#include "networks/latent_classifier.hpp"
 #include "networks/unet.hpp"
 #include "networks/vae.hpp"
 #include "recipes/model_recipe.hpp"
+#include "recipes/part_recipe.hpp"
+#include "sdtorch/pipeline.hpp"
+#include "support/captured_stderr.hpp"
 #include "support/drawing.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
+#include "support/golden.hpp"
 #include "support/temp_dir.hpp"
 #include "weights/bind.hpp"
 #include "weights/model_folder.hpp"
@@ -114,6 +120,145 @@ TEST_CASE("files tell of zero terminal SNR where the family has it, and else do 
   }
 }
 
+TEST_CASE("what steers a model can be had alone, fits its family, and is named by inspect", "[recipes]") {
+  struct Row {
+    const char *part, *model, *name;
+    sdtorch::Family family;
+  };
+  using sdtorch::Family;
+  const TempDir temp;
+  for (const Row& row : {Row{"controlnet-sd1", "sd1", "a ControlNet", Family::sd1},
+                         Row{"controlnet-sd2", "sd2", "a ControlNet", Family::sd2},
+                         Row{"controlnet-sdxl", "sdxl", "a ControlNet", Family::sdxl},
+                         Row{"t2i-adapter-sd1", "sd1", "a T2I-Adapter", Family::sd1},
+                         Row{"t2i-adapter-light-sd1", "sd1", "a T2I-Adapter", Family::sd1},
+                         Row{"t2i-adapter-sdxl", "sdxl", "a T2I-Adapter", Family::sdxl}}) {
+    INFO(row.part);
+    const fs::path model = temp / row.model, net = temp / row.part;
+    if (!fs::exists(model)) init_model({.family = row.model, .target = model});
+    init_model({.family = row.part, .target = net});
+    init_model({.family = row.part, .layout = "single", .target = net.string() + ".safetensors"});
+    init_model({.family = row.part, .layout = "ckpt", .target = net.string() + ".ckpt"});
+    const sdtorch::ModelDescription described = sdtorch::describe_model(model.string(), "");
+    for (const char* suffix : {"", ".safetensors", ".ckpt"}) {
+      const std::string path = net.string() + suffix;
+      const auto control = sdtorch::describe_control(path, described);
+      CHECK_NOTHROW(sdtorch::load_control(control, described, at::kFloat, at::kCPU));
+      const auto report = nlohmann::json::parse(sdtorch::inspect_text({.path = path, .json = true}));
+      CHECK(report["description"].get<std::string>().starts_with(row.name));
+      REQUIRE(report.contains("findings"));
+      CHECK(report["findings"][0]["value"] == sdtorch::name_of(row.family));
+      CHECK(sdtorch::inspect_text({.path = path}).find("\n  picture              colour") != std::string::npos);
+    }
+    const sdtorch::PartRecipe full = sdtorch::part_recipe(row.part, "full");
+    const auto unet = sdtorch::UNetConfig::from_json(sdtorch::model_recipe(row.model, "full").unet, "unet");
+    if (full.kind == sdtorch::PartKind::controlnet) {
+      CHECK_NOTHROW(require_fit(sdtorch::ControlNetConfig::from_json(full.config, "c"), unet, 8, "c"));
+    } else {
+      CHECK_NOTHROW(require_fit(sdtorch::T2IAdapterConfig::from_json(full.config, "c"), unet, 8, "c"));
+    }
+  }
+}
+
+TEST_CASE("a classifier can be had alone, and guides", "[recipes]") {
+  const TempDir temp;
+  init_model({.target = temp / "m"});
+  init_model({.family = "classifier", .dtype = "fp16", .target = temp / "classifier"});
+  const std::string report = sdtorch::inspect_text({.path = temp / "classifier"});
+  CHECK(report.find("a classifier over noisy latents (LatentClassifier)") != std::string::npos);
+  CHECK(report.find("first, second, third") != std::string::npos);
+  const auto pipeline = sdtorch::Pipeline::open(
+      {.model = (temp / "m").string(), .classifier = (temp / "classifier").string(), .device = "cpu"});
+  const sdtorch::Request request{.prompt = "a", .steps = 2, .width = 64, .height = 64, .sampler = "euler"};
+  sdtorch::Request led = request, other = request;
+  led.class_label = "third";
+  other.class_label = "first";
+  led.classifier_scale = other.classifier_scale = 1000;
+  CHECK(pipeline.draw(led).image.pixels != pipeline.draw(other).image.pixels);
+  const auto& full = sdtorch::part_recipe("classifier", "full").config;
+  CHECK_NOTHROW(sdtorch::LatentClassifierConfig::from_json(full, "c"));
+}
+
+TEST_CASE("a model for depth comes with an estimator, and one can be had alone", "[recipes]") {
+  const TempDir temp;
+  init_model({.family = "depth", .target = temp / "depth"});
+  init_model({.family = "depth-estimator", .layout = "bin", .target = temp / "estimator"});
+  init_model({.family = "depth", .layout = "single", .target = temp / "depth.safetensors"});
+  const std::string picture = golden_path("image_to_image/first.png").string();
+  const sdtorch::Request request{.prompt = "a", .steps = 2, .init_img = picture};
+  const auto drawn = [&](const char* model, const fs::path& estimator) {
+    sdtorch::ModelDescription described = sdtorch::describe_model((temp / model).string(), "");
+    if (!estimator.empty()) described.depth_estimator = sdtorch::describe_depth_estimator(estimator);
+    at::Tensor depth;
+    sdtorch::Observer observer;
+    observer.on_tensor = [&](std::string_view name, const at::Tensor& tensor) {
+      if (name == "depth") depth = tensor;
+    };
+    draw_tensors(networks_of(std::move(described)), request, 1, observer);
+    return depth;
+  };
+  const at::Tensor depth = drawn("depth", "");
+  CHECK(depth.std().item<double>() > 0.3);
+  CHECK(at::equal(depth, drawn("depth.safetensors", "")));
+  CHECK(at::equal(depth, drawn("depth.safetensors", temp / "estimator")));
+  CHECK(at::equal(depth, drawn("depth.safetensors", temp / "depth")));
+
+  const auto report = nlohmann::json::parse(sdtorch::inspect_text({.path = temp / "depth", .json = true}));
+  CHECK(report["components"]["depth_estimator"]["parameters"].get<int64_t>() > 10'000);
+  const auto says = [&](const char* path, const char* text) {
+    CHECK(sdtorch::inspect_text({.path = temp / path}).find(text) != std::string::npos);
+  };
+  says("depth", "depth                estimated");
+  says("depth/depth_estimator", ": a depth estimator (DPTForDepthEstimation)");
+  says("depth/depth_estimator", "type                 DPT-Hybrid");
+  says("depth/feature_extractor", ": an image processor (DPTImageProcessor)");
+  says("estimator", ": a depth estimator (DPTForDepthEstimation)");
+  CHECK_NOTHROW(sdtorch::DepthConfig::from_json(sdtorch::part_recipe("depth-estimator", "full").config, "d"));
+}
+
+TEST_CASE("models that draw from a picture are written for every family that has them", "[recipes]") {
+  using sdtorch::Family, sdtorch::Task;
+  struct Row {
+    const char* family;
+    Task task;
+    bool xl;
+  };
+  for (const Row& row :
+       {Row{"inpainting", Task::inpainting, false}, Row{"sd2-inpainting", Task::inpainting, false},
+        Row{"sdxl-inpainting", Task::inpainting, true}, Row{"instruct-pix2pix", Task::instruct_pix2pix, false},
+        Row{"sdxl-instruct-pix2pix", Task::instruct_pix2pix, true}}) {
+    INFO(row.family);
+    const TempDir temp;
+    init_model({.family = row.family, .target = temp / "m"});
+    init_model({.family = row.family, .layout = "single", .target = temp / "m.safetensors"});
+    for (const char* name : {"m", "m.safetensors"}) {
+      const sdtorch::ModelDescription model = sdtorch::describe_model((temp / name).string(), "");
+      CHECK(model.task == row.task);
+      CHECK(model.xl.has_value() == row.xl);
+      CHECK_NOTHROW(sdtorch::load_components(model, at::kCPU, at::kFloat));
+    }
+  }
+  const TempDir temp;
+  init_model({.family = "lcm-sdxl", .target = temp / "m"});
+  CHECK(sdtorch::describe_model((temp / "m").string(), "").unet.time_cond_proj_dim == 256);
+}
+
+TEST_CASE("a pipeline that was saved with what steers it opens, and the net is named by its folder", "[recipes]") {
+  const TempDir temp;
+  init_model({.target = temp / "m"});
+  init_model({.family = "controlnet-sd1", .target = temp / "m" / "controlnet"});
+  auto index = sdtorch::read_json_file(temp / "m" / "model_index.json", ErrorKind::bug);
+  index["_class_name"] = "StableDiffusionControlNetPipeline";
+  index["controlnet"] = {"diffusers", "ControlNetModel"};
+  write_file(temp / "m" / "model_index.json", index.dump());
+  sdtorch::ModelDescription model;
+  const std::string said = stderr_of([&] { model = sdtorch::describe_model((temp / "m").string(), ""); });
+  CHECK(said.find("--control-net " + (temp / "m" / "controlnet").string()) != std::string::npos);
+  CHECK_NOTHROW(sdtorch::describe_control((temp / "m" / "controlnet").string(), model));
+  const auto report = nlohmann::json::parse(sdtorch::inspect_text({.path = temp / "m", .json = true}));
+  CHECK(report["components"]["controlnet"]["parameters"].get<int64_t>() > 10'000);
+}
+
 TEST_CASE("a VAE or a U-Net can be had alone, and folders of components are named", "[recipes]") {
   const TempDir temp;
   init_model({.layout = "ckpt", .only = "vae", .target = temp / "vae.ckpt"});
@@ -145,6 +290,11 @@ TEST_CASE("choices that contradict each other make nothing", "[recipes]") {
   refused("--dtype: bf16, but a variant's files are named fp16", {.layout = "variant", .dtype = "bf16"});
   refused("--layout: ckpt makes a PyTorch checkpoint", {.layout = "ckpt", .target = temp / "m.safetensors"});
   refused("--layout: single makes a .safetensors file", {.layout = "single", .target = temp / "m.ckpt"});
+  refused("--ema: controlnet-sd1 is a part", {.family = "controlnet-sd1", .layout = "single", .ema = true});
+  refused("--vocabulary: t2i-adapter-sd1 is a part", {.family = "t2i-adapter-sd1", .vocabulary = "clip"});
+  refused("--only: controlnet-sd1 is a part", {.family = "controlnet-sd1", .layout = "single", .only = "vae"});
+  refused("--layout: a file has no place for", {.family = "depth-estimator", .layout = "single"});
+  refused("--layout: a classifier is a folder", {.family = "classifier", .layout = "ckpt"});
   refused("--ema: a VAE's file has no moving averages", {.layout = "single", .only = "vae", .ema = true});
 }
 

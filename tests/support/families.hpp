@@ -11,11 +11,17 @@
 #include "support/golden.hpp"
 #include "support/temp_dir.hpp"
 
-/// sd1, xl, refiner, lcm; and with another scheduler turbo, which is xl, and distilled, which is lcm in SD1's pipeline.
+/// Where the golden area pipeline or families has it.
+inline std::filesystem::path folder_of_family(const std::string& name) {
+  const bool first = name == "sd1" || name == "sd2";
+  return golden_path((first ? "pipeline/models/" : "families/models/") + name);
+}
+
+/// sd1, sd2, xl, refiner, lcm; and with another scheduler turbo, which is xl, and distilled, which is lcm in SD1's
+/// pipeline.
 inline sdtorch::ModelDescription describe_family(const std::string& name) {
   const std::string folder = name == "turbo" ? "xl" : name == "distilled" ? "lcm" : name;
-  const std::string area = name == "sd1" ? "pipeline/models/" : "families/models/";
-  sdtorch::ModelDescription model = sdtorch::describe_model(golden_path(area + folder).string(), "");
+  sdtorch::ModelDescription model = sdtorch::describe_model(folder_of_family(folder).string(), "");
   if (folder != name) {
     model.scheduler_file = golden_path("families/" + name + "_scheduler_config.json").string();
     model.scheduler = sdtorch::read_json_file(model.scheduler_file, sdtorch::ErrorKind::model);
@@ -41,12 +47,12 @@ class Models {
   std::map<std::pair<std::string, std::string>, sdtorch::PipelineNetworks> models_{};
 };
 
-/// The folder of sd1 or xl; `sd1-9`: a copy whose U-Net is the one of that name in a golden area, with so many
+/// The folder of sd1, sd2 or xl; `sd1-9`: a copy whose U-Net is the one of that name in a golden area, with so many
 /// channels.
 inline std::filesystem::path with_wider_unet(const TempDir& folder, const std::string& name, const std::string& area) {
   namespace fs = std::filesystem;
   const std::string base = name.substr(0, name.find('-'));
-  const fs::path own = golden_path(base == "sd1" ? "pipeline/models/sd1" : "families/models/" + base);
+  const fs::path own = folder_of_family(base);
   if (base == name) return own;
   fs::path made = folder / name;
   if (fs::exists(made)) return made;

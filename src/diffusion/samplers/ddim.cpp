@@ -24,7 +24,8 @@ at::Tensor sample_ddim(const Model& model, at::Tensor x, const SamplingPlan& pla
     const at::Tensor x0 = limited(plan.config, said.x0);
     const float variance = (1 - previous) / (1 - alpha_bar) * (1 - alpha_bar / previous);
     const float deviation = eta * root(variance);
-    x = root(previous) * x0 + root(1 - previous - deviation * deviation) * said.eps;
+    const float direction = root(1 - previous - deviation * deviation);
+    x = run.renoised(root(previous) * x0 + direction * said.eps, direction);
     if (eta > 0) x = x + deviation * run.unit_noise(x);
     x = run.finish_step(i, x, x0);
   }
@@ -40,6 +41,7 @@ extern constinit const Sampler ddim_sampler{
     .diffusers_class = "DDIMScheduler",
     .defaults = {.timestep_spacing = Spacing::leading, .clip_sample = true},
     .uses_eta = true,
+    .renoises_unguided = true,
     .plan = plan_ddim,
     .sample = sample_ddim,
 };

@@ -22,7 +22,7 @@ at::Tensor sample_euler(const Model& model, at::Tensor x, const SamplingPlan& pl
   for (size_t i = 0; i < run.steps(); ++i) {
     const float sigma = run.sigma(i), next = run.sigma(i + 1);
     const at::Tensor x0 = run.x0_at_sigma(i, x, sigma);
-    x = x + (x - x0) / sigma * (next - sigma);
+    x = run.renoised(x + (x - x0) / sigma * (next - sigma), next);
     x = run.finish_step(i, x, x0);
   }
   return x;
@@ -37,6 +37,7 @@ extern constinit const Sampler euler_sampler{
     .diffusers_class = "EulerDiscreteScheduler",
     .has_schedules = true,
     .reads_schedule_keys = true,
+    .renoises_unguided = true,
     .exploding = true,
     .plan = plan_euler,
     .sample = sample_euler,

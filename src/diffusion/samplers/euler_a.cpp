@@ -14,7 +14,7 @@ at::Tensor sample_euler_a(const Model& model, at::Tensor x, const SamplingPlan& 
     const float sigma = run.sigma(i);
     const at::Tensor x0 = run.x0_at_sigma(i, x, sigma);
     const auto [down, up] = ancestral_step(sigma, run.sigma(i + 1));
-    x = x + (x - x0) / sigma * (down - sigma) + run.unit_noise(x) * up;
+    x = run.renoised(x + (x - x0) / sigma * (down - sigma), down) + run.unit_noise(x) * up;
     x = run.finish_step(i, x, x0);
   }
   return x;
@@ -29,6 +29,7 @@ extern constinit const Sampler euler_a_sampler{
     .diffusers_class = "EulerAncestralDiscreteScheduler",
     .has_schedules = true,
     .supports_x0 = false,
+    .renoises_unguided = true,
     .exploding = true,
     .plan = plan_euler_a,
     .sample = sample_euler_a,

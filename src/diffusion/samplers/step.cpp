@@ -14,26 +14,39 @@ int64_t SamplerRun::steps_in_all() const {
   return context_.steps > 0 ? context_.steps : context_.first_step + static_cast<int64_t>(steps());
 }
 
-at::Tensor SamplerRun::output(size_t i, const at::Tensor& x, double sigma) {
+ModelOutput SamplerRun::output(size_t i, const at::Tensor& x, double sigma) {
+  const auto call = static_cast<int64_t>(call_);
   const double timestep = plan_.timesteps.at(call_++);
   if (step_ != static_cast<int64_t>(i)) {
     step_ = static_cast<int64_t>(i);
     first_timestep_ = timestep;
     sigma = plan_.sigmas[i];  // as the plan has it, without the rounding of a mixture
   }
-  return model_(x,
-                {.step = context_.first_step + step_, .steps = steps_in_all(), .timestep = timestep, .sigma = sigma});
+  return model_(x, {.step = context_.first_step + step_,
+                    .steps = steps_in_all(),
+                    .call = call,
+                    .timestep = timestep,
+                    .sigma = sigma});
 }
 
 Evaluation SamplerRun::evaluate(size_t i, const at::Tensor& x, Mixture at) {
   const Prediction prediction = plan_.config.prediction_type;
-  const at::Tensor said = output(i, x, at.noise / at.signal);
-  return {.output = said, .x0 = predicted_x0(prediction, said, x, at), .eps = predicted_eps(prediction, said, x, at)};
+  const auto [said, unguided] = output(i, x, at.noise / at.signal);
+  const at::Tensor eps = predicted_eps(prediction, said, x, at);
+  away_ = unguided.defined() ? predicted_eps(prediction, unguided, x, at) - eps : at::Tensor();
+  return {.output = said, .x0 = predicted_x0(prediction, said, x, at), .eps = eps};
 }
 
 at::Tensor SamplerRun::x0_at_sigma(size_t i, const at::Tensor& x, float sigma) {
-  const at::Tensor said = output(i, x / root(sigma * sigma + 1), sigma);
-  return predicted_x0_at_sigma(plan_.config.prediction_type, said, x, sigma);
+  const Prediction prediction = plan_.config.prediction_type;
+  const auto [said, unguided] = output(i, x / root(sigma * sigma + 1), sigma);
+  const at::Tensor x0 = predicted_x0_at_sigma(prediction, said, x, sigma);
+  away_ = unguided.defined() ? (x0 - predicted_x0_at_sigma(prediction, unguided, x, sigma)) / sigma : at::Tensor();
+  return x0;
+}
+
+at::Tensor SamplerRun::renoised(const at::Tensor& x, float amount) const {
+  return away_.defined() ? x + amount * away_ : x;
 }
 
 at::Tensor SamplerRun::unit_noise(const at::Tensor& x) const {

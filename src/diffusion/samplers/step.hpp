@@ -44,6 +44,10 @@ class SamplerRun {
   /// The next network call, in step i, for x = x0 + sigma eps, which the network sees at unit variance → x0.
   at::Tensor x0_at_sigma(size_t i, const at::Tensor& x, float sigma);
 
+  /// CFG++ (Chung et al. 2024, Algorithm 2): the last network call's unconditional noise in place of the guided one,
+  /// `amount` of which is in x. Without it x as it is.
+  at::Tensor renoised(const at::Tensor& x, float amount) const;
+
   /// Unit noise of x's shape, on x's device.
   at::Tensor unit_noise(const at::Tensor& x) const;
 
@@ -57,12 +61,13 @@ class SamplerRun {
  private:
   /// Steps of the whole run, whichever models share it.
   int64_t steps_in_all() const;
-  at::Tensor output(size_t i, const at::Tensor& x, double sigma);
+  ModelOutput output(size_t i, const at::Tensor& x, double sigma);
 
   const Model& model_;
   const SamplingPlan& plan_;
   SamplerContext& context_;
   size_t call_ = 0;
+  at::Tensor away_{};          ///< unconditional eps less the guided one, of the last call; undefined without CFG++
   double first_timestep_ = 0;  ///< of the step that is under way
   int64_t step_ = -1;          ///< that step
 };
