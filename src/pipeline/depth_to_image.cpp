@@ -27,9 +27,7 @@ void check_depth(const ModelDescription& model, const Request& request) {
     return;
   }
   if (request.init_img.empty()) refuse("--init-img", what + ", which needs a picture", "give --init-img FILE");
-  if (has_mask(request)) {
-    refuse(request.mask.empty() ? "--mask-from-alpha" : "--mask", what + ", which sees no mask");
-  }
+  if (has_mask(request)) refuse(mask_flag(request), what + ", which sees no mask");
   if (request.depth_img.empty() && !model.depth_estimator) {
     refuse("--depth-img", what + ", and has no estimator of its own",
            "give a picture of the depth by --depth-img FILE, or an estimator by --depth-estimator DIR");

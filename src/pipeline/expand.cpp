@@ -108,11 +108,11 @@ Canvas expanded(const Request& request, const Image& picture, const std::optiona
     round_up(picture.width, factor, by.left, by.right);
     round_up(picture.height, factor, by.top, by.bottom);
   }
-  check_canvas(request, picture.width + by.left + by.right, picture.height + by.top + by.bottom);
+  const int64_t width = picture.width + by.left + by.right, height = picture.height + by.top + by.bottom;
+  check_canvas(request, width, height);
   if (by != *request.expand) {
-    warnings.push_back(fmt::format("--expand {} grows {} by {}, so that {} by {} pixels become multiples of {}",
-                                   to_string(*request.expand), request.init_img, to_string(by), picture.width,
-                                   picture.height, factor));
+    warnings.push_back(fmt::format("--expand {}: {} grows by {}, to {} by {} pixels, multiples of {}",
+                                   to_string(*request.expand), request.init_img, to_string(by), width, height, factor));
   }
   std::optional<GreyImage> own = mask;
   if (own && (own->width != picture.width || own->height != picture.height)) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -218,6 +219,23 @@ void set_upscaler(Settings& request, const std::string& value, const std::string
   if (!same) warn(file, "Hires upscaler", value, "is none of ours: " + *request.hires_upscaler + " takes its place");
 }
 
+/// A1111's other way to say how large a second pass is, as `1024x0` or `1024x768`: false where that is another shape
+/// than the first pass's, of which it cuts off what stands out, or the size is not known.
+bool set_scale_from_size(Settings& request, const std::string& value) {
+  const auto larger = parse_pixel_pair(value);
+  if (!larger || !request.width || !request.height) return false;
+  const auto scale_of = [](int64_t wanted, int64_t own) {
+    const double scale = static_cast<double>(wanted) / static_cast<double>(own);
+    const bool short_of_it = static_cast<int64_t>(static_cast<double>(own) * scale) < wanted;
+    return short_of_it ? std::nextafter(scale, 2 * scale) : scale;
+  };
+  const double across = scale_of(larger->horizontal, *request.width);
+  const double down = scale_of(larger->vertical, *request.height);
+  if (across > 0 && down > 0 && std::abs(across - down) > 1e-9) return false;
+  request.hires_scale = std::max(across, down);
+  return true;
+}
+
 /// The strength of a picture with a second pass is that pass's; what else is said of one means nothing without.
 void settle_hires(Settings& request, const std::string& file) {
   if (request.hires_scale) {
@@ -243,6 +261,7 @@ bool set_entry(Settings& request, const std::string& entry, const std::string& v
   if (entry == "Sampler") return set_known_sampler(request, value, file), true;
   if (entry == "Schedule type") return set_schedule(request, value, file), true;
   if (entry == "Hires upscaler") return set_upscaler(request, value, file), true;
+  if (entry == "Hires resize" && set_scale_from_size(request, value)) return true;
   if (entry == "Eta" || entry == "Eta DDIM") return set_eta(request, entry, value, file), true;
   const Setting* setting = entry == "Size-1"   ? find_setting("width")
                            : entry == "Size-2" ? find_setting("height")

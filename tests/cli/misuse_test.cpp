@@ -1,9 +1,11 @@
 // What cannot be drawn from pictures, and is refused before a model is loaded: exit code and message of each.
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "cli/options.hpp"
+#include "io/json.hpp"
 #include "sdtorch/pipeline.hpp"
 #include "support/catch.hpp"
 #include "support/families.hpp"
@@ -72,6 +74,15 @@ std::vector<Misuse> misuses() {
       {"sd1", {"-i", i, "--expand", "0,0,16384,0"}, 2, "--expand: the canvas is 16440 by 40 pixels"},
       {"sd1", {"-i", i, "--expand", "0,0,99,0", "--max-pixels", "3000"}, 2, "--expand: the canvas is 160 by 40 pixels"},
       {"sd1-8", {"-i", i, "--expand", "0,0,8,0"}, 2, "--expand: sd1-8 is a model for InstructPix2Pix, which sees no"},
+      // depth
+      {"sd1", {"--depth-img", i}, 2, "--depth-img: there is no picture to start from; give --init-img FILE"},
+      {"sd1", {"-i", i, "--depth-img", i}, 2, "--depth-img: sd1 is a model for text to image"},
+      {"depth", {}, 2, "--init-img: depth is a model for depth to image, which needs a picture"},
+      {"depth", {"-i", i, "--mask", m}, 2, "--mask: depth is a model for depth to image, which sees no mask"},
+      {"depth", {"-i", i, "--expand", "0,0,8,0"}, 2, "--expand: depth is a model for depth to image, which sees no"},
+      {"depth", {"-i", i, "--depth-img", "none.png"}, 5, "none.png"},
+      {"depth", {"--hires-scale", "2"}, 2, "--init-img: depth is a model for depth to image, which needs a picture"},
+      {"bare-depth", {"-i", i}, 2, "--depth-img: bare-depth is a model for depth to image, and has no estimator"},
       // instructions
       {"sd1", {"-i", i, "--image-cfg-scale", "2"}, 2, "--image-cfg-scale: sd1 is a model for"},
       {"sd1-8", {}, 2, "--init-img: sd1-8 is a model for InstructPix2Pix, which needs a picture"},
@@ -111,7 +122,21 @@ std::vector<Misuse> misuses() {
   };
 }
 
+std::string misused_depth_model(const std::filesystem::path& made, bool estimates) {
+  namespace fs = std::filesystem;
+  if (fs::exists(made)) return made.string();
+  fs::copy(golden_path("pipeline/models/sd2"), made, fs::copy_options::recursive);
+  for (const char* part : {"unet", "scheduler"}) fs::remove_all(made / part);
+  fs::copy(golden_path("depth_to_image/model"), made,
+           fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+  nlohmann::json index = read_json_file(made / "model_index.json", ErrorKind::bug);
+  if (!estimates) index.erase("depth_estimator");
+  write_file(made / "model_index.json", index.dump());
+  return made.string();
+}
+
 std::string misused_model(const TempDir& folder, const std::string& name) {
+  if (name.ends_with("depth")) return misused_depth_model(folder / name, name == "depth");
   if (name == "refiner") return golden_path("families/models/refiner").string();
   return with_wider_unet(folder, name, name == "sd1-8" ? "instructions" : "inpainting").string();
 }

@@ -113,7 +113,10 @@ TEST_CASE("a second pass is written as A1111 writes it, and read back", "[pipeli
   CHECK(settings.hires_upscaler == "lanczos");
   CHECK(theirs("Hires upscale: 2, Hires upscaler: Latent (nearest)").hires_upscaler == "latent");
   CHECK(theirs("Hires upscale: 2, Hires upscaler: None").hires_upscaler == "lanczos");
-  settings = theirs("Denoising strength: 0.4, Hires resize: 1024x0, Hires steps: 9, Hires upscaler: Latent");
+  CHECK(theirs("Hires resize: 1024x0, Hires upscaler: Latent").hires_scale == 2);
+  CHECK(theirs("Hires resize: 0x768").hires_scale == 1.5);
+  CHECK(static_cast<int>(512 * *theirs("Hires resize: 999x999").hires_scale) == 999);
+  settings = theirs("Denoising strength: 0.4, Hires resize: 1024x768, Hires steps: 9, Hires upscaler: Latent");
   CHECK_FALSE(settings.hires_scale);
   CHECK_FALSE(settings.hires_steps);
   CHECK_FALSE(settings.hires_upscaler);
