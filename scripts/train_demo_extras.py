@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains what comes beside the built-in model, models/demo-extras, on pictures that it draws for itself.
 
-    scripts/train_demo_extras.py [--work build/demo-extras] [--stage classifier|all]
+    scripts/train_demo_extras.py [--work build/demo-extras] [--stage classifier|edges|all]
 
 Stages resume from the checkpoints in the work folder, so the run may be stopped at any time and taken up again with the
 same command. Every draw is seeded by stage and step. Needs the packages of scripts/goldens/requirements.txt.
@@ -18,11 +18,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/demo-extras", help="checkpoints and logs")
-    parser.add_argument("--stage", choices=("classifier", "all"), default="all")
+    parser.add_argument("--stage", choices=("classifier", "edges", "all"), default="all")
     parser.add_argument("--model", type=pathlib.Path, default=ROOT / "models/demo", help="default models/demo")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "models/demo-extras", help="default models/demo-extras")
     parser.add_argument("--pictures", type=int, default=12_000, help="pictures behind the latents (default 12000)")
     parser.add_argument("--classifier-samples", type=int, default=256_000, help="noised latents (default 256000)")
+    parser.add_argument("--edges-samples", type=int, default=24_000, help="noised latents (default 24000)")
     return parser.parse_args()
 
 
@@ -33,6 +34,7 @@ def main():
 
     from demo_model.demo import Demo
     from demo_model.train_classifier import train_classifier
+    from demo_model.train_edges import train_edges
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
@@ -49,6 +51,8 @@ def main():
     if args.stage in ("classifier", "all"):
         folder = args.output / "sky-classifier"
         train_classifier(demo, args.work, folder, samples=args.classifier_samples, batch=128, **place)
+    if args.stage in ("edges", "all"):
+        train_edges(demo, args.work, args.output / "edges", samples=args.edges_samples, batch=16, **place)
 
 
 if __name__ == "__main__":
