@@ -36,6 +36,6 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/sdtorchConfigVersion.cmak
 install(FILES ${PROJECT_SOURCE_DIR}/cmake/sdtorchConfig.cmake ${PROJECT_BINARY_DIR}/sdtorchConfigVersion.cmake
         DESTINATION lib/cmake/sdtorch)
 
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/demo DESTINATION share/sdtorch/models)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/demo ${PROJECT_SOURCE_DIR}/models/demo-extras DESTINATION share/sdtorch/models)
 install(DIRECTORY ${SDTORCH_CLIP_VOCABULARY}/ DESTINATION share/sdtorch/clip)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION share/doc/sdtorch)
