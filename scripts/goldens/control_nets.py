@@ -124,6 +124,8 @@ def cases() -> list[dict]:
         width=64, height=48)
     add("xl", "adapter_xl", cfg_scale=2, width=40, height=48)
     add("xl", "adapter_xl", "b.png", cfg_scale=2, control_strength=0.7, control_end=0.5, width=64, height=32)
+    for sampler, end in (("heun", 0.5), ("heun", 1.0), ("dpm2", 0.8), ("pndm", 0.75)):  # more calls than steps
+        add("xl", "adapter_xl", cfg_scale=1.5, control_end=end, sampler=sampler, width=64, height=32)
     add("sd2", "net_sd2")
     add("sd2", "net_sd2", "b.png", control_strength=0.6, control_start=0.2, control_mode="control", sampler="euler")
     add("sd2", "net_sd2", "b.png", init_img="a.png", width=64, height=40, strength=0.6, sampler="euler_a")

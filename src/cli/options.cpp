@@ -302,9 +302,21 @@ void split_control_nets(Reading& r) {
   for (const auto& list : {nets, pictures, listed}) r.overrides.insert(r.overrides.end(), list.begin(), list.end());
 }
 
+/// Other nets than a picture's have other pictures and strengths, too.
+void forget_controls(Request& request) {
+  const Request none;
+  request.control_image = none.control_image;
+  request.control_strength = none.control_strength;
+  request.control_start = none.control_start;
+  request.control_end = none.control_end;
+  request.control_mode = none.control_mode;
+  request.control_preprocess = none.control_preprocess;
+}
+
 void finish_settings(Reading& r) {
   Invocation& i = r.invocation;
   if (!r.from_image.empty()) i.settings = settings_from_picture(r.from_image);
+  if (r.has("control-net")) forget_controls(i.settings);
   for (const Setting& known : settings()) {
     std::vector<std::string> texts;
     for (const auto& given : r.overrides) {

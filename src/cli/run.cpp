@@ -41,14 +41,14 @@ int generate_command(const Invocation& invocation) {
   if (invocation.seed_drawn) log_info(fmt::format("seed: {}", invocation.settings.seed));
   const std::vector<Job> jobs = jobs_of(invocation);
   if (invocation.dry_run) {
-    check_jobs(invocation.settings, jobs, invocation.output);
+    check_jobs(jobs, invocation.output);
     log_info(fmt::format("nothing drawn: {} checked", jobs.size() == 1 ? "the request is" : "all requests are"));
     return 0;
   }
   ConsoleReporter reporter({.json = invocation.json,
                             .progress = invocation.log_level != LogLevel::quiet,
                             .terminal = isatty(STDERR_FILENO) == 1});
-  run_jobs(invocation.settings, jobs, invocation.output, reporter);
+  run_jobs(jobs, invocation.output, reporter);
   return 0;
 }
 

@@ -54,7 +54,7 @@ BenchResult run_bench(const Settings& settings) {
                               },
                           .on_step = [&](const Step&) { steps.push_back(watch.lap()); }};
   const std::vector<Job> jobs{job_of(settings)};
-  const std::vector<Picture> pictures = pipeline.draw(Batches(jobs).next(), observer);
+  const std::vector<Picture> pictures = pipeline.draw(Batches(jobs).next().pictures, observer);
   result.vae_s = watch.lap();
   for (const Picture& picture : pictures) encode_png(picture, model.choice());
   result.png_s = watch.lap();

@@ -5,7 +5,8 @@
 namespace sdtorch {
 
 Job job_of(const Settings& settings, std::string source) {
-  return {.request = settings,
+  return {.choice = settings,
+          .request = settings,
           .batch_count = settings.batch_count,
           .batch_size = settings.batch_size,
           .source = std::move(source)};
@@ -17,8 +18,8 @@ Request picture_of(const Job& job, int64_t index) {
   return picture;
 }
 
-std::vector<Request> Batches::next() {
-  std::vector<Request> batch;
+Batch Batches::next() {
+  Batch batch;
   int64_t room = 1;
   while (job_ < jobs_.size()) {
     const Job& job = jobs_[job_];
@@ -27,10 +28,14 @@ std::vector<Request> Batches::next() {
       image_ = 0;
       continue;
     }
-    room = batch.empty() ? job.batch_size : std::min(room, job.batch_size);
-    if (std::ssize(batch) >= room) break;
-    if (!batch.empty() && !can_share_batch(batch.front(), job.request)) break;
-    batch.push_back(picture_of(job, image_++));
+    std::vector<Request>& pictures = batch.pictures;
+    room = pictures.empty() ? job.batch_size : std::min(room, job.batch_size);
+    if (std::ssize(pictures) >= room) break;
+    const bool fits =
+        pictures.empty() || (*batch.choice == job.choice && can_share_batch(pictures.front(), job.request));
+    if (!fits) break;
+    batch.choice = &job.choice;
+    pictures.push_back(picture_of(job, image_++));
   }
   return batch;
 }

@@ -11,6 +11,7 @@ namespace sdtorch {
 
 /// One request, how often, and where it comes from.
 struct Job {
+  ModelChoice choice{};     ///< what draws it
   Request request{};        ///< of the first picture; picture i has seed + i (mod 2^64)
   int64_t batch_count = 1;  ///< pictures in all
   int64_t batch_size = 1;   ///< pictures that may share a U-Net call
@@ -23,15 +24,22 @@ Job job_of(const Settings& settings, std::string source = {});
 /// Image `index` of a job as a request of its own.
 Request picture_of(const Job& job, int64_t index);
 
+/// Pictures that share their U-Net calls.
+struct Batch {
+  const ModelChoice* choice = nullptr;  ///< its job's
+  std::vector<Request> pictures{};
+};
+
 /// Goes through the pictures of some jobs, in order, a batch at a time: pictures that follow one another share one for
-/// as long as they can (can_share_batch), be they of one job or of several, and their batch_size has room.
+/// as long as they can (can_share_batch, and the same ModelChoice), be they of one job or of several, and their
+/// batch_size has room.
 class Batches {
  public:
   /// jobs: must outlive this.
   explicit Batches(const std::vector<Job>& jobs) : jobs_(jobs) {}
 
-  /// The next batch; empty at the end.
-  std::vector<Request> next();
+  /// The next batch; without pictures at the end.
+  Batch next();
 
  private:
   const std::vector<Job>& jobs_;

@@ -17,8 +17,9 @@ namespace sdtorch {
 /// Text: a prompt a line, blanks at both ends not part of it. A line that holds a flag (`--steps 5`, as other tools
 /// read them) is refused rather than drawn as text. JSON lines: an object a line, its keys long flag names without
 /// their dashes; `model`, `refiner`, `vae`, `device`, `dtype` and `deterministic` hold for the whole run and belong on
-/// the command line, and `prompt` is needed. In both, blank lines and lines that start with `#` are passed over, lines
-/// end in LF, CR LF or CR, and a byte-order mark may come first.
+/// the command line (a line may have a control net, a classifier or a depth estimator of its own), and `prompt` is
+/// needed. In both, blank lines and lines that start with `#` are passed over, lines end in LF, CR LF or CR, and a
+/// byte-order mark may come first.
 ///
 /// file: a path, which may be a pipe and is read once, or `-`; in: standard input. format: none is told by the ending
 /// (.txt, .jsonl, in any case), and of other files and standard input by content (format_by_content).

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
@@ -45,13 +47,27 @@ void check_places(const OutputOptions& output) {
   if (!output.save_steps.empty()) check_folder(output.save_steps);
 }
 
-/// Each job against the model, before anything is drawn. What is wrong with lines of a prompt file is told together.
-void check_requests(const CheckedModel& model, const std::vector<Job>& jobs) {
+/// What the jobs choose, each different choice checked once.
+class CheckedModels {
+ public:
+  const CheckedModel& get(const ModelChoice& choice) {
+    const auto known = std::ranges::find_if(models_, [&](const auto& one) { return one.first == choice; });
+    if (known != models_.end()) return known->second;
+    models_.emplace_back(choice, Pipeline::check(choice));
+    return models_.back().second;
+  }
+
+ private:
+  std::vector<std::pair<ModelChoice, CheckedModel>> models_{};
+};
+
+/// Each job against its model, before anything is drawn. What is wrong with lines of a prompt file is told together.
+void check_requests(CheckedModels& models, const std::vector<Job>& jobs) {
   std::vector<std::string> faults;
   std::set<std::string> said;  // each warning once
   for (const Job& job : jobs) {
     try {
-      for (const std::string& line : model.check(job.request).warnings) {
+      for (const std::string& line : models.get(job.choice).check(job.request).warnings) {
         if (said.insert(line).second) log_warning(line);
       }
     } catch (const Error& error) {
@@ -63,12 +79,13 @@ void check_requests(const CheckedModel& model, const std::vector<Job>& jobs) {
 }
 
 /// All checks of a run, short of its weights.
-CheckedModel check_run(const ModelChoice& choice, const std::vector<Job>& jobs, const OutputOptions& output) {
+CheckedModels check_run(const std::vector<Job>& jobs, const OutputOptions& output) {
   check_single(jobs, output);
-  CheckedModel model = Pipeline::check(choice);
-  check_requests(model, jobs);
+  CheckedModels models;
+  models.get(jobs.front().choice);  // whose faults are no line's
+  check_requests(models, jobs);
   check_places(output);
-  return model;
+  return models;
 }
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -83,14 +100,20 @@ class Run {
     if (!output.save_steps.empty()) steps_.emplace(output.save_steps);
   }
 
+  /// Takes the place of what was open before, which leaves memory first.
+  void open(const CheckedModel& model) {
+    pipeline_.reset();
+    pipeline_.emplace(Pipeline::open(model));
+  }
+
   void draw(const std::vector<Request>& batch) {
     reporter_.on_batch(done_, std::ssize(batch), total_);
     const auto start = std::chrono::steady_clock::now();
-    const std::vector<Picture> pictures = pipeline_.draw(batch, observer());
+    const std::vector<Picture> pictures = pipeline_->draw(batch, observer());
     throw_if_interrupted();  // one that came while decoding
     const double seconds = seconds_since(start) / static_cast<double>(batch.size());
     for (const Picture& picture : pictures) {
-      const fs::path path = writer_.write(picture, pipeline_.model().choice());
+      const fs::path path = writer_.write(picture, pipeline_->model().choice());
       reporter_.on_image({.path = path,
                           .index = done_++,
                           .request = picture.request,
@@ -111,7 +134,7 @@ class Run {
     Observer observer;
     observer.on_stage = [](Stage) { throw_if_interrupted(); };
     observer.on_step = [this](const Step& step) {
-      if (steps_) steps_->add(pipeline_, step);
+      if (steps_) steps_->add(*pipeline_, step);
       reporter_.on_step(step);
     };
     if (!output_.dump.empty()) {
@@ -120,7 +143,7 @@ class Run {
     return observer;
   }
 
-  Pipeline pipeline_;
+  std::optional<Pipeline> pipeline_;
   const OutputOptions& output_;
   Reporter& reporter_;
   int64_t total_;
@@ -132,20 +155,24 @@ class Run {
 
 }  // namespace
 
-void run_jobs(const ModelChoice& choice, const std::vector<Job>& jobs, const OutputOptions& output,
-              Reporter& reporter) {
+void run_jobs(const std::vector<Job>& jobs, const OutputOptions& output, Reporter& reporter) {
   if (jobs.empty()) return;
-  const CheckedModel model = check_run(choice, jobs, output);
-  Pipeline pipeline = Pipeline::open(model);
+  CheckedModels models = check_run(jobs, output);
+  const ModelChoice* opened = &jobs.front().choice;
+  Pipeline pipeline = Pipeline::open(models.get(*opened));
   watch_for_interrupts();  // from here on there are files to finish or to take away
   Run run(std::move(pipeline), output, reporter, count_images(jobs));
   Batches batches(jobs);
-  for (std::vector<Request> batch = batches.next(); !batch.empty(); batch = batches.next()) run.draw(batch);
+  for (Batch batch = batches.next(); !batch.pictures.empty(); batch = batches.next()) {
+    if (*batch.choice != *opened) run.open(models.get(*batch.choice));
+    opened = batch.choice;
+    run.draw(batch.pictures);
+  }
   run.finish();
 }
 
-void check_jobs(const ModelChoice& choice, const std::vector<Job>& jobs, const OutputOptions& output) {
-  if (!jobs.empty()) check_run(choice, jobs, output);
+void check_jobs(const std::vector<Job>& jobs, const OutputOptions& output) {
+  if (!jobs.empty()) check_run(jobs, output);
 }
 
 }  // namespace sdtorch

@@ -1,4 +1,4 @@
-// Jobs → pictures on disk: opens the model once, draws each batch, writes each picture as soon as it is done.
+// Jobs → pictures on disk: opens the model, draws each batch, writes each picture as soon as it is done.
 #pragma once
 
 #include <cstdint>
@@ -34,11 +34,12 @@ class Reporter {
   virtual void on_image(const ImageResult& result) = 0;
 };
 
-/// Draws all jobs with one model. Everything is checked against the model before the first picture is drawn, and the
-/// output folder made. Throws sdtorch::Error; pictures written before stay.
-void run_jobs(const ModelChoice& choice, const std::vector<Job>& jobs, const OutputOptions& output, Reporter& reporter);
+/// Draws all jobs, in their order. A model is loaded once, and anew where the next job's choice is another. Everything
+/// is checked against each of them before the first picture is drawn, and the output folder made. Throws
+/// sdtorch::Error; pictures written before stay.
+void run_jobs(const std::vector<Job>& jobs, const OutputOptions& output, Reporter& reporter);
 
 /// What `--dry-run` does: the checks of run_jobs, without loading weights or writing anything.
-void check_jobs(const ModelChoice& choice, const std::vector<Job>& jobs, const OutputOptions& output);
+void check_jobs(const std::vector<Job>& jobs, const OutputOptions& output);
 
 }  // namespace sdtorch

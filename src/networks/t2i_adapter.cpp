@@ -99,7 +99,7 @@ std::vector<at::Tensor> T2IAdapter::forward(const at::Tensor& picture) const {
 std::vector<double> T2IAdapter::weights(ControlMode mode, double strength) const {
   constexpr std::array<double, 4> soft{0.25, 0.62, 0.825, 1};
   std::vector<double> weights(body_.size(), strength);
-  for (size_t i = 0; mode == ControlMode::prompt && i < std::min(soft.size(), weights.size()); ++i)
+  for (size_t i = 0; mode != ControlMode::balanced && i < std::min(soft.size(), weights.size()); ++i)
     weights[i] *= soft[i];
   return weights;
 }

@@ -55,8 +55,8 @@ class T2IAdapter : public torch::nn::Module {
   /// unscaled.
   std::vector<at::Tensor> forward(const at::Tensor& picture) const;
 
-  /// What the features are multiplied by. As diffusers has no other way, `control` is as `balanced`; `prompt` is
-  /// sd-webui-controlnet's 0.25, 0.62, 0.825, 1.
+  /// What the features are multiplied by: diffusers has one number for all, `balanced`; sd-webui-controlnet's 0.25,
+  /// 0.62, 0.825, 1 otherwise.
   std::vector<double> weights(ControlMode mode, double strength) const;
 
   const T2IAdapterConfig& config() const { return config_; }

@@ -125,7 +125,7 @@ int64_t hires_steps_in_all(const SamplingPlan& first, int64_t steps, double stre
   const auto most = static_cast<double>(first.config.num_train_timesteps);
   if (all < most + 1) return static_cast<int64_t>(all);
   refuse("--hires-strength",
-         fmt::format("{} steps at strength {} are the last of {:.0f}, and the model has {}", steps, strength,
+         fmt::format("{} steps at strength {} are the last of {:g}, and the model has {}", steps, strength,
                      std::floor(all), most),
          steps < first.config.num_train_timesteps ? "take more, or fewer --hires-steps" : "take fewer --hires-steps");
 }

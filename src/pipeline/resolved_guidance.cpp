@@ -17,6 +17,7 @@ namespace sdtorch {
 namespace {
 
 constexpr size_t longest_pattern = 200;
+constexpr double largest_factor = 1'000'000;
 
 std::vector<std::string> parts_of(const std::string& list) {
   std::vector<std::string> parts;
@@ -29,6 +30,16 @@ std::vector<std::string> parts_of(const std::string& list) {
     start = comma + 1;
   }
   return parts;
+}
+
+/// `down_blocks.1` and its kin, each once, in the network's order.
+std::vector<std::string> blocks_of(const std::vector<std::string>& layers) {
+  std::vector<std::string> blocks;
+  for (const std::string& layer : layers) {
+    std::string block = layer.substr(0, layer.find(".attentions"));
+    if (blocks.empty() || blocks.back() != block) blocks.push_back(std::move(block));
+  }
+  return blocks;
 }
 
 /// The layers whose keys a pattern is found in, as diffusers' pag_applied_layers are.
@@ -47,7 +58,9 @@ std::vector<std::string> layers_of(const std::string& pattern, const std::vector
   }
   if (found.empty()) {
     refuse(flag, fmt::format("'{}' is in the name of no self-attention layer", pattern),
-           layers.empty() ? "the model has none" : fmt::format("they are {}", fmt::join(layers, ", ")));
+           layers.empty()
+               ? "the model has none"
+               : fmt::format("such as {}; they stand in {}", layers.front(), fmt::join(blocks_of(layers), ", ")));
   }
   return found;
 }
@@ -148,13 +161,14 @@ void check_guidance(const Request& request) {
     refuse("--pag-layers", "there is no perturbed-attention guidance", "give --pag-scale");
   }
   const auto& factors = request.freeu;
-  const auto positive = [](double factor) { return std::isfinite(factor) && factor > 0; };
+  const auto positive = [](double factor) { return factor > 0 && factor <= largest_factor; };
   if (!factors.empty() && (factors.size() != 4 || !std::ranges::all_of(factors, positive))) {
-    refuse("--freeu", "must be four numbers above 0", "B1,B2,S1,S2, as 1.5,1.6,0.9,0.2");
+    refuse("--freeu", fmt::format("must be four numbers above 0, {} at most", largest_factor),
+           "B1,B2,S1,S2, as 1.5,1.6,0.9,0.2");
   }
   const auto& threshold = request.dynamic_threshold;
   if (threshold.empty()) return;
-  const bool fits = threshold.size() <= 2 && std::isfinite(threshold[0]) && threshold[0] >= 0 &&
+  const bool fits = threshold.size() <= 2 && threshold[0] >= 0 && threshold[0] <= largest_factor &&
                     (threshold.size() == 1 || (threshold[1] > 0 && threshold[1] <= 100));
   if (!fits) {
     refuse("--dynamic-threshold", "must be a guidance scale to mimic, and a percentile above 0 and up to 100 if any",

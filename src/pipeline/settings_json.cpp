@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "core/error.hpp"
@@ -19,6 +20,18 @@ constexpr const char* inputs_key = "inputs";
 std::string expect_string(std::string_view key, const json& value) {
   if (!value.is_string()) refuse(key, fmt::format("must be a string, is {}", value.type_name()));
   return value.get<std::string>();
+}
+
+/// A flag's text. What stands between commas there may be a list here, and the class a number.
+std::string expect_text(const Setting& field, const json& value) {
+  const auto text = [](const json& item) { return item.is_string() ? item.get<std::string>() : item.dump(); };
+  const auto is_part = [](const json& item) { return item.is_string() || item.is_number(); };
+  if (field.name == "class" && value.is_number_integer()) return text(value);
+  const bool listed = field.value.find(',') != std::string_view::npos || field.value == "LIST";
+  if (!listed || !value.is_array() || !std::ranges::all_of(value, is_part)) return expect_string(field.name, value);
+  std::string list;
+  for (const json& item : value) list += (list.empty() ? "" : ",") + text(item);
+  return list;
 }
 
 int64_t expect_integer(std::string_view key, const json& value) {
@@ -68,7 +81,7 @@ struct FromJson {
   const Setting& field;
   const json& value;
 
-  void set_text() const { set_from_text(request, field, std::string(field.name), expect_string(field.name, value)); }
+  void set_text() const { set_from_text(request, field, std::string(field.name), expect_text(field, value)); }
   void operator()(std::string Settings::*) const { set_text(); }
   void operator()(std::optional<std::string> Settings::*) const { set_text(); }
   void operator()(int64_t Settings::*m) const { request.*m = expect_integer(field.name, value); }

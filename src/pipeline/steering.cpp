@@ -108,28 +108,42 @@ class ControlNetSteering {
 class AdapterSteering {
  public:
   AdapterSteering(const T2IAdapter& adapter, const ResolvedControl& control, const at::Tensor& pictures)
-      : features_(adapter.forward(pictures)) {
+      : features_(adapter.forward(pictures)), guided_alone_(control.mode == ControlMode::control) {
     const std::vector<double> weights = adapter.weights(control.mode, control.strength);
     for (size_t i = 0; i < features_.size(); ++i) features_[i] = features_[i] * weights[i];
   }
 
   void operator()(UNetInput& input, const NetworkRows& rows) const {
+    const SeenRows seen = seen_rows(rows, guided_alone_);
+    if (seen.places.empty()) return;
     std::vector<at::Tensor>& all = input.block_residuals;
     all.resize(std::max(all.size(), features_.size()));
     for (size_t i = 0; i < features_.size(); ++i) {
-      const at::Tensor feature = for_rows(features_[i], rows);
+      const at::Tensor feature = of_seen(features_[i], rows, seen);
       all[i] = all[i].defined() ? all[i] + feature : feature;
     }
   }
 
  private:
+  static at::Tensor of_seen(const at::Tensor& feature, const NetworkRows& rows, const SeenRows& seen) {
+    if (seen.places.size() == rows.numbers.size()) return for_rows(feature, rows);
+    NetworkRows own = rows;
+    own.numbers = seen.numbers;
+    std::vector<int64_t> shape = feature.sizes().vec();
+    shape.front() = std::ssize(seen.places);
+    return spread(for_rows(feature, own).expand(shape), indices(seen.places, feature.device()),
+                  std::ssize(rows.numbers));
+  }
+
   std::vector<at::Tensor> features_;  ///< weighted
+  bool guided_alone_;                 ///< see ControlNetSteering
 };
 
 /// A net, and when it steers.
 struct Part {
   ResolvedControl control{};
   Steering steer{};
+  int64_t calls = 0;  ///< of which control.end is a share
 };
 
 Steering steering_of(const ControlNetwork& network, const ResolvedControl& control, const at::Tensor& pictures) {
@@ -145,6 +159,13 @@ int64_t calls_of(const ResolvedRequest& resolved) {
          (resolved.refiner_plan ? std::ssize(resolved.refiner_plan->timesteps) : 0);
 }
 
+/// What diffusers takes for the number of calls with an SDXL model's adapter: that of the steps, although samplers that
+/// call twice have more. They are not steered to their end.
+int64_t calls_with_xl_adapter(const ResolvedRequest& resolved) {
+  if (resolved.refiner_plan) return std::ssize(resolved.plan.timesteps);
+  return resolved.start ? steps_of(resolved.plan) : resolved.request.steps;
+}
+
 }  // namespace
 
 Steering steered_by_pictures(const Components& model, Batch batch) {
@@ -153,11 +174,15 @@ Steering steered_by_pictures(const Components& model, Batch batch) {
   for (size_t i = 0; i < model.controls.size(); ++i) {
     const ResolvedControl& control = batch.front().controls[i];
     const at::Tensor pictures = pictures_of(model, batch, i).to(model.device, model.dtype);
-    parts.push_back({control, steering_of(model.controls[i], control, pictures)});
+    const bool xl_adapter =
+        model.description.xl && std::holds_alternative<std::shared_ptr<const T2IAdapter>>(model.controls[i]);
+    parts.push_back({.control = control,
+                     .steer = steering_of(model.controls[i], control, pictures),
+                     .calls = xl_adapter ? calls_with_xl_adapter(batch.front()) : calls_of(batch.front())});
   }
-  return [parts = std::move(parts), calls = calls_of(batch.front())](UNetInput& input, const NetworkRows& rows) {
+  return [parts = std::move(parts)](UNetInput& input, const NetworkRows& rows) {
     for (const Part& part : parts) {
-      if (part.control.steers(rows.call, calls)) part.steer(input, rows);
+      if (part.control.steers(rows.call, part.calls)) part.steer(input, rows);
     }
   };
 }

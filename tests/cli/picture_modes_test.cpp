@@ -73,3 +73,54 @@ TEST_CASE("an expanded picture's metadata repeats it while its input is there", 
   CHECK(changed.exit_code == 5);
   CHECK(changed.err.find("start.png: is not the file that it was") != std::string::npos);
 }
+
+TEST_CASE("lines of a prompt file may have nets and classifiers of their own", "[cli]") {
+  const TempDir folder;
+  const std::string net = golden_path("control_nets/nets/net_a").string();
+  const std::string hint = golden_path("control_nets/a.png").string();
+  const std::string classifier = golden_path("guidance/classifier").string();
+  const nlohmann::json steered = {
+      {"prompt", "x"}, {"control-net", net}, {"control-image", {hint}}, {"width", 64}, {"height", 48}};
+  const nlohmann::json led = {{"prompt", "x"},          {"classifier", classifier},  {"class", 2},
+                              {"classifier-scale", 30}, {"cfg-interval", {0.5, 30}}, {"sampler", "ddim"}};
+  write_file(folder / "p.jsonl", R"({"prompt": "x"})"
+                                 "\n" +
+                                     steered.dump() + "\n" + led.dump() + "\n");
+  const std::string model = golden_path("pipeline/models/sd1").string();
+  const auto run = [&](std::vector<std::string> more) {
+    std::vector<std::string> all{"-m", model, "--steps", "2", "--device", "cpu", "--deterministic"};
+    all.insert(all.end(), more.begin(), more.end());
+    const ProcessResult result = run_sdtorch(all, {.folder = folder.path()});
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+  };
+  run({"--from-file", "p.jsonl", "--outdir", "out", "--name", "{index}.png"});
+  run({"-p", "x", "-o", "0.png"});
+  run({"-p", "x", "--control-net", net, "--control-image", hint, "-W", "64", "-H", "48", "-o", "1.png"});
+  run({"-p", "x", "--classifier", classifier, "--class", "2", "--classifier-scale", "30", "--cfg-interval", "0.5,30",
+       "--sampler", "ddim", "-o", "2.png"});
+  int drawn = 0;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder / "out")) {
+    const auto expected = folder / (std::to_string(std::stoi(entry.path().stem().string())) + ".png");
+    CHECK((sdtorch::read_picture(entry.path()).image == sdtorch::read_picture(expected).image));
+    ++drawn;
+  }
+  CHECK(drawn == 3);
+}
+
+TEST_CASE("other nets than a picture's come with their own pictures and strengths", "[cli]") {
+  const TempDir folder;
+  const std::string first = golden_path("control_nets/nets/net_a").string();
+  const std::string second = golden_path("control_nets/nets/net_b").string();
+  const std::string a = golden_path("control_nets/a.png").string(), b = golden_path("control_nets/b.png").string();
+  const ProcessResult two =
+      run_tiny(folder, {"--control-net", first + "=" + a, "--control-net", second + "=" + b, "--control-mode", "prompt",
+                        "--control-mode", "balanced", "-W", "64", "-H", "48", "-o", "two.png"});
+  INFO(two.err);
+  REQUIRE(two.exit_code == 0);
+  const ProcessResult one =
+      run_sdtorch({"--from-image", "two.png", "--control-net", first + "=" + a, "-o", "one.png", "--deterministic"},
+                  {.folder = folder.path()});
+  INFO(one.err);
+  CHECK(one.exit_code == 0);
+}

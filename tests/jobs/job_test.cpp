@@ -10,9 +10,9 @@ namespace {
 std::string batches_text(const std::vector<Job>& jobs) {
   std::string text;
   Batches batches(jobs);
-  for (auto batch = batches.next(); !batch.empty(); batch = batches.next()) {
+  for (Batch batch = batches.next(); !batch.pictures.empty(); batch = batches.next()) {
     if (!text.empty()) text += " |";
-    for (const Request& picture : batch) text += " " + picture.prompt + std::to_string(picture.seed);
+    for (const Request& picture : batch.pictures) text += " " + picture.prompt + std::to_string(picture.seed);
   }
   return text;
 }
@@ -35,4 +35,7 @@ TEST_CASE("pictures of several jobs share a call where they agree", "[jobs]") {
   CHECK(batches_text({job("a", 9, 4), job("b", 8, 4), job("c", 8, 4)}) == " a7 | b7 c7");
   CHECK(batches_text({job("a", 9, 4), job("b", 9, 1), job("c", 9, 4)}) == " a7 | b7 | c7");
   CHECK(batches_text({job("a", 9, 3, 2), job("b", 9, 3, 2)}) == " a7 a8 b7 | b8");
+  Job steered = job("b", 9, 3);
+  steered.choice.control_net = {"net"};
+  CHECK(batches_text({job("a", 9, 3), steered, steered, job("c", 9, 3)}) == " a7 | b7 b7 | c7");
 }

@@ -93,7 +93,7 @@ TEST_CASE("more features than the U-Net has blocks are a bug", "[networks]") {
 TEST_CASE("a T2I-Adapter's weights are even, or those of sd-webui-controlnet", "[networks]") {
   const T2IAdapter adapter(T2IAdapterConfig::from_json(json::object(), "config.json"));
   CHECK(adapter.weights(ControlMode::balanced, 0.5) == std::vector<double>{0.5, 0.5, 0.5, 0.5});
-  CHECK(adapter.weights(ControlMode::control, 2) == std::vector<double>{2, 2, 2, 2});
+  CHECK(adapter.weights(ControlMode::control, 2) == std::vector<double>{0.5, 1.24, 1.65, 2});
   CHECK(adapter.weights(ControlMode::prompt, 2) == std::vector<double>{0.5, 1.24, 1.65, 2});
 }
 

@@ -102,6 +102,29 @@ TEST_CASE("a control net steers the calls between its start and its end", "[pipe
   CHECK(steered(0.1, 0.2, 3) == "...");
 }
 
+TEST_CASE("where an adapter weighs more than the prompt, the prompt's evaluation alone is steered", "[pipeline]") {
+  const Pipeline pipeline = Pipeline::open({.model = golden_path("pipeline/models/sd1").string(),
+                                            .control_net = {golden_path("control_nets/nets/adapter_a").string()},
+                                            .device = "cpu",
+                                            .dtype = "fp32"});
+  const auto drawn = [&](const char* mode, double cfg_scale) {
+    return pipeline
+        .draw({.prompt = "a house",
+               .steps = 3,
+               .cfg_scale = cfg_scale,
+               .width = 64,
+               .height = 48,
+               .sampler = "euler",
+               .control_image = {golden_path("control_nets/a.png").string()},
+               .control_strength = {2},
+               .control_mode = {mode}})
+        .image;
+  };
+  CHECK((drawn("control", 1) == drawn("prompt", 1)));  // there is no other evaluation
+  CHECK_FALSE((drawn("control", 5) == drawn("prompt", 5)));
+  CHECK_FALSE((drawn("control", 5) == drawn("balanced", 5)));
+}
+
 TEST_CASE("the size is that of the first control picture where nothing else gives one", "[pipeline]") {
   const CheckedModel model = Pipeline::check(steered_sd1({net_folder("net_a"), net_folder("net_b")}));
   Request request{.prompt = "a"};

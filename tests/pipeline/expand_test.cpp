@@ -15,7 +15,6 @@
 #include "support/families.hpp"
 #include "support/golden.hpp"
 #include "support/golden_pictures.hpp"
-#include "support/temp_dir.hpp"
 
 using namespace sdtorch;
 
@@ -67,19 +66,10 @@ TEST_CASE("a canvas and its mask have the bytes that numpy's have", "[pipeline]"
 }
 
 TEST_CASE("what is new on a grown canvas is painted as diffusers' inpainting paints it", "[pipeline]") {
-  const TempDir folder;
-  std::map<std::string, PipelineNetworks> models;
-  check_golden_pictures("expand",
-                        [&](const nlohmann::json& one) -> const PipelineNetworks& {
-                          const std::string name = one.at("model");
-                          PipelineNetworks& networks = models[name];
-                          if (!networks.model.unet) {
-                            networks =
-                                networks_of(describe_model(with_wider_unet(folder, name, "inpainting").string(), ""));
-                          }
-                          return networks;
-                        },
-                        {{"init-img", "inpainting"}, {"mask", "inpainting"}});
+  WiderModels models("inpainting");
+  check_golden_pictures(
+      "expand", [&](const nlohmann::json& one) -> const PipelineNetworks& { return models.get(one.at("model")); },
+      {{"init-img", "inpainting"}, {"mask", "inpainting"}});
 }
 
 TEST_CASE("an expanded picture keeps its own bytes where it is asked to", "[pipeline]") {

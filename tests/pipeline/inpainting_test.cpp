@@ -23,19 +23,10 @@ Request repaint(const std::string& mask = "mask.png") {
 }  // namespace
 
 TEST_CASE("a mask's white is repainted as diffusers' inpainting does", "[pipeline]") {
-  const TempDir folder;
-  std::map<std::string, PipelineNetworks> models;
-  check_golden_pictures("inpainting",
-                        [&](const nlohmann::json& one) -> const PipelineNetworks& {
-                          const std::string name = one.at("model");
-                          PipelineNetworks& networks = models[name];
-                          if (!networks.model.unet) {
-                            networks =
-                                networks_of(describe_model(with_wider_unet(folder, name, "inpainting").string(), ""));
-                          }
-                          return networks;
-                        },
-                        {{"init-img", "inpainting"}, {"mask", "inpainting"}});
+  WiderModels models("inpainting");
+  check_golden_pictures(
+      "inpainting", [&](const nlohmann::json& one) -> const PipelineNetworks& { return models.get(one.at("model")); },
+      {{"init-img", "inpainting"}, {"mask", "inpainting"}});
 }
 
 TEST_CASE("what is not repainted keeps the picture's own bytes", "[pipeline]") {

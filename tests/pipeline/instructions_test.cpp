@@ -1,5 +1,4 @@
 // Pictures changed as a text says, against diffusers' InstructPix2Pix pipelines (scripts/goldens/instructions.py).
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "support/catch.hpp"
@@ -12,19 +11,10 @@
 using namespace sdtorch;
 
 TEST_CASE("instructions change a picture as diffusers' InstructPix2Pix does", "[pipeline]") {
-  const TempDir folder;
-  std::map<std::string, PipelineNetworks> models;
-  check_golden_pictures("instructions",
-                        [&](const nlohmann::json& one) -> const PipelineNetworks& {
-                          const std::string name = one.at("model");
-                          PipelineNetworks& networks = models[name];
-                          if (!networks.model.unet) {
-                            networks =
-                                networks_of(describe_model(with_wider_unet(folder, name, "instructions").string(), ""));
-                          }
-                          return networks;
-                        },
-                        {{"init-img", "inpainting"}});
+  WiderModels models("instructions");
+  check_golden_pictures(
+      "instructions", [&](const nlohmann::json& one) -> const PipelineNetworks& { return models.get(one.at("model")); },
+      {{"init-img", "inpainting"}});
 }
 
 TEST_CASE("an instruction needs a picture, and nothing else takes its scale", "[pipeline]") {

@@ -61,3 +61,22 @@ inline std::filesystem::path with_wider_unet(const TempDir& folder, const std::s
   fs::copy(golden_path(area + "/unet-" + name), made / "unet", fs::copy_options::recursive);
   return made;
 }
+
+/// Networks of with_wider_unet's names, each loaded once.
+class WiderModels {
+ public:
+  explicit WiderModels(std::string area) : area_(std::move(area)) {}
+
+  const sdtorch::PipelineNetworks& get(const std::string& name) {
+    sdtorch::PipelineNetworks& networks = models_[name];
+    if (!networks.model.unet) {
+      networks = networks_of(sdtorch::describe_model(with_wider_unet(folder_, name, area_).string(), ""));
+    }
+    return networks;
+  }
+
+ private:
+  std::string area_;
+  TempDir folder_{};
+  std::map<std::string, sdtorch::PipelineNetworks> models_{};
+};
