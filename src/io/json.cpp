@@ -85,9 +85,12 @@ class Builder : public nlohmann::json_sax<json> {
   }
 
   bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& error) override {
-    // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while …": what follows is ours.
+    // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while …", or "[…] number overflow
+    // parsing '1e999'": what is behind the library's own mark and the place is ours.
     std::string reason = error.what();
-    if (const size_t colon = reason.find(": "); colon != std::string::npos) reason.erase(0, colon + 2);
+    for (const char* mark : {"] ", ": "}) {
+      if (const size_t end = reason.find(mark); end != std::string::npos) reason.erase(0, end + 2);
+    }
     problem_offset = position;
     return fail(shortened(reason, shown_bytes));  // it quotes the token, however long that is
   }

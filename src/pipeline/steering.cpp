@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "diffusion/start.hpp"
+
 namespace sdtorch {
 namespace {
 

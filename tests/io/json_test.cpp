@@ -34,7 +34,7 @@ TEST_CASE("JSON that is wrong is refused with its line and column", "[io]") {
       {"{\n  \"a\": ]\n}", "x.json: line 2, column 8: syntax error"},
       {"{} x", "x.json: line 1, column 4: syntax error"},
       {"{\"a\": NaN}", "line 1, column 7"},
-      {"{\"a\": 1e999}", "number overflow"},
+      {"{\"a\": 1e999}", ": number overflow parsing"},
       {"\"\xff\"", "line 1, column 2"},
       {"[" + std::string(100000, '1') + "x]", "111…"},
       {"[1, 2", "line 1, column 5"},

@@ -52,7 +52,7 @@ class Models {
 inline std::filesystem::path with_wider_unet(const TempDir& folder, const std::string& name, const std::string& area) {
   namespace fs = std::filesystem;
   const std::string base = name.substr(0, name.find('-'));
-  const fs::path own = folder_of_family(base);
+  fs::path own = folder_of_family(base);
   if (base == name) return own;
   fs::path made = folder / name;
   if (fs::exists(made)) return made;
