@@ -4,11 +4,13 @@ It sees nine channels: the noised latent, where to repaint, and the latent of th
 diffusers' inpainting pipelines give them. Smaller than the built-in U-Net, since much of the picture is there already.
 """
 
+import json
 import os
 import pathlib
 import random
 import time
 
+import diffusers
 import numpy
 import torch
 from diffusers import UNet2DConditionModel
@@ -127,9 +129,11 @@ def error_of_unseen(demo: Demo, network: UNet2DConditionModel, scenes: list, dat
 def save_model(demo: Demo, network: UNet2DConditionModel, output: pathlib.Path):
     """A diffusers folder whose other parts are links to the built-in model's."""
     network.half().save_pretrained(output / "unet")
-    (output / "model_index.json").write_text(
-        (demo.folder / "model_index.json").read_text().replace('"StableDiffusionPipeline"', '"StableDiffusionInpaintPipeline"')
-    )
+    # diffusers asks for the version here, and of this class alone.
+    index = {"_class_name": "StableDiffusionInpaintPipeline", "_diffusers_version": diffusers.__version__}
+    own = json.loads((demo.folder / "model_index.json").read_text(encoding="utf-8"))
+    index |= {key: value for key, value in own.items() if not key.startswith("_")}
+    (output / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     for part in SHARED:
         link = output / part
         if not link.is_symlink():
