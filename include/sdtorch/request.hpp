@@ -81,6 +81,7 @@ struct Request {
   std::vector<double> dynamic_threshold{};   ///< a guidance scale whose range is kept, and a percentile; empty is none
   std::optional<double> classifier_scale{};  ///< of ModelChoice::classifier's gradient; none is 1
   std::string class_label{};                 ///< the class it leads to, its name or number (`--class`)
+
   std::optional<double> hires_scale{};    ///< 1…16: the picture is drawn once more, so much larger; none is not
   std::optional<int64_t> hires_steps{};   ///< of that second pass; none and 0 are `steps`
   std::optional<double> hires_strength{}; ///< its steps' share of those from pure noise, above 0…1; none is 0.7

@@ -12,25 +12,13 @@
 #include "networks/self_attention.hpp"
 #include "pipeline/model_description.hpp"
 #include "pipeline/self_attention_guidance.hpp"
+#include "pipeline/settings.hpp"
 
 namespace sdtorch {
 namespace {
 
 constexpr size_t longest_pattern = 200;
 constexpr double largest_factor = 1'000'000;
-
-std::vector<std::string> parts_of(const std::string& list) {
-  std::vector<std::string> parts;
-  for (size_t start = 0; start <= list.size();) {
-    const size_t comma = std::min(list.find(',', start), list.size());
-    std::string part = list.substr(start, comma - start);
-    while (part.starts_with(' ')) part.erase(0, 1);
-    while (part.ends_with(' ')) part.pop_back();
-    parts.push_back(std::move(part));
-    start = comma + 1;
-  }
-  return parts;
-}
 
 /// `down_blocks.1` and its kin, each once, in the network's order.
 std::vector<std::string> blocks_of(const std::vector<std::string>& layers) {
@@ -68,7 +56,7 @@ std::vector<std::string> layers_of(const std::string& pattern, const std::vector
 std::vector<std::string> perturbed_layers(const ModelDescription& model, const Request& request) {
   const std::vector<std::string> all = self_attention_layers(model.unet);
   std::vector<std::string> layers;
-  for (const std::string& pattern : parts_of(request.pag_layers)) {
+  for (const std::string& pattern : comma_parts(request.pag_layers)) {
     for (std::string& layer : layers_of(pattern, all)) layers.push_back(std::move(layer));
   }
   return layers;
@@ -137,7 +125,7 @@ CfgInterval parse_cfg_interval(const std::string& text) {
     refuse(flag, fmt::format("'{}' {}", text, reason),
            "LO,HI gives noise levels, as 0.3,5; 40%,80% shares of the steps");
   };
-  std::vector<std::string> parts = parts_of(text);
+  std::vector<std::string> parts = comma_parts(text);
   if (parts.size() != 2) refuse_text("is not two numbers");
   CfgInterval interval{.of_steps = parts[0].ends_with('%')};
   std::vector<double> numbers;

@@ -36,14 +36,7 @@ uint64_t seed_number(const std::string& flag, const std::string& text) {
 
 std::vector<double> number_list(const std::string& flag, const std::string& text) {
   std::vector<double> numbers;
-  for (size_t start = 0; start <= text.size();) {
-    const size_t comma = std::min(text.find(',', start), text.size());
-    std::string part = text.substr(start, comma - start);
-    while (part.starts_with(' ')) part.erase(0, 1);
-    while (part.ends_with(' ')) part.pop_back();
-    numbers.push_back(real_number(flag, part));
-    start = comma + 1;
-  }
+  for (const std::string& part : comma_parts(text)) numbers.push_back(real_number(flag, part));
   return numbers;
 }
 
@@ -165,6 +158,19 @@ const Setting* find_setting(std::string_view name) {
 const Setting* find_setting_by_label(std::string_view label) {
   const auto found = std::ranges::find(settings(), label, &Setting::label);
   return label.empty() || found == settings().end() ? nullptr : &*found;
+}
+
+std::vector<std::string> comma_parts(const std::string& text) {
+  std::vector<std::string> parts;
+  for (size_t start = 0; start <= text.size();) {
+    const size_t comma = std::min(text.find(',', start), text.size());
+    std::string part = text.substr(start, comma - start);
+    while (part.starts_with(' ')) part.erase(0, 1);
+    while (part.ends_with(' ')) part.pop_back();
+    parts.push_back(std::move(part));
+    start = comma + 1;
+  }
+  return parts;
 }
 
 std::optional<PixelPair> parse_pixel_pair(std::string_view text) {

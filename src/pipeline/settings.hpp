@@ -137,6 +137,9 @@ std::optional<std::string> text_of(const Settings& settings, const Setting& sett
 /// Throws ErrorKind::usage naming the flag of the first number that is out of its row's range.
 void check_ranges(const Settings& settings);
 
+/// What stands between commas, without the spaces around it: one part more than there are commas.
+std::vector<std::string> comma_parts(const std::string& text);
+
 /// `WIDTHxHEIGHT` (`LEFTxTOP`), or `HEIGHT,WIDTH` (`TOP,LEFT`) as diffusers' tuples have it; nothing where the text is
 /// neither.
 std::optional<PixelPair> parse_pixel_pair(std::string_view text);
