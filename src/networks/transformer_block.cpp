@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "nn/attach.hpp"
+#include "nn/fused.hpp"
 
 namespace sdtorch {
 namespace {
@@ -58,10 +59,7 @@ at::Tensor BasicTransformerBlockImpl::forward(at::Tensor x, const at::Tensor& co
   return feed_forward(norm3_(x)) + x;
 }
 
-at::Tensor BasicTransformerBlockImpl::feed_forward(const at::Tensor& x) const {
-  const auto halves = ff_in_(x).chunk(2, -1);
-  return ff_out_(halves[0] * activate(halves[1], Activation::gelu));
-}
+at::Tensor BasicTransformerBlockImpl::feed_forward(const at::Tensor& x) const { return ff_out_(geglu(ff_in_(x))); }
 
 Transformer2DModelImpl::Transformer2DModelImpl(const TransformerOptions& o)
     : norm_(attach(*this, "norm", GroupNorm(o.groups, o.channels, group_norm_eps))) {

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <optional>
 
+#include "nn/cuda/layers.hpp"
+
 namespace sdtorch {
 namespace {
 
@@ -17,10 +19,10 @@ at::Tensor joined(const at::Tensor& x) { return x.transpose(1, 2).flatten(-2); }
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
   std::optional<at::Tensor> mask;
   if (options.key_mask.defined()) mask = options.key_mask.unsqueeze(1).unsqueeze(1);
-  const at::Tensor mixed = at::scaled_dot_product_attention(
-      heads_apart(q, options.heads), heads_apart(k, options.heads), heads_apart(v, options.heads), mask,
-      /*dropout_p=*/0.0, options.causal);
-  return joined(mixed);
+  const at::Tensor queries = heads_apart(q, options.heads), keys = heads_apart(k, options.heads),
+                   values = heads_apart(v, options.heads);
+  if (cuda::takes(q)) return joined(cuda::attention(queries, keys, values, mask, options.causal));
+  return joined(at::scaled_dot_product_attention(queries, keys, values, mask, /*dropout_p=*/0.0, options.causal));
 }
 
 at::Tensor attention_map(const at::Tensor& q, const at::Tensor& k, int64_t heads) {

@@ -22,7 +22,12 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   /// x: [B, in, h, w] → [B, out, h', w'], h' = (h + 2 padding - kernel) / stride + 1
   at::Tensor forward(const at::Tensor& x) const;
 
-  /// On a CPU the weight comes to lie with the channels innermost; its values and shape stay.
+  /// On a GPU (cuda::takes): forward(x) + residual, and forward without its bias.
+  at::Tensor onto(const at::Tensor& x, const at::Tensor& residual) const;
+  at::Tensor without_bias(const at::Tensor& x) const;
+
+  /// On a CPU, and in fp16 and bf16 on a GPU, the weight comes to lie with the channels
+  /// innermost; its values and shape stay.
   void prepare(const Placement& to) override;
 
   at::Tensor weight, bias;

@@ -20,6 +20,11 @@ class GroupNormImpl : public torch::nn::Module {
   /// x: [B, channels, …] → the same shape, activated if asked for.
   at::Tensor forward(const at::Tensor& x, std::optional<Activation> activation = std::nullopt) const;
 
+  /// On a GPU (cuda::takes): forward(x + channel_bias + shift). channel_bias: [channels]; shift: [B, channels]; either
+  /// may be undefined.
+  at::Tensor after_bias(const at::Tensor& x, const at::Tensor& channel_bias, const at::Tensor& shift,
+                        std::optional<Activation> activation) const;
+
   at::Tensor weight, bias;
 
  private:
