@@ -45,6 +45,7 @@ int generate_command(const Invocation& invocation) {
     log_info(fmt::format("nothing drawn: {} checked", jobs.size() == 1 ? "the request is" : "all requests are"));
     return 0;
   }
+  const DeviceStart device(invocation.settings.device);
   ConsoleReporter reporter({.json = invocation.json,
                             .progress = invocation.log_level != LogLevel::quiet,
                             .terminal = isatty(STDERR_FILENO) == 1});
@@ -53,6 +54,7 @@ int generate_command(const Invocation& invocation) {
 }
 
 int bench_command(const Invocation& invocation) {
+  const DeviceStart device(invocation.settings.device);
   print_result(bench_text(run_bench(invocation.settings), invocation.json));
   return 0;
 }

@@ -1,12 +1,15 @@
 #include "core/device.hpp"
 
+#include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <torch/cuda.h>
 
 #include <charconv>
+#include <exception>
 #include <string_view>
 
 #include "core/error.hpp"
@@ -76,6 +79,22 @@ void use_deterministic_algorithms() {
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   at::globalContext().setDeterministicFillUninitializedMemory(false);
   at::globalContext().setBenchmarkCuDNN(false);
+}
+
+DeviceStart::DeviceStart(const std::string& device) {
+  if (device == "cpu") return;
+  // Kernels come up when they are first called, not all at the beginning; the driver reads this when it starts.
+  setenv("CUDA_MODULE_LOADING", "LAZY", 0);
+  started_ = std::async(std::launch::async, [device] {
+    try {
+      if (!torch::cuda::is_available()) return;
+      const c10::InferenceMode no_gradients;
+      const at::Tensor some = at::zeros({8, 8, 8, 8}, at::TensorOptions(at::kHalf).device(resolve_device(device)));
+      at::matmul(some, some);
+      at::conv2d(some, some);
+    } catch (const std::exception&) {  // told where the device is asked for
+    }
+  });
 }
 
 void wait_for_device(const std::string& device) {
