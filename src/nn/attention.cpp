@@ -3,6 +3,7 @@
 #include <cmath>
 #include <optional>
 
+#include "nn/cpu/attention_kernel.hpp"
 #include "nn/cuda/layers.hpp"
 
 namespace sdtorch {
@@ -17,6 +18,12 @@ at::Tensor joined(const at::Tensor& x) { return x.transpose(1, 2).flatten(-2); }
 }  // namespace
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
+  static const cpu::AttentionUnit unit = cpu::best_attention_unit();
+  const bool plain = !options.causal && !options.key_mask.defined();
+  const bool recorded = at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad());
+  if (unit != cpu::AttentionUnit::none && plain && !recorded && cpu::blocked_attention_takes(q, k, v, options.heads)) {
+    return cpu::blocked_attention(q, k, v, options.heads, unit);
+  }
   std::optional<at::Tensor> mask;
   if (options.key_mask.defined()) mask = options.key_mask.unsqueeze(1).unsqueeze(1);
   const at::Tensor queries = heads_apart(q, options.heads), keys = heads_apart(k, options.heads),
