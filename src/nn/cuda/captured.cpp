@@ -61,11 +61,15 @@ std::string key_of(const std::vector<at::Tensor>& inputs, const std::string& kin
 }
 
 /// Leaves the capture that the current stream is in, whatever state it is in.
-void abandon(at::cuda::CUDAGraph& graph) {
+void abandon(at::cuda::CUDAGraph& graph, at::DeviceIndex device, PoolId pool) {
   try {
     graph.capture_end();
   } catch (const c10::Error&) {
     (void)cudaGetLastError();  // the capture was broken, and is over; nothing else is wrong
+    try {
+      c10::cuda::CUDACachingAllocator::endAllocateToPool(device, pool);
+    } catch (const c10::Error&) {  // the graph has seen to it
+    }
   }
 }
 
@@ -88,7 +92,7 @@ struct CapturedCall {
     try {
       output = function(inputs);
     } catch (...) {
-      abandon(*graph);
+      abandon(*graph, now.device_index(), pool);
       throw;
     }
     graph->capture_end();
@@ -142,6 +146,7 @@ struct CapturedCalls::Graphs {
       call->capture(inputs, function, *pool);
     } catch (const c10::Error& error) {
       entry.refused = true;
+      pool.reset();  // nobody knows what state it is in
       log_detail(fmt::format("no CUDA graph: {}", error.what_without_backtrace()));
       return false;
     }
