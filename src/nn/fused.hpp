@@ -18,7 +18,4 @@ at::Tensor normed_conv(const Conv2d& conv, const GroupNorm& norm, const at::Tens
 /// conv(x) + residual. x: [B, in, h, w]; residual: [B, out, h', w']
 at::Tensor conv_onto(const Conv2d& conv, const at::Tensor& x, const at::Tensor& residual);
 
-/// The first half times GELU of the second (Shazeer 2020, eq. 6). x: […, 2 n] → […, n]
-at::Tensor geglu(const at::Tensor& x);
-
 }  // namespace sdtorch

@@ -17,8 +17,10 @@ class GroupNormImpl : public torch::nn::Module {
   /// groups divides channels; eps is added to the variance.
   GroupNormImpl(int64_t groups, int64_t channels, double eps);
 
-  /// x: [B, channels, …] → the same shape, activated if asked for.
-  at::Tensor forward(const at::Tensor& x, std::optional<Activation> activation = std::nullopt) const;
+  /// x: [B, channels, …] → the same shape, activated if asked for. shift: [B, channels], added to x before, or
+  /// undefined.
+  at::Tensor forward(const at::Tensor& x, std::optional<Activation> activation = std::nullopt,
+                     const at::Tensor& shift = {}) const;
 
   /// On a GPU (cuda::takes): forward(x + channel_bias + shift). channel_bias: [channels]; shift: [B, channels]; either
   /// may be undefined.

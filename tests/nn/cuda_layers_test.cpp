@@ -146,10 +146,10 @@ TEST_CASE("on CUDA GEGLU equals float64's", "[nn][cuda]") {
       const at::Tensor x = on_gpu(at::randn({2, 13, 2 * width}) * 3, type);
       const auto halves = exact_of(x).chunk(2, -1);
       INFO(c10::toString(type) << " " << width);
-      CHECK(relative_error(geglu(x), halves[0] * at::gelu(halves[1])) <= allowed_on_gpu(type));
+      CHECK(relative_error(gated_gelu(x), halves[0] * at::gelu(halves[1])) <= allowed_on_gpu(type));
       const at::Tensor part = x.narrow(1, 3, 5);  // not dense, and begins anywhere
       const auto part_halves = exact_of(part).chunk(2, -1);
-      CHECK(relative_error(geglu(part), part_halves[0] * at::gelu(part_halves[1])) <= allowed_on_gpu(type));
+      CHECK(relative_error(gated_gelu(part), part_halves[0] * at::gelu(part_halves[1])) <= allowed_on_gpu(type));
     }
   }
 }

@@ -1,6 +1,5 @@
 #include "nn/cuda/layers.hpp"
 
-#include <ATen/core/grad_mode.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
@@ -9,6 +8,7 @@
 
 #include "nn/cuda/kernels.hpp"
 #include "nn/cuda/tuning.hpp"
+#include "nn/recorded.hpp"
 
 namespace sdtorch::cuda {
 namespace {
@@ -81,9 +81,7 @@ at::Tensor widened(const at::Tensor& heads, int64_t width) {
 
 }  // namespace
 
-bool takes(const at::Tensor& x) {
-  return x.is_cuda() && tuning().kernels && !(at::GradMode::is_enabled() && x.requires_grad());
-}
+bool takes(const at::Tensor& x) { return x.is_cuda() && tuning().kernels && !recorded(x); }
 
 at::MemoryFormat format_of_kernels(at::ScalarType type) {
   return is_half(type) ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
@@ -133,7 +131,7 @@ at::Tensor group_norm(const at::Tensor& x, const NormCall& call) {
   return call.activation && !norm.silu ? activate(std::move(y), *call.activation) : y;
 }
 
-at::Tensor geglu(const at::Tensor& x) {
+at::Tensor gated_gelu(const at::Tensor& x) {
   const int64_t width = x.size(-1) / 2;
   if (!is_element(x.scalar_type()) || !x.is_contiguous()) {
     const auto halves = x.chunk(2, -1);

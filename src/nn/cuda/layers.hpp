@@ -40,7 +40,7 @@ struct NormCall {
 at::Tensor group_norm(const at::Tensor& x, const NormCall& call);
 
 /// x: […, 2 n] → […, n]: the first half times GELU of the second
-at::Tensor geglu(const at::Tensor& x);
+at::Tensor gated_gelu(const at::Tensor& x);
 
 /// q: [B, heads, L, d]; k, v: [B, heads, S, d] → [B, heads, L, d]; mask: bool [B, 1, 1, S] or none
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,

@@ -19,7 +19,7 @@ at::Tensor conv2d(const at::Tensor&, const ConvCall&) { not_here(); }
 
 at::Tensor group_norm(const at::Tensor&, const NormCall&) { not_here(); }
 
-at::Tensor geglu(const at::Tensor&) { not_here(); }
+at::Tensor gated_gelu(const at::Tensor&) { not_here(); }
 
 at::Tensor attention(const at::Tensor&, const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, bool) {
   not_here();
