@@ -28,7 +28,7 @@ class CapturedCalls {
   ~CapturedCalls();
 
   /// function(inputs). The first call of a kind and shapes in a thread is plain, and so are all of what cannot be
-  /// captured. Throws what function throws. Safe from several threads.
+  /// captured, and outside of inference mode. Throws what function throws. Safe from several threads.
   at::Tensor operator()(const std::vector<at::Tensor>& inputs, const Function& function, const CallHint& hint);
 
   /// How many graphs there are now.

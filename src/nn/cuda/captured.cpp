@@ -2,6 +2,7 @@
 
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/core/Event.h>
+#include <c10/core/InferenceMode.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <fmt/format.h>
@@ -91,11 +92,11 @@ struct CapturedCall {
     graph->capture_begin(pool, cudaStreamCaptureModeThreadLocal);
     try {
       output = function(inputs);
+      graph->capture_end();
     } catch (...) {
       abandon(*graph, now.device_index(), pool);
       throw;
     }
-    graph->capture_end();
   }
 
   at::Tensor replay(const std::vector<at::Tensor>& given) {
@@ -162,7 +163,8 @@ at::Tensor CapturedCalls::operator()(const std::vector<at::Tensor>& inputs, cons
                                      const CallHint& hint) {
   constexpr int64_t least = 4;  // a capture takes about as long as two plain calls save
   const auto device = device_of(inputs);
-  if (!device || !device->is_cuda() || !cuda::tuning().graphs) return function(inputs);
+  const bool may = device && device->is_cuda() && cuda::tuning().graphs && c10::InferenceMode::is_enabled();
+  if (!may) return function(inputs);
   const c10::cuda::CUDAGuard guard(*device);
   {
     const std::lock_guard lock(graphs_->mutex);
