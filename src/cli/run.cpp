@@ -46,7 +46,7 @@ int generate_command(const Invocation& invocation) {
     log_info(fmt::format("nothing drawn: {} checked", jobs.size() == 1 ? "the request is" : "all requests are"));
     return 0;
   }
-  const DeviceStart device(invocation.settings.device);
+  const DeviceStart device(invocation.settings.device, invocation.settings.deterministic);
   ConsoleReporter reporter({.json = invocation.json,
                             .progress = invocation.log_level != LogLevel::quiet,
                             .terminal = isatty(STDERR_FILENO) == 1});
@@ -55,7 +55,7 @@ int generate_command(const Invocation& invocation) {
 }
 
 int bench_command(const Invocation& invocation) {
-  const DeviceStart device(invocation.settings.device);
+  const DeviceStart device(invocation.settings.device, invocation.settings.deterministic);
   print_result(bench_text(run_bench(invocation.settings), invocation.json));
   return 0;
 }

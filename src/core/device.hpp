@@ -29,8 +29,9 @@ void use_deterministic_algorithms();
 /// of its life waits for it.
 class DeviceStart {
  public:
-  /// device: as for resolve_device; nothing happens for the CPU, nor where there is no GPU.
-  explicit DeviceStart(const std::string& device);
+  /// device: as for resolve_device; nothing happens for the CPU, nor where there is no GPU. deterministic: whether
+  /// use_deterministic_algorithms will be called.
+  DeviceStart(const std::string& device, bool deterministic);
 
  private:
   std::future<void> started_{};
