@@ -62,7 +62,8 @@ TEST_CASE("a GPU norm's moments keep their digits whatever the mean and an outli
         const Exact exact = exact_moments(numbers);
         const cuda::Moments said = moments_of(numbers, 257);
         CHECK(said.count == static_cast<float>(count));
-        CHECK(said.mean == Approx(exact.mean).epsilon(1e-6).margin(1e-6));
+        // What a norm divides by is the measure of what a mean may be off.
+        CHECK(said.mean == Approx(exact.mean).epsilon(1e-6).margin(1e-6 + 2e-6 * std::sqrt(exact.variance)));
         CHECK(said.squares / said.count == Approx(exact.variance).epsilon(2e-5).margin(1e-6));
         const double deviation = std::sqrt(exact.variance + 1e-5);
         CHECK(cuda::reciprocal_deviation(said, 1e-5F) * deviation == Approx(1).epsilon(2e-5));
