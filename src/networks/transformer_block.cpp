@@ -58,9 +58,7 @@ at::Tensor BasicTransformerBlockImpl::forward(at::Tensor x, const at::Tensor& co
   return feed_forward(norm3_(x)) + x;
 }
 
-at::Tensor BasicTransformerBlockImpl::feed_forward(const at::Tensor& x) const {
-  return ff_out_(gated_gelu(ff_in_(x)));
-}
+at::Tensor BasicTransformerBlockImpl::feed_forward(const at::Tensor& x) const { return ff_out_(gated_gelu(ff_in_(x))); }
 
 Transformer2DModelImpl::Transformer2DModelImpl(const TransformerOptions& o)
     : norm_(attach(*this, "norm", GroupNorm(o.groups, o.channels, group_norm_eps))) {

@@ -22,7 +22,7 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   /// x: [B, in, h, w] → [B, out, h', w'], h' = (h + 2 padding - kernel) / stride + 1
   at::Tensor forward(const at::Tensor& x) const;
 
-  /// On a CPU the weight comes to lie with the channels innermost; its values and shape stay.
+  /// On a CPU the weight comes to lie with the channels innermost, or becomes opaque (nn/cpu/packed.hpp).
   void prepare(const Placement& to) override;
 
   at::Tensor weight, bias;
