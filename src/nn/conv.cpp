@@ -2,7 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include "nn/cpu/packed.hpp"
 #include "nn/cuda/layers.hpp"
+#include "nn/recorded.hpp"
 
 namespace sdtorch {
 
@@ -14,8 +16,13 @@ Conv2dImpl::Conv2dImpl(int64_t in, int64_t out, int64_t kernel, Conv2dOptions op
 
 at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
   if (cuda::takes(x)) return onto(x, {});
+  if (weight.is_mkldnn() && recorded(x)) {
+    return at::conv2d(x, weight.to_dense(), bias, options_.stride, options_.padding);
+  }
   if (!x.is_cpu() || weight.requires_grad()) return at::conv2d(x, weight, bias, options_.stride, options_.padding);
-  return at::conv2d(x.contiguous(at::MemoryFormat::ChannelsLast), weight, bias, options_.stride, options_.padding);
+  const at::Tensor innermost = x.contiguous(at::MemoryFormat::ChannelsLast);
+  if (!weight.is_mkldnn()) return at::conv2d(innermost, weight, bias, options_.stride, options_.padding);
+  return cpu::packed_convolution(innermost, weight, bias, options_.stride, options_.padding);
 }
 
 at::Tensor Conv2dImpl::onto(const at::Tensor& x, const at::Tensor& residual) const {
@@ -29,10 +36,14 @@ at::Tensor Conv2dImpl::without_bias(const at::Tensor& x) const {
 }
 
 void Conv2dImpl::prepare(const Placement& to) {
+  if (weight.is_mkldnn()) return;
   // oneDNN is quicker with the channels innermost: at Stable Diffusion's size by a seventh in fp32, a third in bf16.
   // The layers between convolutions keep the layout, so only the first picture is rearranged.
   place(weight, to, to.device.is_cpu() ? at::MemoryFormat::ChannelsLast : cuda::format_of_kernels(to.dtype));
   if (bias.defined()) place(bias, to);
+  if (cpu::can_pack(weight)) {
+    parameters_["weight"] = weight = cpu::pack_convolution(weight, options_.stride, options_.padding);
+  }
 }
 
 ConvTranspose2dImpl::ConvTranspose2dImpl(int64_t in, int64_t out, int64_t factor)

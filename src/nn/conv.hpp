@@ -26,8 +26,8 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   at::Tensor onto(const at::Tensor& x, const at::Tensor& residual) const;
   at::Tensor without_bias(const at::Tensor& x) const;
 
-  /// On a CPU, and in fp16 and bf16 on a GPU, the weight comes to lie with the channels
-  /// innermost; its values and shape stay.
+  /// On a CPU, and in fp16 and bf16 on a GPU, the weight comes to lie with the channels innermost, or becomes opaque
+  /// (nn/cpu/packed.hpp).
   void prepare(const Placement& to) override;
 
   at::Tensor weight, bias;

@@ -20,7 +20,7 @@ class LinearImpl : public torch::nn::Module, public Prepared {
   /// x: […, in] → […, out]
   at::Tensor forward(const at::Tensor& x) const;
 
-  /// On a CPU the weight comes to begin at a multiple of 64 bytes.
+  /// On a CPU the weight becomes opaque (nn/cpu/packed.hpp), or comes to begin at a multiple of 64 bytes.
   void prepare(const Placement& to) override;
 
   at::Tensor weight, bias;

@@ -41,7 +41,9 @@ std::string likely_cause(int64_t step, const Components& model, const std::vecto
 
 }  // namespace
 
-bool is_finite(const at::Tensor& tensor) { return at::isfinite(tensor).all().item<bool>(); }
+bool is_finite(const at::Tensor& tensor) {
+  return at::isfinite(tensor.is_mkldnn() ? tensor.to_dense() : tensor).all().item<bool>();
+}
 
 void FiniteWatch::look(const SamplerStep& step) {
   if (!step.latent.is_cuda()) return judge(is_finite(step.latent), step.index, step.count);
