@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "nn/cuda/arithmetic.hpp"
@@ -70,6 +71,13 @@ TEST_CASE("a GPU norm's moments keep their digits whatever the mean and an outli
       }
     }
   }
+}
+
+TEST_CASE("a GPU norm makes no number of what has overflowed", "[nn]") {
+  const cuda::Moments huge = moments_of({1e30F, -1e30F, 2, 3}, 4);
+  CHECK(std::isnan(cuda::reciprocal_deviation(huge, 1e-5F)));
+  const cuda::Moments none = moments_of({1, std::numeric_limits<float>::quiet_NaN(), 2}, 2);
+  CHECK(std::isnan(cuda::reciprocal_deviation(none, 1e-5F)));
 }
 
 TEST_CASE("moments of nothing change none", "[nn]") {

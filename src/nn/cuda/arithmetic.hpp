@@ -53,9 +53,11 @@ struct Stretch {
 /// The numbers that a stretch may have.
 constexpr int longest_stretch = 32;
 
-/// 1 / deviation, the variance being that of a population.
+/// 1 / deviation, the variance being that of a population. NaN where the squares overflowed: a reciprocal of 0 would
+/// make ordinary numbers of what is none.
 SDTORCH_ON_BOTH float reciprocal_deviation(const Moments& all, float eps) {
-  return 1 / std::sqrt(all.squares / all.count + eps);
+  const float overflowed = all.squares - all.squares;  // 0, or NaN
+  return 1 / std::sqrt(all.squares / all.count + eps) + overflowed;
 }
 
 /// (x - mean) scale + bias: the difference first, which loses nothing where x lies near a large mean.
