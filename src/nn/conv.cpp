@@ -10,19 +10,22 @@ namespace sdtorch {
 
 Conv2dImpl::Conv2dImpl(int64_t in, int64_t out, int64_t kernel, Conv2dOptions options)
     : weight(register_parameter("weight", at::empty({out, in, kernel, kernel}), /*requires_grad=*/false)),
+      kernel_(kernel),
       options_(options) {
   if (options.bias) bias = register_parameter("bias", at::empty({out}), /*requires_grad=*/false);
 }
 
 at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
   if (cuda::takes(x)) return onto(x, {});
-  if (weight.is_mkldnn() && recorded(x)) {
-    return at::conv2d(x, weight.to_dense(), bias, options_.stride, options_.padding);
-  }
   if (!x.is_cpu() || weight.requires_grad()) return at::conv2d(x, weight, bias, options_.stride, options_.padding);
   const at::Tensor innermost = x.contiguous(at::MemoryFormat::ChannelsLast);
-  if (!weight.is_mkldnn()) return at::conv2d(innermost, weight, bias, options_.stride, options_.padding);
-  return cpu::packed_convolution(innermost, weight, bias, options_.stride, options_.padding);
+  if (weight.is_mkldnn() && !recorded(x)) {
+    if (!is_pointwise()) {
+      return cpu::packed_convolution(innermost, weight, bias, options_.stride, options_.padding);
+    }
+    return cpu::packed_linear(innermost.permute({0, 2, 3, 1}), weight, bias).permute({0, 3, 1, 2});
+  }
+  return at::conv2d(innermost, plain_weight(), bias, options_.stride, options_.padding);
 }
 
 at::Tensor Conv2dImpl::onto(const at::Tensor& x, const at::Tensor& residual) const {
@@ -41,9 +44,17 @@ void Conv2dImpl::prepare(const Placement& to) {
   // The layers between convolutions keep the layout, so only the first picture is rearranged.
   place(weight, to, to.device.is_cpu() ? at::MemoryFormat::ChannelsLast : cuda::format_of_kernels(to.dtype));
   if (bias.defined()) place(bias, to);
-  if (cpu::can_pack(weight)) {
-    parameters_["weight"] = weight = cpu::pack_convolution(weight, options_.stride, options_.padding);
+  if (is_pointwise() ? cpu::can_pack(weight) : cpu::can_pack_convolution(weight)) {
+    parameters_["weight"] = weight = is_pointwise() ? cpu::pack_linear(weight.flatten(1))
+                                                    : cpu::pack_convolution(weight, options_.stride, options_.padding);
   }
+}
+
+bool Conv2dImpl::is_pointwise() const { return kernel_ == 1 && options_.stride == 1 && options_.padding == 0; }
+
+at::Tensor Conv2dImpl::plain_weight() const {
+  if (!weight.is_mkldnn()) return weight;
+  return is_pointwise() ? weight.to_dense().unflatten(1, {-1, 1, 1}) : weight.to_dense();
 }
 
 ConvTranspose2dImpl::ConvTranspose2dImpl(int64_t in, int64_t out, int64_t factor)

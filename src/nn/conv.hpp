@@ -33,6 +33,11 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   at::Tensor weight, bias;
 
  private:
+  /// Whether it is a Linear of each pixel, which has one best order of weights for pictures of all sizes.
+  bool is_pointwise() const;
+  at::Tensor plain_weight() const;
+
+  int64_t kernel_;
   Conv2dOptions options_;
 };
 using Conv2d = Layer<Conv2dImpl>;

@@ -52,11 +52,16 @@ at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed, const at
   return apply.call(x, packed, optional(bias), "none", Scalars(), "");
 }
 
+bool can_pack_convolution(const at::Tensor& weight) {
+  constexpr int64_t largest_block = 64;
+  return can_pack(weight) && weight.size(0) % largest_block == 0;
+}
+
 at::Tensor pack_convolution(const at::Tensor& weight, int64_t stride, int64_t padding) {
   using Pack = at::Tensor(const at::Tensor&, c10::SymIntArrayRef, c10::SymIntArrayRef, c10::SymIntArrayRef, c10::SymInt,
                           c10::OptionalArrayRef<c10::SymInt>);
   static const auto pack = find<Pack>("mkldnn::_reorder_convolution_weight");
-  // The order that oneDNN chooses for one size of picture is the one for every other; told none, it chooses a poor one.
+  // Told no size of picture, oneDNN chooses a poor order for kernels of one pixel.
   const std::vector<c10::SymInt> strides(2, stride), paddings(2, padding), dilations(2, 1);
   const std::vector<c10::SymInt> input{2, weight.size(1), 64, 64};
   return pack.call(weight, paddings, strides, dilations, 1, c10::SymIntArrayRef(input));

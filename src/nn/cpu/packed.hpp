@@ -15,7 +15,11 @@ at::Tensor pack_linear(const at::Tensor& weight);
 /// x: […, in] of the packed weight's type; bias: [out] or undefined → […, out]
 at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias);
 
-/// weight: as above [out, in, kernel, kernel] → the same, opaque.
+/// Whether a convolution's weights have one best order, whatever the picture's size: where their outputs fill oneDNN's
+/// largest blocks. weight: [out, in, kernel, kernel]
+bool can_pack_convolution(const at::Tensor& weight);
+
+/// weight: as above → the same, opaque.
 at::Tensor pack_convolution(const at::Tensor& weight, int64_t stride, int64_t padding);
 
 /// x: [B, in, h, w] of the packed weight's type, channels innermost; bias: [out] or undefined → [B, out, h', w'],
