@@ -2,9 +2,12 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include "core/profile.hpp"
+
 namespace sdtorch {
 
 at::Tensor activate(const at::Tensor& x, Activation activation) {
+  const LayerTimer timer(LayerKind::activation);
   switch (activation) {
     case Activation::silu:
       return at::silu(x);
@@ -24,6 +27,7 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
 
 at::Tensor activate(at::Tensor&& x, Activation activation) {
   if (at::GradMode::is_enabled() && x.requires_grad()) return activate(std::as_const(x), activation);
+  const LayerTimer timer(LayerKind::activation);
   switch (activation) {
     case Activation::silu:
       return at::silu_(x);

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "core/profile.hpp"
+
 namespace sdtorch {
 
 LinearImpl::LinearImpl(int64_t in, int64_t out, LinearOptions options)
@@ -12,7 +14,11 @@ LinearImpl::LinearImpl(int64_t in, int64_t out, LinearOptions options)
   if (options.bias) bias = register_parameter("bias", at::empty({out}), /*requires_grad=*/false);
 }
 
-at::Tensor LinearImpl::forward(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+at::Tensor LinearImpl::forward(const at::Tensor& x) const {
+  const LayerTimer timer(LayerKind::linear,
+                         {.rows = x.numel() / weight.size(1), .inner = weight.size(1), .columns = weight.size(0)});
+  return at::linear(x, weight, bias);
+}
 
 void LinearImpl::prepare(const Placement& to) {
   // Matrix products may round by where in memory a matrix begins (MKL's documentation of reproducibility): a model must

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "core/profile.hpp"
+
 namespace sdtorch {
 
 GroupNormImpl::GroupNormImpl(int64_t groups, int64_t channels, double eps)
@@ -11,6 +13,7 @@ GroupNormImpl::GroupNormImpl(int64_t groups, int64_t channels, double eps)
       eps_(eps) {}
 
 at::Tensor GroupNormImpl::forward(const at::Tensor& x, std::optional<Activation> activation) const {
+  const LayerTimer timer(LayerKind::norm);
   // On the CPU the kernel for channels-last pictures loses digits where a mean is large beside its deviation.
   at::Tensor y = at::group_norm(x.contiguous(), groups_, weight, bias, eps_);
   return activation ? activate(std::move(y), *activation) : y;
@@ -22,6 +25,7 @@ LayerNormImpl::LayerNormImpl(int64_t width, double eps)
       eps_(eps) {}
 
 at::Tensor LayerNormImpl::forward(const at::Tensor& x) const {
+  const LayerTimer timer(LayerKind::norm);
   return at::layer_norm(x, weight.sizes(), weight, bias, eps_);
 }
 
