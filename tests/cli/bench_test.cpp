@@ -8,8 +8,6 @@
 #include "support/golden.hpp"
 #include "support/process.hpp"
 
-using namespace sdtorch;
-
 namespace {
 
 const std::string tiny_sd1 = golden_path("pipeline/models/sd1").string();
