@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "core/profile.hpp"
+#include "nn/cpu/attention_kernel.hpp"
 
 namespace sdtorch {
 namespace {
@@ -23,6 +24,12 @@ MatrixProduct attention_product(const at::Tensor& q, const at::Tensor& k, int64_
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
   const LayerTimer timer(LayerKind::attention, attention_product(q, k, options.heads));
+  static const cpu::AttentionUnit unit = cpu::best_attention_unit();
+  const bool plain = !options.causal && !options.key_mask.defined();
+  const bool recorded = at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad());
+  if (unit != cpu::AttentionUnit::none && plain && !recorded && cpu::blocked_attention_takes(q, k, v, options.heads)) {
+    return cpu::blocked_attention(q, k, v, options.heads, unit);
+  }
   std::optional<at::Tensor> mask;
   if (options.key_mask.defined()) mask = options.key_mask.unsqueeze(1).unsqueeze(1);
   const at::Tensor mixed = at::scaled_dot_product_attention(

@@ -1,0 +1,109 @@
+// The two products that attention's blocks are made of, in each unit's instructions.
+//
+// Both are c (+)= a · b with 64 columns: a is [rows][pairs], b [pairs][64], c fp32 [rows][64], where a pair is two bf16
+// that are multiplied and summed together. c and b begin at multiples of 64 bytes.
+#pragma once
+
+#include <cstdint>
+
+#include "nn/cpu/intrinsics.hpp"
+
+namespace sdtorch::cpu {
+
+using Pair = uint32_t;
+
+inline constexpr int64_t lanes = 16;           ///< fp32 in a register
+inline constexpr int64_t block_queries = 64;   ///< the columns of every product
+inline constexpr int64_t query_registers = block_queries / lanes;
+
+/// Four rows at a time: 16 sums in registers, against which each pair of a row is held in all lanes.
+struct Avx512Products {
+  static constexpr int64_t row_step = 4;   ///< rows come in multiples of it
+  static constexpr int64_t pair_step = 1;  ///< so do pairs
+
+  static void begin() {}
+  static void end() {}
+
+  template <bool accumulate>
+  SDTORCH_AVX512_BF16 static void multiply(const Pair* a, int64_t rows, const Pair* b, int64_t pairs, float* c) {
+    for (int64_t row = 0; row < rows; row += row_step) {
+      multiply_rows<accumulate>(a + row * pairs, b, pairs, c + row * block_queries);
+    }
+  }
+
+ private:
+  template <bool accumulate>
+  SDTORCH_AVX512_BF16 static void multiply_rows(const Pair* a, const Pair* b, int64_t pairs, float* c) {
+    __m512 sums[row_step][query_registers];
+    for (int r = 0; r < row_step; ++r) {
+      for (int j = 0; j < query_registers; ++j) {
+        sums[r][j] = accumulate ? _mm512_load_ps(c + r * block_queries + j * lanes) : _mm512_setzero_ps();
+      }
+    }
+    for (int64_t pair = 0; pair < pairs; ++pair) {
+      __m512bh columns[query_registers];
+      for (int j = 0; j < query_registers; ++j) {
+        columns[j] = reinterpret_cast<__m512bh>(_mm512_load_si512(b + pair * block_queries + j * lanes));
+      }
+      for (int r = 0; r < row_step; ++r) {
+        const auto element = reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(a[r * pairs + pair])));
+        for (int j = 0; j < query_registers; ++j) sums[r][j] = _mm512_dpbf16_ps(sums[r][j], element, columns[j]);
+      }
+    }
+    for (int r = 0; r < row_step; ++r) {
+      for (int j = 0; j < query_registers; ++j) _mm512_store_ps(c + r * block_queries + j * lanes, sums[r][j]);
+    }
+  }
+};
+
+/// Sixteen rows at a time in four tiles of sums, which a tile of a is multiplied into by four of b.
+struct AmxProducts {
+  static constexpr int64_t row_step = 16;
+  static constexpr int64_t pair_step = 16;
+
+  SDTORCH_AMX_BF16 static void begin() {
+    struct alignas(64) {
+      uint8_t palette = 1, start_row = 0, reserved[14] = {};
+      uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+    } const config;
+    _tile_loadconfig(&config);
+  }
+  SDTORCH_AMX_BF16 static void end() { _tile_release(); }
+
+  template <bool accumulate>
+  SDTORCH_AMX_BF16 static void multiply(const Pair* a, int64_t rows, const Pair* b, int64_t pairs, float* c) {
+    constexpr int64_t row_bytes = block_queries * sizeof(float);
+    for (int64_t row = 0; row < rows; row += row_step, a += row_step * pairs, c += row_step * block_queries) {
+      if constexpr (accumulate) {
+        _tile_loadd(0, c, row_bytes);
+        _tile_loadd(1, c + lanes, row_bytes);
+        _tile_loadd(2, c + 2 * lanes, row_bytes);
+        _tile_loadd(3, c + 3 * lanes, row_bytes);
+      } else {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+      }
+      for (int64_t pair = 0; pair < pairs; pair += pair_step) {
+        const Pair* columns = b + pair * block_queries;
+        _tile_loadd(4, a + pair, pairs * static_cast<int64_t>(sizeof(Pair)));
+        _tile_loadd(5, columns, row_bytes);
+        _tile_loadd(6, columns + lanes, row_bytes);
+        _tile_dpbf16ps(0, 4, 5);
+        _tile_dpbf16ps(1, 4, 6);
+        _tile_loadd(5, columns + 2 * lanes, row_bytes);
+        _tile_loadd(6, columns + 3 * lanes, row_bytes);
+        _tile_dpbf16ps(2, 4, 5);
+        _tile_dpbf16ps(3, 4, 6);
+      }
+      _tile_stored(0, c, row_bytes);
+      _tile_stored(1, c + lanes, row_bytes);
+      _tile_stored(2, c + 2 * lanes, row_bytes);
+      _tile_stored(3, c + 3 * lanes, row_bytes);
+    }
+  }
+};
+
+}  // namespace sdtorch::cpu
