@@ -47,6 +47,8 @@ def arguments_of() -> argparse.Namespace:
     parser.add_argument("--json", type=pathlib.Path, help="a file for every measurement")
     parser.add_argument("--sdtorch", help="its program (scripts/sdtorch, which builds it)")
     parser.add_argument("--sdcpp", help="the program of stable-diffusion.cpp")
+    parser.add_argument("--cache", type=pathlib.Path, default=installation.CACHE,
+                        help="where models, OpenVINO's networks and the peers' Python are kept (.deps/peers)")
     parser.add_argument("--python", help="a Python that has the peers, instead of one in .deps/peers/venv")
     arguments = parser.parse_args()
     for name in ("steps", "later", "repeats", "threads"):
@@ -104,6 +106,7 @@ def measure_model(arguments, setup, samples, peers: list[str], versions: dict[st
 
 def main() -> int:
     arguments = arguments_of()
+    installation.CACHE = arguments.cache.resolve()
     setup, peers, versions = setup_of(arguments)
     samples = measuring.Samples()
     with tempfile.TemporaryDirectory() as output:
