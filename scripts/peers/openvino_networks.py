@@ -19,7 +19,7 @@ def convert(model: pathlib.Path, folder: pathlib.Path, width: int, height: int) 
     import diffusers
     import openvino
 
-    unet = diffusers.UNet2DConditionModel.from_pretrained(model / "unet", torch_dtype=torch.float32).eval()
+    unet = load_unet(model / "unet")
     is_xl = unet.config.addition_embed_type == "text_time"
     latent = torch.zeros(PAIR, unet.config.in_channels, height // 8, width // 8)
     context = torch.zeros(PAIR, 77, unet.config.cross_attention_dim)
@@ -53,6 +53,19 @@ def convert(model: pathlib.Path, folder: pathlib.Path, width: int, height: int) 
 
     save(openvino, Decoder(), [latent[:1, :4]], folder / "decoder.xml")
     (folder / "vae.json").write_text(json.dumps(dict(vae.config), default=str), encoding="utf-8")
+
+
+def load_unet(folder: pathlib.Path) -> torch.nn.Module:
+    """With its linear layers in 16 bits where OpenVINO can convert that (optimum does so too): SDXL's would not fit."""
+    import diffusers
+    from openvino.frontend.pytorch import patch_model
+
+    make_traceable = getattr(patch_model, "__make_16bit_traceable", None)
+    dtype = torch.float16 if make_traceable else torch.float32
+    unet = diffusers.UNet2DConditionModel.from_pretrained(folder, torch_dtype=dtype).eval()
+    if make_traceable:
+        make_traceable(unet)
+    return unet
 
 
 def save(openvino, module: torch.nn.Module, inputs: list[torch.Tensor], path: pathlib.Path) -> None:
