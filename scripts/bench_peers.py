@@ -93,7 +93,7 @@ def measure_model(arguments, setup, samples, peers: list[str], versions: dict[st
     if "sdcpp" in peers:
         setup.files[name] = installation.model_file(setup.sdtorch, model, arguments.size)
     if "step" in arguments.parts:
-        measuring.measure_steps(setup, samples, model, folder, size, peers)
+        measuring.measure_steps(setup, samples, model, folder, size, peers, output)
     if "rate" in arguments.parts:
         measuring.measure_rate(setup, samples, model, folder, size)
     if "process" in arguments.parts:

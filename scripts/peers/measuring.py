@@ -98,7 +98,7 @@ def groups_of(peers: list[str], model: Model) -> list[list[str]]:
 
 
 def measure_steps(setup: Setup, samples: Samples, model: Model, folder: pathlib.Path, size: int,
-                  peers: list[str]) -> None:
+                  peers: list[str], output: pathlib.Path) -> None:
     """First step, later ones, VAE and loading. Peers that are loaded together take turns step by step."""
     for repeat in range(setup.repeats):
         groups = groups_of([peer for peer in peers if peer != "sdcpp"], model)
@@ -112,7 +112,7 @@ def measure_steps(setup: Setup, samples: Samples, model: Model, folder: pathlib.
                 for session in sessions.values():
                     session.end()
         if "sdcpp" in peers:
-            _measure_sdcpp(setup, samples, model, size, str(repeat + 1))
+            _measure_sdcpp(setup, samples, model, size, str(repeat + 1), output)
 
 
 def _measure_group(setup, samples, model, folder, size, group, sessions, round_name) -> None:
@@ -145,9 +145,10 @@ def _measure_group(setup, samples, model, folder, size, group, sessions, round_n
         samples.add(model.name, "memory between steps", peer, round_name, session.steady_mib)
 
 
-def _measure_sdcpp(setup, samples, model, size, round_name) -> None:
+def _measure_sdcpp(setup, samples, model, size, round_name, output) -> None:
     """It says itself how long it sampled and decoded; one step, since that takes minutes."""
-    line = command(setup, "sdcpp", model.name, pathlib.Path(), size, 1, "-v", "-o", "/dev/null")
+    line = command(setup, "sdcpp", model.name, pathlib.Path(), size, 1, "-v", "-o",
+                   str(output / "sdcpp.png"))
     try:
         said = Whole(line, environment(setup)).said
     except (PeerFailed, OSError) as error:
