@@ -5,7 +5,7 @@ What is missing is made: sdtorch is built, the peers (diffusers, torch.compile, 
 .deps/peers/venv, models of random weights and OpenVINO's networks are written below .deps/peers. stable-diffusion.cpp
 takes part where --sdcpp names its program. Runs alternate; where memory holds all peers at once they take turns step by
 step, each stopped while it waits. Prints a table of medians with the least and the most, how many times sdtorch's each
-is, and the goals; --json keeps every measurement.
+is, and the goals; --json keeps every measurement. Exit 1 where sdtorch itself failed.
 
 Parts: step (first step, later ones, VAE, loading), rate (the machine's own, by `sdtorch bench --profile`), process (Enter
 to PNG, with the peak of memory), threads (-t 1 beside all), demo (the built-in model's default run), neighbour (the same
@@ -136,7 +136,7 @@ def main() -> int:
                 "goals": [{"goal": goal.text, "at_least": goal.at_least, "at_most": goal.at_most, "value": goal.value,
                            "met": goal.met} for goal in goals]}
         arguments.json.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return 0
+    return 1 if any(failure["peer"] == "sdtorch" for failure in samples.failures) else 0
 
 
 sys.exit(main())
