@@ -2,11 +2,24 @@
 
 #include <ATen/ATen.h>
 
+#include "core/profile.hpp"
 #include "nn/cpu/packed.hpp"
 #include "nn/cuda/layers.hpp"
 #include "nn/recorded.hpp"
 
 namespace sdtorch {
+namespace {
+
+/// The product that a convolution is.
+MatrixProduct convolution_product(const at::Tensor& x, const at::Tensor& weight, int64_t kernel,
+                                  const Conv2dOptions& options) {
+  const auto places = [&](int64_t size) { return (size + 2 * options.padding - kernel) / options.stride + 1; };
+  return {.rows = x.size(0) * places(x.size(2)) * places(x.size(3)),
+          .inner = weight.size(1) * kernel * kernel,
+          .columns = weight.size(0)};
+}
+
+}  // namespace
 
 Conv2dImpl::Conv2dImpl(int64_t in, int64_t out, int64_t kernel, Conv2dOptions options)
     : weight(register_parameter("weight", at::empty({out, in, kernel, kernel}), /*requires_grad=*/false)),
@@ -17,6 +30,7 @@ Conv2dImpl::Conv2dImpl(int64_t in, int64_t out, int64_t kernel, Conv2dOptions op
 
 at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
   if (cuda::takes(x)) return onto(x, {});
+  const LayerTimer timer(LayerKind::convolution, convolution_product(x, weight, kernel_, options_));
   if (!x.is_cpu() || weight.requires_grad()) return at::conv2d(x, weight, bias, options_.stride, options_.padding);
   const at::Tensor innermost = x.contiguous(at::MemoryFormat::ChannelsLast);
   if (weight.is_mkldnn() && !recorded(x)) {
@@ -29,12 +43,14 @@ at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
 }
 
 at::Tensor Conv2dImpl::onto(const at::Tensor& x, const at::Tensor& residual) const {
+  const LayerTimer timer(LayerKind::convolution, convolution_product(x, weight, kernel_, options_));
   return cuda::conv2d(
       x,
       {.weight = weight, .bias = bias, .stride = options_.stride, .padding = options_.padding, .residual = residual});
 }
 
 at::Tensor Conv2dImpl::without_bias(const at::Tensor& x) const {
+  const LayerTimer timer(LayerKind::convolution, convolution_product(x, weight, kernel_, options_));
   return cuda::conv2d(x, {.weight = weight, .bias = {}, .stride = options_.stride, .padding = options_.padding});
 }
 
@@ -63,6 +79,9 @@ ConvTranspose2dImpl::ConvTranspose2dImpl(int64_t in, int64_t out, int64_t factor
       factor_(factor) {}
 
 at::Tensor ConvTranspose2dImpl::forward(const at::Tensor& x) const {
+  const LayerTimer timer(LayerKind::convolution, {.rows = x.size(0) * x.size(2) * x.size(3),
+                                                  .inner = weight.size(0),
+                                                  .columns = weight.size(1) * factor_ * factor_});
   return at::conv_transpose2d(x, weight, bias, factor_);
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "core/profile.hpp"
 #include "nn/cpu/packed.hpp"
 #include "nn/recorded.hpp"
 
@@ -16,6 +17,8 @@ LinearImpl::LinearImpl(int64_t in, int64_t out, LinearOptions options)
 }
 
 at::Tensor LinearImpl::forward(const at::Tensor& x) const {
+  const LayerTimer timer(LayerKind::linear,
+                         {.rows = x.numel() / weight.size(1), .inner = weight.size(1), .columns = weight.size(0)});
   if (!weight.is_mkldnn()) return at::linear(x, weight, bias);
   return recorded(x) ? at::linear(x, weight.to_dense(), bias) : cpu::packed_linear(x, weight, bias);
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "core/profile.hpp"
 #include "nn/cpu/group_norm.hpp"
 #include "nn/cuda/layers.hpp"
 #include "nn/recorded.hpp"
@@ -17,6 +18,7 @@ GroupNormImpl::GroupNormImpl(int64_t groups, int64_t channels, double eps)
 at::Tensor GroupNormImpl::forward(const at::Tensor& x, std::optional<Activation> activation,
                                   const at::Tensor& shift) const {
   if (cuda::takes(x)) return after_bias(x, {}, shift, activation);
+  const LayerTimer timer(LayerKind::norm);
   if (cpu::group_norm_takes(x) && !recorded(x) && weight.scalar_type() == x.scalar_type()) {
     const bool silu = activation == Activation::silu;
     at::Tensor y = cpu::group_norm(x, {weight, bias, groups_, eps_, silu}, shift);
@@ -29,6 +31,7 @@ at::Tensor GroupNormImpl::forward(const at::Tensor& x, std::optional<Activation>
 
 at::Tensor GroupNormImpl::after_bias(const at::Tensor& x, const at::Tensor& channel_bias, const at::Tensor& shift,
                                      std::optional<Activation> activation) const {
+  const LayerTimer timer(LayerKind::norm);
   return cuda::group_norm(x, {.groups = groups_,
                               .weight = weight,
                               .bias = bias,
@@ -44,6 +47,7 @@ LayerNormImpl::LayerNormImpl(int64_t width, double eps)
       eps_(eps) {}
 
 at::Tensor LayerNormImpl::forward(const at::Tensor& x) const {
+  const LayerTimer timer(LayerKind::norm);
   return at::layer_norm(x, weight.sizes(), weight, bias, eps_);
 }
 

@@ -94,7 +94,8 @@ Affine affine_of(const float* chunks, int64_t count, const T* first, const T* sh
       const double distance = base(c) + sum / n - mean;
       variance += (squares - sum * sum / n) / all + distance * distance * n / all;
     }
-    const double deviation = 1 / std::sqrt(std::max(variance, 0.0) + p.eps);
+    // Beyond fp32's range the result is no number, which is told: it must not be taken for a flat picture.
+    const double deviation = std::isfinite(variance) ? 1 / std::sqrt(std::max(variance, 0.0) + p.eps) : NAN;
     for (int64_t c = begin; c < end; ++c) {
       const double scale = to_float(weight[c]) * deviation;
       affine.scale[static_cast<size_t>(c)] = static_cast<float>(scale);

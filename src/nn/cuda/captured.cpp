@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "core/log.hpp"
+#include "core/profile.hpp"
 #include "nn/cuda/tuning.hpp"
 
 namespace sdtorch {
@@ -163,7 +164,9 @@ at::Tensor CapturedCalls::operator()(const std::vector<at::Tensor>& inputs, cons
                                      const CallHint& hint) {
   constexpr int64_t least = 4;  // a capture takes about as long as two plain calls save
   const auto device = device_of(inputs);
-  const bool may = device && device->is_cuda() && cuda::tuning().graphs && c10::InferenceMode::is_enabled();
+  // A profile waits for each layer, which a capture does not bear.
+  const bool may = device && device->is_cuda() && cuda::tuning().graphs && c10::InferenceMode::is_enabled() &&
+                   !LayerTimer::records();
   if (!may) return function(inputs);
   const c10::cuda::CUDAGuard guard(*device);
   {
