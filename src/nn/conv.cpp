@@ -60,7 +60,7 @@ void Conv2dImpl::prepare(const Placement& to) {
   // The layers between convolutions keep the layout, so only the first picture is rearranged.
   place(weight, to, to.device.is_cpu() ? at::MemoryFormat::ChannelsLast : cuda::format_of_kernels(to.dtype));
   if (bias.defined()) place(bias, to);
-  if (is_pointwise() ? cpu::can_pack(weight) : cpu::can_pack_convolution(weight)) {
+  if (is_pointwise() ? cpu::can_pack_linear(weight) : cpu::can_pack_convolution(weight)) {
     parameters_["weight"] = weight = is_pointwise() ? cpu::pack_linear(weight.flatten(1))
                                                     : cpu::pack_convolution(weight, options_.stride, options_.padding);
   }

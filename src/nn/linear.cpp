@@ -30,7 +30,7 @@ void LinearImpl::prepare(const Placement& to) {
   constexpr uintptr_t boundary = 64;  // bytes
   place(weight, to);
   if (bias.defined()) place(bias, to);
-  if (cpu::can_pack(weight)) {
+  if (cpu::can_pack_linear(weight)) {
     parameters_["weight"] = weight = cpu::pack_linear(weight);
   } else if (weight.is_cpu() && reinterpret_cast<uintptr_t>(weight.const_data_ptr()) % boundary != 0) {
     const c10::InferenceMode same_kind(weight.is_inference());

@@ -145,8 +145,7 @@ void normalise(const at::Tensor& x_tensor, const GroupNormParameters& p, const a
 }  // namespace
 
 bool group_norm_takes(const at::Tensor& x) {
-  const bool type = x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16;
-  return x.is_cpu() && type && x.dim() == 4 && x.numel() > 0;
+  return x.is_cpu() && x.scalar_type() == at::kBFloat16 && x.dim() == 4 && x.numel() > 0;
 }
 
 at::Tensor group_norm(const at::Tensor& x, const GroupNormParameters& parameters, const at::Tensor& shift) {

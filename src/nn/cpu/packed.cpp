@@ -26,17 +26,20 @@ std::optional<at::Tensor> optional(const at::Tensor& bias) {
 }
 
 bool has_operators() {
-  return at::globalContext().hasMKLDNN() &&
-         c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""}).has_value() &&
-         c10::Dispatcher::singleton().findSchema({"mkldnn::_reorder_linear_weight", ""}).has_value();
+  static const bool has = at::globalContext().hasMKLDNN() &&
+                          c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""}).has_value() &&
+                          c10::Dispatcher::singleton().findSchema({"mkldnn::_reorder_linear_weight", ""}).has_value();
+  return has;
+}
+
+bool multiplies_bf16(const at::Tensor& weight) {
+  return weight.is_cpu() && weight.scalar_type() == at::kBFloat16 && has_avx512_bf16();
 }
 
 }  // namespace
 
-bool can_pack(const at::Tensor& weight) {
-  static const bool has = has_operators();
-  const bool type = weight.scalar_type() == at::kFloat || (weight.scalar_type() == at::kBFloat16 && has_avx512_bf16());
-  return has && type && weight.is_cpu() && weight.numel() > 0;
+bool can_pack_linear(const at::Tensor& weight) {
+  return multiplies_bf16(weight) && has_operators() && weight.numel() > 0;
 }
 
 at::Tensor pack_linear(const at::Tensor& weight) {
@@ -54,7 +57,8 @@ at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed, const at
 
 bool can_pack_convolution(const at::Tensor& weight) {
   constexpr int64_t largest_block = 64;
-  return can_pack(weight) && weight.size(0) % largest_block == 0;
+  const bool type = multiplies_bf16(weight) || (weight.is_cpu() && weight.scalar_type() == at::kFloat);
+  return type && has_operators() && weight.numel() > 0 && weight.size(0) % largest_block == 0;
 }
 
 at::Tensor pack_convolution(const at::Tensor& weight, int64_t stride, int64_t padding) {
