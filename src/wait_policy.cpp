@@ -1,7 +1,7 @@
 // How threads wait for one another. The OpenMP library that LibTorch brings lets them spin, for some milliseconds each
-// time: beside another program that wants the cores, a picture of a second then takes half a minute, since a thread that
-// spins holds the core that the one it waits for needs. It reads its settings once, when it is loaded, which is before
-// main: so the program begins anew, before any library does, with the setting that it wants.
+// time: beside another program that wants the cores, a picture of a second then takes half a minute, since a thread
+// that spins holds the core that the one it waits for needs. It reads its settings once, when it is loaded, which is
+// before main: so the program begins anew, before any library does, with the setting that it wants.
 #if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
 
 #include <linux/limits.h>

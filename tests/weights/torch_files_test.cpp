@@ -78,7 +78,7 @@ TEST_CASE("every layout of torch.save is read bit for bit", "[weights]") {
       INFO(key);
       REQUIRE(file.tensors.contains(key));
       const at::Tensor& tensor = file.tensors.at(key).tensor;
-      CHECK(type_name(tensor.scalar_type()) == description[0]);
+      CHECK(type_name(tensor.scalar_type()) == description[0].get<std::string>());
       CHECK(tensor.sizes().vec() == description[1].get<std::vector<int64_t>>());
       CHECK(bytes_of(tensor) == bytes_of(expected.at(key)));
     }

@@ -7,7 +7,8 @@
 namespace sdtorch::cpu {
 
 /// Whether weights of matrices like it are packed: bf16 on a CPU that multiplies it, with oneDNN in LibTorch. In fp32
-/// oneDNN's sums round otherwise than MKL's, which the reference takes; pictures would drift apart for a tenth of speed.
+/// oneDNN's sums round otherwise than MKL's, which the reference takes; pictures would drift apart for a tenth of
+/// speed.
 bool can_pack_linear(const at::Tensor& weight);
 
 /// weight: as above [out, in] → the same, opaque: only what is below takes it, and to_dense() alone reads it.
@@ -16,8 +17,8 @@ at::Tensor pack_linear(const at::Tensor& weight);
 /// x: […, in] of the packed weight's type; bias: [out] or undefined → […, out]
 at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias);
 
-/// Whether a convolution's weights are packed, in fp32 too: where their outputs fill oneDNN's largest blocks, and so have
-/// one best order whatever the picture's size. weight: [out, in, kernel, kernel]
+/// Whether a convolution's weights are packed, in fp32 too: where their outputs fill oneDNN's largest blocks, and so
+/// have one best order whatever the picture's size. weight: [out, in, kernel, kernel]
 bool can_pack_convolution(const at::Tensor& weight);
 
 /// weight: as above → the same, opaque.
