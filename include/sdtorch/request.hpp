@@ -82,6 +82,11 @@ struct Request {
   std::optional<double> classifier_scale{};  ///< of ModelChoice::classifier's gradient; none is 1
   std::string class_label{};                 ///< the class it leads to, its name or number (`--class`)
 
+  // What is spared of the network's work; the picture is then another one.
+  std::vector<double> deep_cache{};  ///< DeepCache (Ma et al. 2023): whole each so many calls, and a branch, 0; or none
+  std::vector<double> tome{};  ///< ToMe (Bolya & Hoffman 2023): ratio, 0…0.75, and how coarse, 1, 2, 4, 8; or none
+  std::optional<int64_t> tgate{};  ///< T-GATE (Zhang et al. 2024): the first step without the text; none: all have it
+
   std::optional<double> hires_scale{};    ///< 1…16: the picture is drawn once more, so much larger; none is not
   std::optional<int64_t> hires_steps{};   ///< of that second pass; none and 0 are `steps`
   std::optional<double> hires_strength{}; ///< its steps' share of those from pure noise, above 0…1; none is 0.7

@@ -14,6 +14,7 @@
 #include "pipeline/flag_names.hpp"
 #include "pipeline/resolved_guidance.hpp"
 #include "pipeline/settings.hpp"
+#include "pipeline/shortcuts.hpp"
 
 namespace sdtorch {
 namespace {
@@ -137,6 +138,7 @@ void check_request(const Settings& all) {
   }
   check_mask(all);
   check_guidance(all);
+  check_shortcuts(all);
   check_hires(all);
   if (all.spacing) check_choice("--spacing", *all.spacing, strings(spacing_names));
 }
