@@ -19,6 +19,7 @@ struct ModelChoice {
   std::optional<std::string> prediction{};  ///< epsilon, v, x0 and other spellings; none is the model's own
   std::string device = "auto";              ///< auto, cpu, cuda, cuda:N
   std::string dtype = "auto";               ///< auto, fp32, fp16, bf16: what the networks compute in
+  std::string quantize{};                   ///< int8: the U-Net's products are those of 8-bit integers; empty: of dtype
   bool deterministic = false;               ///< same build, device and request give the same bytes
   bool ignore_unknown = false;              ///< unknown keys in the model's configs are warnings, not errors
 

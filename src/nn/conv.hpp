@@ -3,7 +3,10 @@
 
 #include <torch/nn/module.h>
 
+#include <memory>
+
 #include "core/placement.hpp"
+#include "nn/int8.hpp"
 #include "nn/layer.hpp"
 
 namespace sdtorch {
@@ -22,6 +25,9 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   /// x: [B, in, h, w] → [B, out, h', w'], h' = (h + 2 padding - kernel) / stride + 1
   at::Tensor forward(const at::Tensor& x) const;
 
+  /// As LinearImpl's.
+  void compute_in_int8() { in_int8_ = true; }
+
   /// On a CPU the weight comes to lie with the channels innermost; its values and shape stay.
   void prepare(const Placement& to) override;
 
@@ -29,6 +35,8 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
 
  private:
   Conv2dOptions options_;
+  bool in_int8_ = false;
+  std::shared_ptr<const Int8Weights> int8_{};
 };
 using Conv2d = Layer<Conv2dImpl>;
 

@@ -12,9 +12,12 @@ LinearImpl::LinearImpl(int64_t in, int64_t out, LinearOptions options)
   if (options.bias) bias = register_parameter("bias", at::empty({out}), /*requires_grad=*/false);
 }
 
-at::Tensor LinearImpl::forward(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+at::Tensor LinearImpl::forward(const at::Tensor& x) const {
+  return int8_ ? int8_->multiply(x) : at::linear(x, weight, bias);
+}
 
 void LinearImpl::prepare(const Placement& to) {
+  if (int8_) return;
   // Matrix products may round by where in memory a matrix begins (MKL's documentation of reproducibility): a model must
   // not draw otherwise because its file's header is longer. Convolutions pack their weights themselves.
   constexpr uintptr_t boundary = 64;  // bytes
@@ -24,6 +27,9 @@ void LinearImpl::prepare(const Placement& to) {
     weight.set_data(weight.detach().clone());
   }
   if (bias.defined()) place(bias, to);
+  if (!in_int8_) return;
+  int8_ = std::make_shared<const Int8Weights>(weight, bias);
+  let_go(weight);
 }
 
 }  // namespace sdtorch

@@ -149,6 +149,7 @@ void ModelChoice::validate() const {
   if (prediction) check_prediction(*prediction);
   check_device(device);
   check_choice("--dtype", dtype, strings(dtype_names));
+  if (!quantize.empty()) check_choice("--quantize", quantize, strings(quantize_names));
 }
 
 void Request::validate() const { check_request({ModelChoice{}, *this}); }

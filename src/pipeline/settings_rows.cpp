@@ -200,6 +200,11 @@ std::vector<Setting> make_settings() {
       {"tgate", "--tgate, --gate-step", "STEP",
        "T-GATE: after STEP steps the text is no longer looked at, and nothing guides; layers keep what it last said",
        "TGATE", shortcuts, one, &S::tgate, SettingRange{1, most_steps}},
+      {"quantize", "--quantize", "NAME",
+       "int8: the U-Net's convolutions and linear layers multiply 8-bit integers, but for the first, the last and "
+       "those "
+       "of timestep and text; on CPUs with AVX512-VNNI or AMX",
+       "", shortcuts, run, &S::quantize},
       {"model", "-m, --model, --ckpt", "PATH",
        "a diffusers folder, a single file, or ORG/NAME in the Hugging Face cache; default: the built-in model", "",
        model, run, &S::model},

@@ -82,6 +82,7 @@ TEST_CASE("a request survives JSON with every field", "[pipeline]") {
   request.cfg_interval = "40%,80%";
   request.cfg_plus_plus = true;
   request.dynamic_threshold = {7, 99.5};
+  request.quantize = "int8";
   request.deep_cache = {3, 1};
   request.tome = {0.5, 2};
   request.tgate = 8;
