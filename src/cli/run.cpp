@@ -11,6 +11,7 @@
 #include "core/cancel.hpp"
 #include "core/device.hpp"
 #include "core/interrupt.hpp"
+#include "core/kept_memory.hpp"
 #include "core/log.hpp"
 #include "jobs/bench.hpp"
 #include "jobs/prompt_file.hpp"
@@ -65,6 +66,7 @@ int run_command_line(int argc, const char* const* argv) {
   const Invocation invocation = parse_command_line(argc, argv);
   set_log_level(invocation.log_level);
   use_threads(invocation.threads);
+  keep_memory();
   switch (invocation.command) {
     case Command::print:
       print_result(invocation.text);

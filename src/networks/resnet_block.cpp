@@ -24,12 +24,12 @@ ResnetBlock2DImpl::ResnetBlock2DImpl(const ResnetOptions& o)
 at::Tensor ResnetBlock2DImpl::forward(const at::Tensor& x, const at::Tensor& time) const {
   at::Tensor h = conv1_(norm1_(x, options_.activation));
   at::Tensor shift;
-  if (time_emb_proj_) shift = time_emb_proj_(activate(time, options_.activation)).unflatten(1, {-1, 1, 1});
+  if (time_emb_proj_) shift = time_emb_proj_(activate(time, options_.activation));
   if (options_.scale_shift) {
-    const auto halves = shift.chunk(2, 1);
+    const auto halves = shift.unflatten(1, {-1, 1, 1}).chunk(2, 1);
     h = activate(norm2_(h) * (1 + halves[0]) + halves[1], options_.activation);
   } else {
-    h = norm2_(shift.defined() ? h + shift : h, options_.activation);
+    h = norm2_(h, options_.activation, shift);
   }
   h = conv2_(h);
   h = (conv_shortcut_ ? conv_shortcut_(x) : x) + h;

@@ -71,8 +71,7 @@ at::Tensor BasicTransformerBlockImpl::attend_first(const at::Tensor& normed, con
 }
 
 at::Tensor BasicTransformerBlockImpl::feed_forward(const at::Tensor& x) const {
-  const auto halves = ff_in_(x).chunk(2, -1);
-  return ff_out_(halves[0] * activate(halves[1], Activation::gelu));
+  return ff_out_(gated_gelu(ff_in_(x)));
 }
 
 Transformer2DModelImpl::Transformer2DModelImpl(const TransformerOptions& o)

@@ -1,6 +1,9 @@
 #include "nn/activation.hpp"
 
-#include <ATen/core/grad_mode.h>
+#include <ATen/ATen.h>
+
+#include "nn/cpu/gated_gelu.hpp"
+#include "nn/recorded.hpp"
 
 namespace sdtorch {
 
@@ -23,7 +26,7 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
 }
 
 at::Tensor activate(at::Tensor&& x, Activation activation) {
-  if (at::GradMode::is_enabled() && x.requires_grad()) return activate(std::as_const(x), activation);
+  if (recorded(x)) return activate(std::as_const(x), activation);
   switch (activation) {
     case Activation::silu:
       return at::silu_(x);
@@ -39,6 +42,12 @@ at::Tensor activate(at::Tensor&& x, Activation activation) {
       return x.mul_(at::sigmoid(1.702 * x));
   }
   return std::move(x);
+}
+
+at::Tensor gated_gelu(const at::Tensor& x) {
+  if (cpu::gated_gelu_takes(x) && !recorded(x)) return cpu::gated_gelu(x);
+  const auto halves = x.chunk(2, -1);
+  return halves[0] * activate(halves[1], Activation::gelu);
 }
 
 }  // namespace sdtorch

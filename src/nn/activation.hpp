@@ -20,4 +20,7 @@ at::Tensor activate(const at::Tensor& x, Activation activation);
 /// The same for a tensor that nobody else holds: in place where autograd does not record.
 at::Tensor activate(at::Tensor&& x, Activation activation);
 
+/// x: […, 2 width] → […, width]: its first half by the GELU of its second (Shazeer 2020, GEGLU).
+at::Tensor gated_gelu(const at::Tensor& x);
+
 }  // namespace sdtorch

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "nn/cpu/attention_kernel.hpp"
+#include "nn/recorded.hpp"
 
 namespace sdtorch {
 namespace {
@@ -19,8 +20,9 @@ at::Tensor joined(const at::Tensor& x) { return x.transpose(1, 2).flatten(-2); }
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
   static const cpu::AttentionUnit unit = cpu::best_attention_unit();
   const bool plain = !options.causal && !options.key_mask.defined();
-  const bool recorded = at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad());
-  if (unit != cpu::AttentionUnit::none && plain && !recorded && cpu::blocked_attention_takes(q, k, v, options.heads)) {
+  const bool differentiable = recorded(q) || recorded(k) || recorded(v);
+  if (unit != cpu::AttentionUnit::none && plain && !differentiable &&
+      cpu::blocked_attention_takes(q, k, v, options.heads)) {
     return cpu::blocked_attention(q, k, v, options.heads, unit);
   }
   std::optional<at::Tensor> mask;

@@ -2,6 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include "nn/cpu/group_norm.hpp"
+#include "nn/recorded.hpp"
+
 namespace sdtorch {
 
 GroupNormImpl::GroupNormImpl(int64_t groups, int64_t channels, double eps)
@@ -10,9 +13,15 @@ GroupNormImpl::GroupNormImpl(int64_t groups, int64_t channels, double eps)
       groups_(groups),
       eps_(eps) {}
 
-at::Tensor GroupNormImpl::forward(const at::Tensor& x, std::optional<Activation> activation) const {
-  // On the CPU the kernel for channels-last pictures loses digits where a mean is large beside its deviation.
-  at::Tensor y = at::group_norm(x.contiguous(), groups_, weight, bias, eps_);
+at::Tensor GroupNormImpl::forward(const at::Tensor& x, std::optional<Activation> activation,
+                                  const at::Tensor& shift) const {
+  if (cpu::group_norm_takes(x) && !recorded(x) && weight.scalar_type() == x.scalar_type()) {
+    const bool silu = activation == Activation::silu;
+    at::Tensor y = cpu::group_norm(x, {weight, bias, groups_, eps_, silu}, shift);
+    return activation && !silu ? activate(std::move(y), *activation) : y;
+  }
+  const at::Tensor shifted = shift.defined() ? x + shift.unflatten(1, {-1, 1, 1}) : x;
+  at::Tensor y = at::group_norm(shifted.contiguous(), groups_, weight, bias, eps_);
   return activation ? activate(std::move(y), *activation) : y;
 }
 

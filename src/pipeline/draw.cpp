@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "core/kept_memory.hpp"
 #include "pipeline/beginning.hpp"
 #include "pipeline/decode.hpp"
 #include "pipeline/guided.hpp"
@@ -155,6 +156,7 @@ Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observ
   }
 
   enter(observer, Stage::decode);
+  release_kept_memory();
   DecodedPictures decoded = decode(networks.last(), latent);
   decoded.pictures = keep_unmasked(batch, decoded.pictures);
   show(observer, "image", decoded.pictures);

@@ -114,19 +114,21 @@ SDTORCH_AVX512_BF16 inline __m512 power_of_two(__m512 x) {
 SDTORCH_AVX512_BF16 void soften(Scratch& s, int64_t lane, int64_t channels, int64_t keys, float scale, bool first) {
   const __m512 scales = _mm512_set1_ps(scale);
   const float* scores = s.scores.data() + lane;
-  __m512 top[2] = {_mm512_set1_ps(lowest), _mm512_set1_ps(lowest)};
-  for (int64_t key = 0; key < keys; ++key) {
-    top[key % 2] = _mm512_max_ps(top[key % 2], _mm512_load_ps(scores + key * block_queries));
+  __m512 top = _mm512_set1_ps(lowest), other_top = top;
+  for (int64_t key = 0; key + 1 < keys; key += 2) {
+    top = _mm512_max_ps(top, _mm512_load_ps(scores + key * block_queries));
+    other_top = _mm512_max_ps(other_top, _mm512_load_ps(scores + (key + 1) * block_queries));
   }
-  __m512 highest = _mm512_mul_ps(_mm512_max_ps(top[0], top[1]), scales);
-  __m512 total[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  if (keys % 2 == 1) top = _mm512_max_ps(top, _mm512_load_ps(scores + (keys - 1) * block_queries));
+  __m512 highest = _mm512_mul_ps(_mm512_max_ps(top, other_top), scales);
+  __m512 total = _mm512_setzero_ps(), other_total = total;
   if (!first) {
     const __m512 before = _mm512_load_ps(s.highest.data() + lane);
     highest = _mm512_max_ps(highest, before);
-    total[0] = _mm512_load_ps(s.total.data() + lane);
+    total = _mm512_load_ps(s.total.data() + lane);
     if (_mm512_cmp_ps_mask(highest, before, _CMP_GT_OQ) != 0) {
       const __m512 less = power_of_two(_mm512_sub_ps(before, highest));
-      total[0] = _mm512_mul_ps(total[0], less);
+      total = _mm512_mul_ps(total, less);
       for (int64_t channel = 0; channel < channels; ++channel) {
         float* sum = s.mixed.data() + channel * block_queries + lane;
         _mm512_store_ps(sum, _mm512_mul_ps(_mm512_load_ps(sum), less));
@@ -138,18 +140,29 @@ SDTORCH_AVX512_BF16 void soften(Scratch& s, int64_t lane, int64_t channels, int6
   // Two keys' registers become one of pairs: 0 and 16, 1 and 17, …
   const __m512i in_pairs = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
                                             21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-  for (int64_t key = 0; key < block_keys; key += 2) {
-    __m512 weights[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-    for (int64_t i = 0; i < 2; ++i) {
-      if (key + i >= keys) continue;
-      const __m512 score = _mm512_load_ps(scores + (key + i) * block_queries);
-      weights[i] = power_of_two(_mm512_fmsub_ps(score, scales, highest));
-      total[i] = _mm512_add_ps(total[i], weights[i]);
-    }
-    const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(weights[1], weights[0]));
-    _mm512_store_si512(s.weights.data() + key / 2 * block_queries + lane, _mm512_permutexvar_epi16(in_pairs, both));
+  Pair* weights = s.weights.data() + lane;
+  const auto store_pair = [&](int64_t key, __m512 even, __m512 odd) SDTORCH_AVX512_BF16 {
+    const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(odd, even));
+    _mm512_store_si512(weights + key / 2 * block_queries, _mm512_permutexvar_epi16(in_pairs, both));
+  };
+  const auto weight_of = [&](int64_t key) SDTORCH_AVX512_BF16 {
+    return power_of_two(_mm512_fmsub_ps(_mm512_load_ps(scores + key * block_queries), scales, highest));
+  };
+  int64_t key = 0;
+  for (; key + 1 < keys; key += 2) {
+    const __m512 even = weight_of(key), odd = weight_of(key + 1);
+    total = _mm512_add_ps(total, even);
+    other_total = _mm512_add_ps(other_total, odd);
+    store_pair(key, even, odd);
   }
-  _mm512_store_ps(s.total.data() + lane, _mm512_add_ps(total[0], total[1]));
+  if (key < keys) {
+    const __m512 last = weight_of(key);
+    total = _mm512_add_ps(total, last);
+    store_pair(key, last, _mm512_setzero_ps());
+    key += 2;
+  }
+  for (; key < block_keys; key += 2) store_pair(key, _mm512_setzero_ps(), _mm512_setzero_ps());
+  _mm512_store_ps(s.total.data() + lane, _mm512_add_ps(total, other_total));
 }
 
 /// The sums by the weights' total, rounded: [channel][query] → rows of the output.
@@ -200,15 +213,16 @@ at::Tensor blocked(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v
       const Pair* values = keys + s.key_blocks() * s.key_block();
       for (int64_t block = 0; block < s.key_blocks(); ++block) {
         const bool first = block == 0;
-        const int64_t count_of_keys = std::min(block_keys, s.keys - block * block_keys);
-        Products::template multiply<false>(keys + block * s.key_block(), block_keys, scratch->queries.data(), s.pairs,
+        const int64_t own_keys = std::min(block_keys, s.keys - block * block_keys);
+        Products::template multiply<false>(keys + block * s.key_block(), s.pairs,
+                                           rounded_up(own_keys, Products::row_step), scratch->queries.data(), s.pairs,
                                            scratch->scores.data());
         for (int64_t lane = 0; lane < block_queries; lane += lanes) {
-          soften(*scratch, lane, s.channels, count_of_keys, scale, first);
+          soften(*scratch, lane, s.channels, own_keys, scale, first);
         }
         auto* const mix = first ? Products::template multiply<false> : Products::template multiply<true>;
-        mix(values + block * s.value_block(), s.channels, scratch->weights.data(), block_keys / 2,
-            scratch->mixed.data());
+        mix(values + block * s.value_block(), block_keys / 2, s.channels, scratch->weights.data(),
+            rounded_up((own_keys + 1) / 2, Products::pair_step), scratch->mixed.data());
       }
       write_rows(*scratch, count, head_size,
                  out_rows + (head / heads * s.queries + query) * out.size(2) + head % heads * head_size, out.size(2));

@@ -1,7 +1,7 @@
 // The two products that attention's blocks are made of, in each unit's instructions.
 //
-// Both are c (+)= a · b with 64 columns: a is [rows][pairs], b [pairs][64], c fp32 [rows][64], where a pair is two bf16
-// that are multiplied and summed together. c and b begin at multiples of 64 bytes.
+// Both are c (+)= a · b with 64 columns: a is [rows][pairs], its rows a_stride apart, b [pairs][64], c fp32 [rows][64],
+// where a pair is two bf16 that are multiplied and summed together. c and b begin at multiples of 64 bytes.
 #pragma once
 
 #include <cstdint>
@@ -25,32 +25,40 @@ struct Avx512Products {
   static void end() {}
 
   template <bool accumulate>
-  SDTORCH_AVX512_BF16 static void multiply(const Pair* a, int64_t rows, const Pair* b, int64_t pairs, float* c) {
+  SDTORCH_AVX512_BF16 static void multiply(const Pair* a, int64_t a_stride, int64_t rows, const Pair* b, int64_t pairs,
+                                           float* c) {
     for (int64_t row = 0; row < rows; row += row_step) {
-      multiply_rows<accumulate>(a + row * pairs, b, pairs, c + row * block_queries);
+      multiply_rows<accumulate>(a + row * a_stride, a_stride, b, pairs, c + row * block_queries);
     }
   }
 
  private:
   template <bool accumulate>
-  SDTORCH_AVX512_BF16 static void multiply_rows(const Pair* a, const Pair* b, int64_t pairs, float* c) {
+  SDTORCH_AVX512_BF16 static void multiply_rows(const Pair* a, int64_t a_stride, const Pair* b, int64_t pairs, float* c) {
     __m512 sums[row_step][query_registers];
+#pragma GCC unroll 8
     for (int r = 0; r < row_step; ++r) {
+#pragma GCC unroll 8
       for (int j = 0; j < query_registers; ++j) {
         sums[r][j] = accumulate ? _mm512_load_ps(c + r * block_queries + j * lanes) : _mm512_setzero_ps();
       }
     }
     for (int64_t pair = 0; pair < pairs; ++pair) {
       __m512bh columns[query_registers];
+#pragma GCC unroll 8
       for (int j = 0; j < query_registers; ++j) {
         columns[j] = reinterpret_cast<__m512bh>(_mm512_load_si512(b + pair * block_queries + j * lanes));
       }
+#pragma GCC unroll 8
       for (int r = 0; r < row_step; ++r) {
-        const auto element = reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(a[r * pairs + pair])));
+        const auto element = reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(a[r * a_stride + pair])));
+#pragma GCC unroll 8
         for (int j = 0; j < query_registers; ++j) sums[r][j] = _mm512_dpbf16_ps(sums[r][j], element, columns[j]);
       }
     }
+#pragma GCC unroll 8
     for (int r = 0; r < row_step; ++r) {
+#pragma GCC unroll 8
       for (int j = 0; j < query_registers; ++j) _mm512_store_ps(c + r * block_queries + j * lanes, sums[r][j]);
     }
   }
@@ -72,9 +80,10 @@ struct AmxProducts {
   SDTORCH_AMX_BF16 static void end() { _tile_release(); }
 
   template <bool accumulate>
-  SDTORCH_AMX_BF16 static void multiply(const Pair* a, int64_t rows, const Pair* b, int64_t pairs, float* c) {
+  SDTORCH_AMX_BF16 static void multiply(const Pair* a, int64_t a_stride, int64_t rows, const Pair* b, int64_t pairs,
+                                           float* c) {
     constexpr int64_t row_bytes = block_queries * sizeof(float);
-    for (int64_t row = 0; row < rows; row += row_step, a += row_step * pairs, c += row_step * block_queries) {
+    for (int64_t row = 0; row < rows; row += row_step, a += row_step * a_stride, c += row_step * block_queries) {
       if constexpr (accumulate) {
         _tile_loadd(0, c, row_bytes);
         _tile_loadd(1, c + lanes, row_bytes);
@@ -88,7 +97,7 @@ struct AmxProducts {
       }
       for (int64_t pair = 0; pair < pairs; pair += pair_step) {
         const Pair* columns = b + pair * block_queries;
-        _tile_loadd(4, a + pair, pairs * static_cast<int64_t>(sizeof(Pair)));
+        _tile_loadd(4, a + pair, a_stride * static_cast<int64_t>(sizeof(Pair)));
         _tile_loadd(5, columns, row_bytes);
         _tile_loadd(6, columns + lanes, row_bytes);
         _tile_dpbf16ps(0, 4, 5);
