@@ -39,6 +39,9 @@ OPTIONS = {
     "dpm++2m karras, 10 steps": ["--sampler", "dpm++2m", "--scheduler", "karras", "--steps", "10"],
 }
 
+# What a line of a prompt file cannot say has a process of its own, right behind the others'.
+OF_PROCESS = {"quantize int8": ["--quantize", "int8"]}
+
 
 def flags_as_json(flags: list[str]) -> dict:
     """A prompt file's keys are the long flags."""
@@ -54,17 +57,19 @@ def flags_as_json(flags: list[str]) -> dict:
     return {flag.removeprefix("--"): value(text) for flag, text in zip(flags[::2], flags[1::2])}
 
 
-def draw_all(args: argparse.Namespace, lines: list[dict], folder: pathlib.Path) -> list[dict]:
-    """→ what sdtorch reports of each line, in their order."""
+def draw_all(args: argparse.Namespace, lines: list[dict], folder: pathlib.Path, flags: list[str]) -> list[dict]:
+    """→ what sdtorch reports of each line, in their order, after a picture to warm up."""
+    lines = lines[:1] + lines
     listed = folder / "lines.jsonl"
+    folder.mkdir(exist_ok=True)
     listed.write_text("".join(json.dumps(line) + "\n" for line in lines))
     command = [args.tool, "--from-file", str(listed), "--outdir", str(folder / "out"), "--json", "-q"]
     command += ["-m", args.model] if args.model else []
     command += ["-t", str(args.threads)] if args.threads else []
-    run = subprocess.run(command + args.more, capture_output=True, text=True)
+    run = subprocess.run(command + flags + args.more, capture_output=True, text=True)
     if run.returncode:
         sys.exit(f"{' '.join(run.args)}\n{run.stderr}")
-    return [json.loads(line) for line in run.stdout.splitlines()]
+    return [json.loads(line) for line in run.stdout.splitlines()][1:]
 
 
 def distance(exact: str, other: str) -> np.ndarray:
@@ -91,13 +96,18 @@ def main() -> None:
     pictures = [(prompt, seed) for prompt in PROMPTS[: args.prompts] for seed in range(1, args.seeds + 1)] * args.rounds
     lines = [{"prompt": prompt, "seed": seed, **flags_as_json(args.of_all), **flags_as_json(flags)}
              for prompt, seed in pictures for flags in kinds.values()]
-    seconds = {name: [] for name in kinds}
+    of_process = {name: flags for name, flags in OF_PROCESS.items() if not args.option or any(o in name for o in args.option)}
+    chosen |= of_process
+    seconds = {name: [] for name in kinds | of_process}
     apart = {name: [] for name in chosen}
     with tempfile.TemporaryDirectory() as folder:
-        warm_up = lines[:1]
-        results = draw_all(args, warm_up + lines, pathlib.Path(folder))[1:]
-        for start in range(0, len(results), len(kinds)):
+        results = draw_all(args, lines, pathlib.Path(folder) / "exact", [])
+        exact = [line for line in lines if len(line) == 2 + len(args.of_all) // 2]
+        whole = {name: draw_all(args, exact, pathlib.Path(folder) / str(i), flags)
+                 for i, (name, flags) in enumerate(of_process.items())}
+        for i, start in enumerate(range(0, len(results), len(kinds))):
             group = dict(zip(kinds, results[start : start + len(kinds)]))
+            group |= {name: drawn[i] for name, drawn in whole.items()}
             for name, result in group.items():
                 seconds[name].append(result["seconds"])
             for name in chosen:

@@ -70,9 +70,7 @@ at::Tensor BasicTransformerBlockImpl::attend_first(const at::Tensor& normed, con
   return hooks && hooks->gate ? hooks->gate->pass(attn1_.get(), attend) : attend();
 }
 
-at::Tensor BasicTransformerBlockImpl::feed_forward(const at::Tensor& x) const {
-  return ff_out_(gated_gelu(ff_in_(x)));
-}
+at::Tensor BasicTransformerBlockImpl::feed_forward(const at::Tensor& x) const { return ff_out_(gated_gelu(ff_in_(x))); }
 
 Transformer2DModelImpl::Transformer2DModelImpl(const TransformerOptions& o)
     : norm_(attach(*this, "norm", GroupNorm(o.groups, o.channels, group_norm_eps))) {
