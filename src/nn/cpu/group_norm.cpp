@@ -117,8 +117,8 @@ void normalise(const at::Tensor& x_tensor, const GroupNormParameters& p, const a
     for (int64_t i = begin; i < end; ++i) {
       const T* picture = x + i / chunks * pixels * channels;
       const int64_t chunk = i % chunks;
-      sum_pixels(picture + chunk * chunk_pixels * channels, picture, pixels_of(chunk), channels, sum + i * 2 * channels,
-                 sum + (i * 2 + 1) * channels);
+      sum_pixels(picture + chunk * chunk_pixels * channels, picture, pixels_of(chunk), channels,
+                 sum + i * 2 * channels, sum + (i * 2 + 1) * channels);
     }
   });
   std::vector<Affine> affine;
