@@ -1,5 +1,6 @@
 // Memory for tensors that is kept when a tensor goes, for the next one of its size: a network asks for the same sizes
-// again and again, and the system's own allocator would hand each back and have it filled with zeros anew, page by page.
+// again and again, and the system's own allocator would hand each back and have it filled with zeros anew, page by
+// page.
 #pragma once
 
 #include <cstddef>

@@ -28,7 +28,7 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   /// As LinearImpl's.
   void compute_in_int8() { in_int8_ = true; }
 
-  /// On a CPU the weight comes to lie with the channels innermost; its values and shape stay.
+  /// On a CPU the weight comes to lie with the channels innermost, or becomes opaque (nn/cpu/packed.hpp).
   void prepare(const Placement& to) override;
 
   at::Tensor weight, bias;

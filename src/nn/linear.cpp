@@ -5,6 +5,9 @@
 
 #include <cstdint>
 
+#include "nn/cpu/packed.hpp"
+#include "nn/recorded.hpp"
+
 namespace sdtorch {
 
 LinearImpl::LinearImpl(int64_t in, int64_t out, LinearOptions options)
@@ -13,23 +16,27 @@ LinearImpl::LinearImpl(int64_t in, int64_t out, LinearOptions options)
 }
 
 at::Tensor LinearImpl::forward(const at::Tensor& x) const {
-  return int8_ ? int8_->multiply(x) : at::linear(x, weight, bias);
+  if (int8_) return int8_->multiply(x);
+  if (!weight.is_mkldnn()) return at::linear(x, weight, bias);
+  return recorded(x) ? at::linear(x, weight.to_dense(), bias) : cpu::packed_linear(x, weight, bias);
 }
 
 void LinearImpl::prepare(const Placement& to) {
-  if (int8_) return;
+  if (int8_ || weight.is_mkldnn()) return;
   // Matrix products may round by where in memory a matrix begins (MKL's documentation of reproducibility): a model must
-  // not draw otherwise because its file's header is longer. Convolutions pack their weights themselves.
+  // not draw otherwise because its file's header is longer. Packed weights begin where they should.
   constexpr uintptr_t boundary = 64;  // bytes
   place(weight, to);
-  if (weight.is_cpu() && reinterpret_cast<uintptr_t>(weight.const_data_ptr()) % boundary != 0) {
+  if (bias.defined()) place(bias, to);
+  if (in_int8_) {
+    int8_ = std::make_shared<const Int8Weights>(weight, bias);
+    let_go(weight);
+  } else if (cpu::can_pack(weight)) {
+    parameters_["weight"] = weight = cpu::pack_linear(weight);
+  } else if (weight.is_cpu() && reinterpret_cast<uintptr_t>(weight.const_data_ptr()) % boundary != 0) {
     const c10::InferenceMode same_kind(weight.is_inference());
     weight.set_data(weight.detach().clone());
   }
-  if (bias.defined()) place(bias, to);
-  if (!in_int8_) return;
-  int8_ = std::make_shared<const Int8Weights>(weight, bias);
-  let_go(weight);
 }
 
 }  // namespace sdtorch

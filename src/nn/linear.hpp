@@ -26,7 +26,7 @@ class LinearImpl : public torch::nn::Module, public Prepared {
   /// Before the weights are there: they become 8-bit integers, where has_int8_products(), and leave this class.
   void compute_in_int8() { in_int8_ = true; }
 
-  /// On a CPU the weight comes to begin at a multiple of 64 bytes.
+  /// On a CPU the weight becomes opaque (nn/cpu/packed.hpp), or comes to begin at a multiple of 64 bytes.
   void prepare(const Placement& to) override;
 
   at::Tensor weight, bias;

@@ -17,7 +17,8 @@ class GroupNormImpl : public torch::nn::Module {
   /// groups divides channels; eps is added to the variance.
   GroupNormImpl(int64_t groups, int64_t channels, double eps);
 
-  /// x: [B, channels, …] → the same shape, activated if asked for. shift: [B, channels], added to x before, or undefined.
+  /// x: [B, channels, …] → the same shape, activated if asked for. shift: [B, channels], added to x before, or
+  /// undefined.
   at::Tensor forward(const at::Tensor& x, std::optional<Activation> activation = std::nullopt,
                      const at::Tensor& shift = {}) const;
 

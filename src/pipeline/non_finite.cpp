@@ -38,7 +38,9 @@ std::string likely_cause(const SamplerStep& step, const Components& model, const
 
 }  // namespace
 
-bool is_finite(const at::Tensor& tensor) { return at::isfinite(tensor).all().item<bool>(); }
+bool is_finite(const at::Tensor& tensor) {
+  return at::isfinite(tensor.is_mkldnn() ? tensor.to_dense() : tensor).all().item<bool>();
+}
 
 void check_finite(const SamplerStep& step, const Components& model, const std::vector<TextConditions>& texts,
                   const Request& request) {

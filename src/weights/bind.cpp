@@ -125,6 +125,7 @@ void bind_leaf(Leaf& leaf, StateDict& weights, const Placement& to) {
   for (size_t i = 0; i < sources.size(); ++i) {
     if (!leaf.slots[i].second.is_alias_of(sources[i])) release_pages(sources[i]);
   }
+  leaf.slots.clear();  // a layer may have put another tensor in a parameter's place
 }
 
 }  // namespace

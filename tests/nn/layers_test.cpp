@@ -132,18 +132,43 @@ TEST_CASE("a layer is prepared once: its values stay, and another time changes n
   fill(*conv);
   fill(*linear);
   const at::Tensor kernel = conv->weight.clone(), matrix = linear->weight.clone();
+  const at::Tensor picture = at::randn({1, 4, 5, 5}), rows = at::randn({3, 6});
+  const at::Tensor drawn = conv(picture), mixed = linear(rows);
   conv->prepare({});
   linear->prepare({});
-  CHECK(conv->weight.is_contiguous(at::MemoryFormat::ChannelsLast));
-  CHECK(at::equal(conv->weight, kernel));
-  CHECK(at::equal(linear->weight, matrix));
-  const void* const conv_data = conv->weight.const_data_ptr();
-  const void* const linear_data = linear->weight.const_data_ptr();
+  const auto values = [](const at::Tensor& weight) { return weight.is_mkldnn() ? weight.to_dense() : weight; };
+  CHECK(at::equal(values(conv->weight), kernel));
+  CHECK(at::equal(values(linear->weight), matrix));
+  CHECK(at::allclose(conv(picture), drawn, 1e-5, 1e-6));
+  CHECK(at::allclose(linear(rows), mixed, 1e-5, 1e-6));
+  const at::TensorImpl* const conv_weight = conv->weight.unsafeGetTensorImpl();
+  const at::TensorImpl* const linear_weight = linear->weight.unsafeGetTensorImpl();
   conv->prepare({});
   linear->prepare({});
-  conv(at::randn({1, 4, 5, 5}));
-  CHECK(conv->weight.const_data_ptr() == conv_data);
-  CHECK(linear->weight.const_data_ptr() == linear_data);
+  CHECK(conv->weight.unsafeGetTensorImpl() == conv_weight);
+  CHECK(linear->weight.unsafeGetTensorImpl() == linear_weight);
+  CHECK(conv->named_parameters()["weight"].unsafeGetTensorImpl() == conv_weight);
+}
+
+TEST_CASE("a prepared layer can be differentiated by what it is given", "[nn]") {
+  at::manual_seed(7);
+  Conv2d conv(4, 8, 3);
+  Linear linear(6, 5);
+  fill(*conv);
+  fill(*linear);
+  const auto gradients = [&] {
+    at::manual_seed(8);
+    const at::Tensor picture = at::randn({1, 4, 5, 5}).set_requires_grad(true);
+    const at::Tensor rows = at::randn({3, 6}).set_requires_grad(true);
+    (conv(picture).square().sum() + linear(rows).square().sum()).backward();
+    return std::pair(picture.grad(), rows.grad());
+  };
+  const auto before = gradients();
+  conv->prepare({});
+  linear->prepare({});
+  const auto after = gradients();
+  CHECK(at::allclose(after.first, before.first, 1e-5, 1e-5));
+  CHECK(at::allclose(after.second, before.second, 1e-5, 1e-5));
 }
 
 TEST_CASE("a matrix that begins anywhere is moved to where its products do not depend on it", "[nn]") {
@@ -151,8 +176,10 @@ TEST_CASE("a matrix that begins anywhere is moved to where its products do not d
   Linear linear(6, 5, LinearOptions{.bias = false});
   linear->weight.set_data(numbers.slice(0, 1).view({5, 6}));
   linear->prepare({});
-  CHECK(reinterpret_cast<uintptr_t>(linear->weight.const_data_ptr()) % 64 == 0);
-  CHECK(at::equal(linear->weight.flatten(), numbers.slice(0, 1)));
+  const bool packed = linear->weight.is_mkldnn();
+  const at::Tensor weight = packed ? linear->weight.to_dense() : linear->weight;
+  CHECK((packed || reinterpret_cast<uintptr_t>(weight.const_data_ptr()) % 64 == 0));
+  CHECK(at::equal(weight.flatten(), numbers.slice(0, 1)));
 }
 
 TEST_CASE("a network may be left before any of its layers", "[nn]") {

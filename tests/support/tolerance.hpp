@@ -12,6 +12,9 @@ inline constexpr double full_size_relative = 1e-3;
 /// Our loss at bf16 and fp16 over the reference's at the same type.
 inline constexpr double half_type_factor = 1.5;
 
+/// One layer at bf16 against float64 on the same inputs, |a - b| / |b|: a rounding is 2^-9 at most.
+inline constexpr double bf16_rounding = 4e-3;
+
 /// Pixels in [0, 1] of a whole run against diffusers'.
 inline constexpr double pixel = 2.0 / 255;
 

@@ -1,5 +1,6 @@
 // Attention in blocks that stay in the caches, at the rate of the CPU's bf16 products: LibTorch's own kernel multiplies
-// what lies in its blocks by fp32's (Dao et al. 2022, FlashAttention; Milakov & Gimelshein 2018 for the running softmax).
+// what lies in its blocks by fp32's (Dao et al. 2022, FlashAttention; Milakov & Gimelshein 2018 for the running
+// softmax).
 #pragma once
 
 #include <ATen/ATen.h>

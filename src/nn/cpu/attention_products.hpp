@@ -12,8 +12,8 @@ namespace sdtorch::cpu {
 
 using Pair = uint32_t;
 
-inline constexpr int64_t lanes = 16;           ///< fp32 in a register
-inline constexpr int64_t block_queries = 64;   ///< the columns of every product
+inline constexpr int64_t lanes = 16;          ///< fp32 in a register
+inline constexpr int64_t block_queries = 64;  ///< the columns of every product
 inline constexpr int64_t query_registers = block_queries / lanes;
 
 /// Four rows at a time: 16 sums in registers, against which each pair of a row is held in all lanes.
@@ -34,7 +34,8 @@ struct Avx512Products {
 
  private:
   template <bool accumulate>
-  SDTORCH_AVX512_BF16 static void multiply_rows(const Pair* a, int64_t a_stride, const Pair* b, int64_t pairs, float* c) {
+  SDTORCH_AVX512_BF16 static void multiply_rows(const Pair* a, int64_t a_stride, const Pair* b, int64_t pairs,
+                                                float* c) {
     __m512 sums[row_step][query_registers];
 #pragma GCC unroll 8
     for (int r = 0; r < row_step; ++r) {
@@ -81,7 +82,7 @@ struct AmxProducts {
 
   template <bool accumulate>
   SDTORCH_AMX_BF16 static void multiply(const Pair* a, int64_t a_stride, int64_t rows, const Pair* b, int64_t pairs,
-                                           float* c) {
+                                        float* c) {
     constexpr int64_t row_bytes = block_queries * sizeof(float);
     for (int64_t row = 0; row < rows; row += row_step, a += row_step * a_stride, c += row_step * block_queries) {
       if constexpr (accumulate) {

@@ -27,15 +27,19 @@ SDTORCH_INLINE void sum_chunk(const T* x, const T* first, int64_t pixels, int64_
   }
 }
 
-/// y = x scale + offset by channel, activated or not.
+/// y = (x - first) scale + offset by channel, activated or not.
 template <class T>
-SDTORCH_INLINE void apply(const T* x, int64_t pixels, int64_t channels, const float* scale, const float* offset,
-                          bool activated, T* y) {
+SDTORCH_INLINE void apply(const T* x, const T* first, int64_t pixels, int64_t channels, const float* scale,
+                          const float* offset, bool activated, T* y) {
   for (int64_t p = 0; p < pixels; ++p, x += channels, y += channels) {
     if (activated) {
-      for (int64_t c = 0; c < channels; ++c) store(y[c], silu(to_float(x[c]) * scale[c] + offset[c]));
+      for (int64_t c = 0; c < channels; ++c) {
+        store(y[c], silu((to_float(x[c]) - to_float(first[c])) * scale[c] + offset[c]));
+      }
     } else {
-      for (int64_t c = 0; c < channels; ++c) store(y[c], to_float(x[c]) * scale[c] + offset[c]);
+      for (int64_t c = 0; c < channels; ++c) {
+        store(y[c], (to_float(x[c]) - to_float(first[c])) * scale[c] + offset[c]);
+      }
     }
   }
 }
@@ -48,18 +52,19 @@ SDTORCH_CPU_VERSIONS void sum_pixels(const Bf16* __restrict x, const Bf16* __res
                                      int64_t channels, float* __restrict sums, float* __restrict squares) {
   sum_chunk(x, first, pixels, channels, sums, squares);
 }
-SDTORCH_CPU_VERSIONS void normalise_pixels(const float* __restrict x, int64_t pixels, int64_t channels,
-                                           const float* __restrict scale, const float* __restrict offset,
-                                           bool activated, float* __restrict y) {
-  apply(x, pixels, channels, scale, offset, activated, y);
+SDTORCH_CPU_VERSIONS void normalise_pixels(const float* __restrict x, const float* __restrict first, int64_t pixels,
+                                           int64_t channels, const float* __restrict scale,
+                                           const float* __restrict offset, bool activated, float* __restrict y) {
+  apply(x, first, pixels, channels, scale, offset, activated, y);
 }
-SDTORCH_CPU_VERSIONS void normalise_pixels(const Bf16* __restrict x, int64_t pixels, int64_t channels,
-                                           const float* __restrict scale, const float* __restrict offset,
-                                           bool activated, Bf16* __restrict y) {
-  apply(x, pixels, channels, scale, offset, activated, y);
+SDTORCH_CPU_VERSIONS void normalise_pixels(const Bf16* __restrict x, const Bf16* __restrict first, int64_t pixels,
+                                           int64_t channels, const float* __restrict scale,
+                                           const float* __restrict offset, bool activated, Bf16* __restrict y) {
+  apply(x, first, pixels, channels, scale, offset, activated, y);
 }
 
-/// What every pixel of a picture is multiplied by and what is added to it, by channel.
+/// What every pixel's difference from the first is multiplied by and what is added to it, by channel: taken of
+/// differences, they keep their digits where a mean is large.
 struct Affine {
   std::vector<float> scale, offset;
 };
@@ -92,9 +97,8 @@ Affine affine_of(const float* chunks, int64_t count, const T* first, const T* sh
     const double deviation = 1 / std::sqrt(std::max(variance, 0.0) + p.eps);
     for (int64_t c = begin; c < end; ++c) {
       const double scale = to_float(weight[c]) * deviation;
-      const double shifted = shift ? static_cast<double>(to_float(shift[c])) : 0.0;
       affine.scale[static_cast<size_t>(c)] = static_cast<float>(scale);
-      affine.offset[static_cast<size_t>(c)] = static_cast<float>(to_float(bias[c]) + (shifted - mean) * scale);
+      affine.offset[static_cast<size_t>(c)] = static_cast<float>(to_float(bias[c]) + (base(c) - mean) * scale);
     }
   }
   return affine;
@@ -117,8 +121,8 @@ void normalise(const at::Tensor& x_tensor, const GroupNormParameters& p, const a
     for (int64_t i = begin; i < end; ++i) {
       const T* picture = x + i / chunks * pixels * channels;
       const int64_t chunk = i % chunks;
-      sum_pixels(picture + chunk * chunk_pixels * channels, picture, pixels_of(chunk), channels,
-                 sum + i * 2 * channels, sum + (i * 2 + 1) * channels);
+      sum_pixels(picture + chunk * chunk_pixels * channels, picture, pixels_of(chunk), channels, sum + i * 2 * channels,
+                 sum + (i * 2 + 1) * channels);
     }
   });
   std::vector<Affine> affine;
@@ -128,9 +132,11 @@ void normalise(const at::Tensor& x_tensor, const GroupNormParameters& p, const a
   }
   at::parallel_for(0, batch * chunks, 4, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t chunk = i % chunks, at = (i / chunks * pixels + chunk * chunk_pixels) * channels;
+      const int64_t chunk = i % chunks, picture = i / chunks * pixels * channels;
+      const int64_t at = picture + chunk * chunk_pixels * channels;
       const Affine& own = affine[static_cast<size_t>(i / chunks)];
-      normalise_pixels(x + at, pixels_of(chunk), channels, own.scale.data(), own.offset.data(), p.silu, y + at);
+      normalise_pixels(x + at, x + picture, pixels_of(chunk), channels, own.scale.data(), own.offset.data(), p.silu,
+                       y + at);
     }
   });
 }

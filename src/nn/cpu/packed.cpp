@@ -1,0 +1,75 @@
+#include "nn/cpu/packed.hpp"
+
+#include <ATen/core/List.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include <array>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "nn/cpu/instructions.hpp"
+
+namespace sdtorch::cpu {
+namespace {
+
+using Scalars = c10::List<std::optional<at::Scalar>>;
+
+/// One of LibTorch's operators that have no C++ function.
+template <class Signature>
+c10::TypedOperatorHandle<Signature> find(const char* name) {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
+}
+
+std::optional<at::Tensor> optional(const at::Tensor& bias) {
+  return bias.defined() ? std::optional(bias) : std::nullopt;
+}
+
+bool has_operators() {
+  return at::globalContext().hasMKLDNN() &&
+         c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""}).has_value() &&
+         c10::Dispatcher::singleton().findSchema({"mkldnn::_reorder_linear_weight", ""}).has_value();
+}
+
+}  // namespace
+
+bool can_pack(const at::Tensor& weight) {
+  static const bool has = has_operators();
+  const bool type = weight.scalar_type() == at::kFloat || (weight.scalar_type() == at::kBFloat16 && has_avx512_bf16());
+  return has && type && weight.is_cpu() && weight.numel() > 0;
+}
+
+at::Tensor pack_linear(const at::Tensor& weight) {
+  using Pack = at::Tensor(const at::Tensor&, std::optional<int64_t>);
+  static const auto pack = find<Pack>("mkldnn::_reorder_linear_weight");
+  return pack.call(weight, std::nullopt);
+}
+
+at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias) {
+  using Apply = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, std::string_view,
+                           Scalars, std::optional<std::string_view>);
+  static const auto apply = find<Apply>("mkldnn::_linear_pointwise");
+  return apply.call(x, packed, optional(bias), "none", Scalars(), "");
+}
+
+at::Tensor pack_convolution(const at::Tensor& weight, int64_t stride, int64_t padding) {
+  using Pack = at::Tensor(const at::Tensor&, c10::SymIntArrayRef, c10::SymIntArrayRef, c10::SymIntArrayRef, c10::SymInt,
+                          c10::OptionalArrayRef<c10::SymInt>);
+  static const auto pack = find<Pack>("mkldnn::_reorder_convolution_weight");
+  // The order that oneDNN chooses for one size of picture is the one for every other; told none, it chooses a poor one.
+  const std::vector<c10::SymInt> strides(2, stride), paddings(2, padding), dilations(2, 1);
+  const std::vector<c10::SymInt> input{2, weight.size(1), 64, 64};
+  return pack.call(weight, paddings, strides, dilations, 1, c10::SymIntArrayRef(input));
+}
+
+at::Tensor packed_convolution(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, int64_t stride,
+                              int64_t padding) {
+  using Apply = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, c10::SymIntArrayRef,
+                           c10::SymIntArrayRef, c10::SymIntArrayRef, c10::SymInt, std::string_view, Scalars,
+                           std::optional<std::string_view>);
+  static const auto apply = find<Apply>("mkldnn::_convolution_pointwise");
+  const std::array<c10::SymInt, 2> strides{stride, stride}, paddings{padding, padding}, dilations{1, 1};
+  return apply.call(x, packed, optional(bias), paddings, strides, dilations, 1, "none", Scalars(), "");
+}
+
+}  // namespace sdtorch::cpu

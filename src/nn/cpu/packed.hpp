@@ -1,0 +1,26 @@
+// Weights in oneDNN's own order, packed once: in LibTorch's order oneDNN packs them anew at every call, which costs it
+// a twentieth of a large product and a quarter of a small one.
+#pragma once
+
+#include <ATen/ATen.h>
+
+namespace sdtorch::cpu {
+
+/// Whether weights like it are packed: fp32, or bf16 where the CPU multiplies it, on a CPU, with oneDNN in LibTorch.
+bool can_pack(const at::Tensor& weight);
+
+/// weight: as above [out, in] → the same, opaque: only what is below takes it, and to_dense() alone reads it.
+at::Tensor pack_linear(const at::Tensor& weight);
+
+/// x: […, in] of the packed weight's type; bias: [out] or undefined → […, out]
+at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias);
+
+/// weight: as above [out, in, kernel, kernel] → the same, opaque.
+at::Tensor pack_convolution(const at::Tensor& weight, int64_t stride, int64_t padding);
+
+/// x: [B, in, h, w] of the packed weight's type, channels innermost; bias: [out] or undefined → [B, out, h', w'],
+/// channels innermost
+at::Tensor packed_convolution(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, int64_t stride,
+                              int64_t padding);
+
+}  // namespace sdtorch::cpu
