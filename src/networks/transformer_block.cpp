@@ -72,8 +72,6 @@ at::Tensor BasicTransformerBlockImpl::attend_first(const at::Tensor& normed, con
 
 at::Tensor BasicTransformerBlockImpl::feed_forward(const at::Tensor& x) const { return ff_out_(gated_gelu(ff_in_(x))); }
 
-at::Tensor BasicTransformerBlockImpl::feed_forward(const at::Tensor& x) const { return ff_out_(gated_gelu(ff_in_(x))); }
-
 Transformer2DModelImpl::Transformer2DModelImpl(const TransformerOptions& o)
     : norm_(attach(*this, "norm", GroupNorm(o.groups, o.channels, group_norm_eps))) {
   const int64_t inner = o.channels / o.heads * o.heads;  // narrower where the heads do not divide the channels
