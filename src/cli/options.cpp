@@ -189,7 +189,18 @@ CommandSpec generate_spec(Reading& r) {
 CommandSpec bench_spec(Reading& r) {
   CommandSpec spec{"sdtorch bench [FLAGS]", "Prints the time and the peak memory of each stage of one run.",
                    setting_groups(r), ""};
-  spec.groups.push_back({"Output", {{"--json", "", "one JSON object on a line", to_switch(r.invocation.json)}}});
+  Invocation& i = r.invocation;
+  spec.groups.push_back(
+      {"Output",
+       {{"--json", "", "one JSON object on a line", to_switch(i.json)},
+        {"--profile", "",
+         "what each kind of layer costs in a step and in the VAE, and how near a step comes to this machine's own rate "
+         "on its matrix products, which is measured after the run",
+         to_switch(i.profile)},
+        {"--by-turns", "",
+         "for comparisons step by step: one JSON object a part, and a line from standard input before the next; draws "
+         "again until that ends, and then prints the first picture's result",
+         to_switch(i.by_turns)}}});
   spec.groups.push_back(general_group(r, true));
   return spec;
 }

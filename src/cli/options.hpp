@@ -38,6 +38,8 @@ struct Invocation {
   OutputOptions output{};                          ///< generate
   bool seed_drawn = false;                         ///< --seed -1: the drawn seed is to be reported
   bool json = false;                               ///< results as JSON lines
+  bool profile = false;                            ///< bench: each kind of layer, and the machine's rate
+  bool by_turns = false;                           ///< bench: a line of standard input before each part
   bool dry_run = false;                            ///< check everything, load nothing
   int threads = 0;                                 ///< inside an operator; 0 is LibTorch's own choice
   LogLevel log_level = LogLevel::normal;

@@ -53,8 +53,17 @@ int generate_command(const Invocation& invocation) {
   return 0;
 }
 
+/// Prints a part's line and waits for the turn to be given back; false where standard input has ended.
+bool take_turns(std::string_view part, double seconds) {
+  print_result(bench_part_line(part, seconds));
+  std::string line;
+  return static_cast<bool>(std::getline(std::cin, line));
+}
+
 int bench_command(const Invocation& invocation) {
-  print_result(bench_text(run_bench(invocation.settings), invocation.json));
+  BenchOptions options{.profile = invocation.profile};
+  if (invocation.by_turns) options.after_part = take_turns;
+  print_result(bench_text(run_bench(invocation.settings, options), invocation.json || invocation.by_turns));
   return 0;
 }
 

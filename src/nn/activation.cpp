@@ -2,12 +2,14 @@
 
 #include <ATen/ATen.h>
 
+#include "core/profile.hpp"
 #include "nn/cpu/gated_gelu.hpp"
 #include "nn/recorded.hpp"
 
 namespace sdtorch {
 
 at::Tensor activate(const at::Tensor& x, Activation activation) {
+  const LayerTimer timer(LayerKind::activation);
   switch (activation) {
     case Activation::silu:
       return at::silu(x);
@@ -27,6 +29,7 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
 
 at::Tensor activate(at::Tensor&& x, Activation activation) {
   if (recorded(x)) return activate(std::as_const(x), activation);
+  const LayerTimer timer(LayerKind::activation);
   switch (activation) {
     case Activation::silu:
       return at::silu_(x);
@@ -45,6 +48,7 @@ at::Tensor activate(at::Tensor&& x, Activation activation) {
 }
 
 at::Tensor gated_gelu(const at::Tensor& x) {
+  const LayerTimer timer(LayerKind::activation);
   if (cpu::gated_gelu_takes(x) && !recorded(x)) return cpu::gated_gelu(x);
   const auto halves = x.chunk(2, -1);
   return halves[0] * activate(halves[1], Activation::gelu);

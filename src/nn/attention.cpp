@@ -3,6 +3,7 @@
 #include <cmath>
 #include <optional>
 
+#include "core/profile.hpp"
 #include "nn/cpu/attention_kernel.hpp"
 #include "nn/recorded.hpp"
 
@@ -15,9 +16,15 @@ at::Tensor heads_apart(const at::Tensor& x, int64_t heads) { return x.unflatten(
 /// [B, heads, L, C / heads] → [B, L, C]
 at::Tensor joined(const at::Tensor& x) { return x.transpose(1, 2).flatten(-2); }
 
+/// Scores, and values mixed by them: two products of one size for each head.
+MatrixProduct attention_product(const at::Tensor& q, const at::Tensor& k, int64_t heads) {
+  return {.rows = q.size(1), .inner = q.size(2) / heads, .columns = k.size(1), .times = 2 * q.size(0) * heads};
+}
+
 }  // namespace
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
+  const LayerTimer timer(LayerKind::attention, attention_product(q, k, options.heads));
   static const cpu::AttentionUnit unit = cpu::best_attention_unit();
   const bool plain = !options.causal && !options.key_mask.defined();
   const bool differentiable = recorded(q) || recorded(k) || recorded(v);

@@ -2,26 +2,43 @@
 
 #include <ATen/ATen.h>
 
+#include "core/profile.hpp"
 #include "nn/cpu/packed.hpp"
 #include "nn/recorded.hpp"
 
 namespace sdtorch {
+namespace {
+
+/// The product that a convolution is.
+MatrixProduct convolution_product(const at::Tensor& x, const at::Tensor& weight, int64_t kernel,
+                                  const Conv2dOptions& options) {
+  const auto places = [&](int64_t size) { return (size + 2 * options.padding - kernel) / options.stride + 1; };
+  return {.rows = x.size(0) * places(x.size(2)) * places(x.size(3)),
+          .inner = weight.size(1) * kernel * kernel,
+          .columns = weight.size(0)};
+}
+
+}  // namespace
 
 Conv2dImpl::Conv2dImpl(int64_t in, int64_t out, int64_t kernel, Conv2dOptions options)
     : weight(register_parameter("weight", at::empty({out, in, kernel, kernel}), /*requires_grad=*/false)),
+      kernel_(kernel),
       options_(options) {
   if (options.bias) bias = register_parameter("bias", at::empty({out}), /*requires_grad=*/false);
 }
 
 at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
+  const LayerTimer timer(LayerKind::convolution, convolution_product(x, weight, kernel_, options_));
   if (int8_) return int8_->multiply(x);
-  if (weight.is_mkldnn() && recorded(x)) {
-    return at::conv2d(x, weight.to_dense(), bias, options_.stride, options_.padding);
-  }
   if (!x.is_cpu() || weight.requires_grad()) return at::conv2d(x, weight, bias, options_.stride, options_.padding);
   const at::Tensor innermost = x.contiguous(at::MemoryFormat::ChannelsLast);
-  if (!weight.is_mkldnn()) return at::conv2d(innermost, weight, bias, options_.stride, options_.padding);
-  return cpu::packed_convolution(innermost, weight, bias, options_.stride, options_.padding);
+  if (weight.is_mkldnn() && !recorded(x)) {
+    if (!is_pointwise()) {
+      return cpu::packed_convolution(innermost, weight, bias, options_.stride, options_.padding);
+    }
+    return cpu::packed_linear(innermost.permute({0, 2, 3, 1}), weight, bias).permute({0, 3, 1, 2});
+  }
+  return at::conv2d(innermost, plain_weight(), bias, options_.stride, options_.padding);
 }
 
 void Conv2dImpl::prepare(const Placement& to) {
@@ -33,9 +50,17 @@ void Conv2dImpl::prepare(const Placement& to) {
   if (in_int8_) {
     int8_ = std::make_shared<const Int8Weights>(weight, bias, options_.stride, options_.padding);
     let_go(weight);
-  } else if (cpu::can_pack(weight)) {
-    parameters_["weight"] = weight = cpu::pack_convolution(weight, options_.stride, options_.padding);
+  } else if (is_pointwise() ? cpu::can_pack_linear(weight) : cpu::can_pack_convolution(weight)) {
+    parameters_["weight"] = weight = is_pointwise() ? cpu::pack_linear(weight.flatten(1))
+                                                    : cpu::pack_convolution(weight, options_.stride, options_.padding);
   }
+}
+
+bool Conv2dImpl::is_pointwise() const { return kernel_ == 1 && options_.stride == 1 && options_.padding == 0; }
+
+at::Tensor Conv2dImpl::plain_weight() const {
+  if (!weight.is_mkldnn()) return weight;
+  return is_pointwise() ? weight.to_dense().unflatten(1, {-1, 1, 1}) : weight.to_dense();
 }
 
 ConvTranspose2dImpl::ConvTranspose2dImpl(int64_t in, int64_t out, int64_t factor)
@@ -44,6 +69,9 @@ ConvTranspose2dImpl::ConvTranspose2dImpl(int64_t in, int64_t out, int64_t factor
       factor_(factor) {}
 
 at::Tensor ConvTranspose2dImpl::forward(const at::Tensor& x) const {
+  const LayerTimer timer(LayerKind::convolution, {.rows = x.size(0) * x.size(2) * x.size(3),
+                                                  .inner = weight.size(0),
+                                                  .columns = weight.size(1) * factor_ * factor_});
   return at::conv_transpose2d(x, weight, bias, factor_);
 }
 

@@ -34,6 +34,11 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   at::Tensor weight, bias;
 
  private:
+  /// Whether it is a Linear of each pixel, which has one best order of weights for pictures of all sizes.
+  bool is_pointwise() const;
+  at::Tensor plain_weight() const;
+
+  int64_t kernel_;
   Conv2dOptions options_;
   bool in_int8_ = false;
   std::shared_ptr<const Int8Weights> int8_{};

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "core/profile.hpp"
 #include "nn/cpu/packed.hpp"
 #include "nn/recorded.hpp"
 
@@ -16,6 +17,8 @@ LinearImpl::LinearImpl(int64_t in, int64_t out, LinearOptions options)
 }
 
 at::Tensor LinearImpl::forward(const at::Tensor& x) const {
+  const LayerTimer timer(LayerKind::linear,
+                         {.rows = x.numel() / weight.size(1), .inner = weight.size(1), .columns = weight.size(0)});
   if (int8_) return int8_->multiply(x);
   if (!weight.is_mkldnn()) return at::linear(x, weight, bias);
   return recorded(x) ? at::linear(x, weight.to_dense(), bias) : cpu::packed_linear(x, weight, bias);
@@ -31,7 +34,7 @@ void LinearImpl::prepare(const Placement& to) {
   if (in_int8_) {
     int8_ = std::make_shared<const Int8Weights>(weight, bias);
     let_go(weight);
-  } else if (cpu::can_pack(weight)) {
+  } else if (cpu::can_pack_linear(weight)) {
     parameters_["weight"] = weight = cpu::pack_linear(weight);
   } else if (weight.is_cpu() && reinterpret_cast<uintptr_t>(weight.const_data_ptr()) % boundary != 0) {
     const c10::InferenceMode same_kind(weight.is_inference());

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "core/profile.hpp"
 #include "nn/cpu/group_norm.hpp"
 #include "nn/recorded.hpp"
 
@@ -15,6 +16,7 @@ GroupNormImpl::GroupNormImpl(int64_t groups, int64_t channels, double eps)
 
 at::Tensor GroupNormImpl::forward(const at::Tensor& x, std::optional<Activation> activation,
                                   const at::Tensor& shift) const {
+  const LayerTimer timer(LayerKind::norm);
   if (cpu::group_norm_takes(x) && !recorded(x) && weight.scalar_type() == x.scalar_type()) {
     const bool silu = activation == Activation::silu;
     at::Tensor y = cpu::group_norm(x, {weight, bias, groups_, eps_, silu}, shift);
@@ -31,6 +33,7 @@ LayerNormImpl::LayerNormImpl(int64_t width, double eps)
       eps_(eps) {}
 
 at::Tensor LayerNormImpl::forward(const at::Tensor& x) const {
+  const LayerTimer timer(LayerKind::norm);
   return at::layer_norm(x, weight.sizes(), weight, bias, eps_);
 }
 

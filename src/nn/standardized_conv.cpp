@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "core/profile.hpp"
+
 namespace sdtorch {
 
 at::Tensor pad_same(const at::Tensor& x, int64_t kernel, int64_t stride) {
@@ -22,6 +24,10 @@ StandardizedConv2dImpl::StandardizedConv2dImpl(int64_t in, int64_t out, int64_t 
       eps_(eps) {}
 
 at::Tensor StandardizedConv2dImpl::forward(const at::Tensor& x) const {
+  const auto places = [&](int64_t size) { return (size + stride_ - 1) / stride_; };
+  const LayerTimer timer(LayerKind::convolution, {.rows = x.size(0) * places(x.size(2)) * places(x.size(3)),
+                                                  .inner = weight.size(1) * weight.size(2) * weight.size(3),
+                                                  .columns = weight.size(0)});
   const at::Tensor filters = weight.flatten(1).to(at::kFloat);
   const at::Tensor centred = filters - filters.mean(1, /*keepdim=*/true);
   const at::Tensor standard = centred * (centred.square().mean(1, /*keepdim=*/true) + eps_).rsqrt();

@@ -412,20 +412,6 @@ TEST_CASE("--dry-run checks everything and leaves nothing", "[cli]") {
   CHECK(names_in(folder.path()).empty());
 }
 
-TEST_CASE("bench prints one object with the documented keys", "[cli]") {
-  const ProcessResult run = run_sdtorch({"bench", "-m", tiny, "--steps", "3", "--json"});
-  INFO(run.err);
-  REQUIRE(run.exit_code == 0);
-  const nlohmann::json object = nlohmann::json::parse(run.out);
-  std::set<std::string> keys;
-  for (const auto& [key, value] : object.items()) keys.insert(key);
-  CHECK(keys == std::set<std::string>{"load_s", "text_s", "first_step_s", "step_median_s", "steps", "vae_s", "png_s",
-                                      "total_s", "peak_rss_mb", "device", "dtype"});
-  CHECK(object["steps"] == 3);
-  CHECK(object["total_s"].get<double>() > 0);
-  CHECK(lines(run.out).size() == 1);
-}
-
 TEST_CASE("tokenize reads lines and prints the text's own ids", "[cli]") {
   const ProcessResult run = run_sdtorch({"tokenize", "-m", tiny, "--json", "-"}, {.input = "a red house\n\n"});
   INFO(run.err);

@@ -43,9 +43,32 @@ TEST_CASE("bench prints the promised keys on one line", "[cli]") {
   CHECK(line.find('\n') == line.size() - 1);
   const nlohmann::json object = nlohmann::json::parse(line);
   for (const char* key : {"load_s", "text_s", "first_step_s", "step_median_s", "steps", "vae_s", "png_s", "total_s",
-                          "peak_rss_mb", "device", "dtype"}) {
+                          "peak_rss_mb", "device", "dtype", "threads"}) {
     CHECK(object.contains(key));
   }
-  CHECK(object.size() == 11);
+  CHECK(object.size() == 12);
   CHECK(bench_text(result, false).find("peak memory") != std::string::npos);
+}
+
+TEST_CASE("bench tells a step's kinds of layers, and how near it comes to the machine's rate", "[cli]") {
+  const std::vector<LayerCost> layers = {
+      {.kind = LayerKind::linear, .product = {.rows = 10, .inner = 20, .columns = 30}, .calls = 2, .seconds = 1},
+      {.kind = LayerKind::linear, .product = {.rows = 5, .inner = 20, .columns = 30}, .calls = 1, .seconds = 0.5},
+      {.kind = LayerKind::norm, .calls = 3, .seconds = 0.25}};
+  const StageProfile step = summarize(2, layers);
+  CHECK(step.flops == 2.0 * 10 * 20 * 30 * 2.5);
+  double seconds = 0;
+  for (const KindCost& kind : step.kinds) seconds += kind.seconds;
+  CHECK(seconds == 2);
+  CHECK(step.kinds.back().kind == "rest");
+  CHECK(step.kinds.back().seconds == 0.25);
+
+  const BenchResult result{
+      .device = "cpu", .dtype = "fp32", .profile = BenchProfile{.step = step, .product_rate = 3e4}};
+  const nlohmann::json profile = nlohmann::json::parse(bench_text(result, true))["profile"];
+  CHECK(profile["floor_s"] == 1);
+  CHECK(profile["share_of_rate"] == 0.5);
+  CHECK(profile["step"]["kinds"]["linear"] == nlohmann::json({{"calls", 3}, {"flops", 3e4}, {"seconds", 1.5}}));
+  CHECK(profile["step"]["kinds"]["attention"]["calls"] == 0);
+  CHECK(bench_text(result, false).find("50% of what the step took") != std::string::npos);
 }

@@ -127,7 +127,7 @@ TEST_CASE("weights that ran in inference mode may still be changed in place", "[
 TEST_CASE("a layer is prepared once: its values stay, and another time changes nothing", "[nn]") {
   at::manual_seed(7);
   const at::NoGradGuard no_grad;
-  Conv2d conv(4, 8, 3);
+  Conv2d conv(4, 64, 3);
   Linear linear(6, 5);
   fill(*conv);
   fill(*linear);
@@ -152,7 +152,7 @@ TEST_CASE("a layer is prepared once: its values stay, and another time changes n
 
 TEST_CASE("a prepared layer can be differentiated by what it is given", "[nn]") {
   at::manual_seed(7);
-  Conv2d conv(4, 8, 3);
+  Conv2d conv(4, 64, 3);
   Linear linear(6, 5);
   fill(*conv);
   fill(*linear);

@@ -94,7 +94,8 @@ Affine affine_of(const float* chunks, int64_t count, const T* first, const T* sh
       const double distance = base(c) + sum / n - mean;
       variance += (squares - sum * sum / n) / all + distance * distance * n / all;
     }
-    const double deviation = 1 / std::sqrt(std::max(variance, 0.0) + p.eps);
+    // Beyond fp32's range the result is no number, which is told: it must not be taken for a flat picture.
+    const double deviation = std::isfinite(variance) ? 1 / std::sqrt(std::max(variance, 0.0) + p.eps) : NAN;
     for (int64_t c = begin; c < end; ++c) {
       const double scale = to_float(weight[c]) * deviation;
       affine.scale[static_cast<size_t>(c)] = static_cast<float>(scale);
@@ -144,8 +145,7 @@ void normalise(const at::Tensor& x_tensor, const GroupNormParameters& p, const a
 }  // namespace
 
 bool group_norm_takes(const at::Tensor& x) {
-  const bool type = x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16;
-  return x.is_cpu() && type && x.dim() == 4 && x.numel() > 0;
+  return x.is_cpu() && x.scalar_type() == at::kBFloat16 && x.dim() == 4 && x.numel() > 0;
 }
 
 at::Tensor group_norm(const at::Tensor& x, const GroupNormParameters& parameters, const at::Tensor& shift) {

@@ -13,10 +13,11 @@ struct GroupNormParameters {
   bool silu = false;        ///< the result is activated
 };
 
-/// Whether tensors like it are its business: fp32 or bf16 [B, C, h, w] on a CPU, not empty.
+/// Whether tensors like it are its business: bf16 [B, C, h, w] on a CPU, not empty. It takes fp32 too, but there the
+/// reference's own way of summing keeps pictures nearer to it, though no nearer to the truth.
 bool group_norm_takes(const at::Tensor& x);
 
-/// x: as above; shift: of x's type [B, C], added to every pixel of x before it is normalised, or undefined
+/// x: fp32 or bf16, as above; shift: of x's type [B, C], added to every pixel of x before it is normalised, or undefined
 /// → [B, C, h, w] with the channels innermost. Two reads of x and one write; sums are fp32 over 64 pixels, of
 /// differences from a pixel of the channel's own, and fp64 beyond.
 at::Tensor group_norm(const at::Tensor& x, const GroupNormParameters& parameters, const at::Tensor& shift);

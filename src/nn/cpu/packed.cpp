@@ -26,17 +26,20 @@ std::optional<at::Tensor> optional(const at::Tensor& bias) {
 }
 
 bool has_operators() {
-  return at::globalContext().hasMKLDNN() &&
-         c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""}).has_value() &&
-         c10::Dispatcher::singleton().findSchema({"mkldnn::_reorder_linear_weight", ""}).has_value();
+  static const bool has = at::globalContext().hasMKLDNN() &&
+                          c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""}).has_value() &&
+                          c10::Dispatcher::singleton().findSchema({"mkldnn::_reorder_linear_weight", ""}).has_value();
+  return has;
+}
+
+bool multiplies_bf16(const at::Tensor& weight) {
+  return weight.is_cpu() && weight.scalar_type() == at::kBFloat16 && has_avx512_bf16();
 }
 
 }  // namespace
 
-bool can_pack(const at::Tensor& weight) {
-  static const bool has = has_operators();
-  const bool type = weight.scalar_type() == at::kFloat || (weight.scalar_type() == at::kBFloat16 && has_avx512_bf16());
-  return has && type && weight.is_cpu() && weight.numel() > 0;
+bool can_pack_linear(const at::Tensor& weight) {
+  return multiplies_bf16(weight) && has_operators() && weight.numel() > 0;
 }
 
 at::Tensor pack_linear(const at::Tensor& weight) {
@@ -52,11 +55,17 @@ at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed, const at
   return apply.call(x, packed, optional(bias), "none", Scalars(), "");
 }
 
+bool can_pack_convolution(const at::Tensor& weight) {
+  constexpr int64_t largest_block = 64;
+  const bool type = multiplies_bf16(weight) || (weight.is_cpu() && weight.scalar_type() == at::kFloat);
+  return type && has_operators() && weight.numel() > 0 && weight.size(0) % largest_block == 0;
+}
+
 at::Tensor pack_convolution(const at::Tensor& weight, int64_t stride, int64_t padding) {
   using Pack = at::Tensor(const at::Tensor&, c10::SymIntArrayRef, c10::SymIntArrayRef, c10::SymIntArrayRef, c10::SymInt,
                           c10::OptionalArrayRef<c10::SymInt>);
   static const auto pack = find<Pack>("mkldnn::_reorder_convolution_weight");
-  // The order that oneDNN chooses for one size of picture is the one for every other; told none, it chooses a poor one.
+  // Told no size of picture, oneDNN chooses a poor order for kernels of one pixel.
   const std::vector<c10::SymInt> strides(2, stride), paddings(2, padding), dilations(2, 1);
   const std::vector<c10::SymInt> input{2, weight.size(1), 64, 64};
   return pack.call(weight, paddings, strides, dilations, 1, c10::SymIntArrayRef(input));

@@ -6,8 +6,9 @@
 
 namespace sdtorch::cpu {
 
-/// Whether weights like it are packed: fp32, or bf16 where the CPU multiplies it, on a CPU, with oneDNN in LibTorch.
-bool can_pack(const at::Tensor& weight);
+/// Whether weights of matrices like it are packed: bf16 on a CPU that multiplies it, with oneDNN in LibTorch. In fp32
+/// oneDNN's sums round otherwise than MKL's, which the reference takes; pictures would drift apart for a tenth of speed.
+bool can_pack_linear(const at::Tensor& weight);
 
 /// weight: as above [out, in] → the same, opaque: only what is below takes it, and to_dense() alone reads it.
 at::Tensor pack_linear(const at::Tensor& weight);
@@ -15,7 +16,11 @@ at::Tensor pack_linear(const at::Tensor& weight);
 /// x: […, in] of the packed weight's type; bias: [out] or undefined → […, out]
 at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias);
 
-/// weight: as above [out, in, kernel, kernel] → the same, opaque.
+/// Whether a convolution's weights are packed, in fp32 too: where their outputs fill oneDNN's largest blocks, and so have
+/// one best order whatever the picture's size. weight: [out, in, kernel, kernel]
+bool can_pack_convolution(const at::Tensor& weight);
+
+/// weight: as above → the same, opaque.
 at::Tensor pack_convolution(const at::Tensor& weight, int64_t stride, int64_t padding);
 
 /// x: [B, in, h, w] of the packed weight's type, channels innermost; bias: [out] or undefined → [B, out, h', w'],
