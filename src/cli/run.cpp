@@ -46,6 +46,7 @@ int generate_command(const Invocation& invocation) {
     log_info(fmt::format("nothing drawn: {} checked", jobs.size() == 1 ? "the request is" : "all requests are"));
     return 0;
   }
+  const DeviceStart device(invocation.settings.device, invocation.settings.deterministic);
   ConsoleReporter reporter({.json = invocation.json,
                             .progress = invocation.log_level != LogLevel::quiet,
                             .terminal = isatty(STDERR_FILENO) == 1});
@@ -61,6 +62,7 @@ bool take_turns(std::string_view part, double seconds) {
 }
 
 int bench_command(const Invocation& invocation) {
+  const DeviceStart device(invocation.settings.device, invocation.settings.deterministic);
   BenchOptions options{.profile = invocation.profile};
   if (invocation.by_turns) options.after_part = take_turns;
   print_result(bench_text(run_bench(invocation.settings, options), invocation.json || invocation.by_turns));

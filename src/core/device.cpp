@@ -1,12 +1,15 @@
 #include "core/device.hpp"
 
+#include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <torch/cuda.h>
 
 #include <charconv>
+#include <exception>
 #include <string_view>
 
 #include "core/error.hpp"
@@ -22,6 +25,9 @@ bool cpu_multiplies_bf16() {
   return false;
 #endif
 }
+
+/// cuBLAS is reproducible only with a fixed workspace, and reads this before its first call.
+void fix_cublas_workspace() { setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0); }
 
 [[noreturn]] void refuse_device(const std::string& device, const std::string& reason, const std::string& hint) {
   throw Error(ErrorKind::usage, {.file = "--device", .reason = fmt::format("'{}': {}", device, reason), .hint = hint});
@@ -71,11 +77,27 @@ at::ScalarType resolve_dtype(const std::string& dtype, at::Device device) {
 }
 
 void use_deterministic_algorithms() {
-  // cuBLAS is reproducible only with a fixed workspace, and reads this before its first call.
-  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
+  fix_cublas_workspace();
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   at::globalContext().setDeterministicFillUninitializedMemory(false);
   at::globalContext().setBenchmarkCuDNN(false);
+}
+
+DeviceStart::DeviceStart(const std::string& device, bool deterministic) {
+  if (device == "cpu") return;
+  if (deterministic) fix_cublas_workspace();
+  // Kernels come up when they are first called, not all at the beginning; the driver reads this when it starts.
+  setenv("CUDA_MODULE_LOADING", "LAZY", 0);
+  started_ = std::async(std::launch::async, [device] {
+    try {
+      if (!torch::cuda::is_available()) return;
+      const c10::InferenceMode no_gradients;
+      const at::Tensor some = at::zeros({8, 8, 8, 8}, at::TensorOptions(at::kHalf).device(resolve_device(device)));
+      at::matmul(some, some);
+      at::conv2d(some, some);
+    } catch (const std::exception&) {  // told where the device is asked for
+    }
+  });
 }
 
 void wait_for_device(const std::string& device) {

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include <future>
 #include <string>
 
 #include "core/dtype.hpp"
@@ -22,6 +23,19 @@ void use_exact_fp32();
 
 /// Same build, device and request give the same bytes from here on: deterministic kernels, no autotuning.
 void use_deterministic_algorithms();
+
+/// Starts a GPU on a thread of its own, while models' headers are read and prompts are tokenised: the driver, its
+/// context, and the libraries for matrices and convolutions. What cannot be started shows where it is needed. The end
+/// of its life waits for it.
+class DeviceStart {
+ public:
+  /// device: as for resolve_device; nothing happens for the CPU, nor where there is no GPU. deterministic: whether
+  /// use_deterministic_algorithms will be called.
+  DeviceStart(const std::string& device, bool deterministic);
+
+ private:
+  std::future<void> started_{};
+};
 
 /// Returns when all that was queued on a device ("cuda:0") is done; at once for the CPU.
 void wait_for_device(const std::string& device);

@@ -58,13 +58,16 @@ class LayerProfile {
 class LayerTimer {
  public:
   explicit LayerTimer(LayerKind kind, MatrixProduct product = {}) : kind_(kind), product_(product) {
-    if (recording_.load(std::memory_order_relaxed)) begin();
+    if (records()) begin();
   }
   ~LayerTimer() {
     if (running_) end();
   }
   LayerTimer(const LayerTimer&) = delete;
   LayerTimer& operator=(const LayerTimer&) = delete;
+
+  /// Whether somebody asks.
+  static bool records() { return recording_.load(std::memory_order_relaxed); }
 
  private:
   friend class LayerProfile;

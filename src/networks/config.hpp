@@ -140,7 +140,7 @@ struct VaeConfig {
   int64_t sample_size = 32;  ///< pixels
   double scaling_factor = 0.18215;
   double shift_factor = 0;
-  bool force_upcast = true;  ///< fp16 overflows: decode in fp32
+  std::optional<bool> force_upcast{};  ///< fp16 overflows: decode in fp32; none: as the family does
   bool use_quant_conv = true;
   bool use_post_quant_conv = true;
   bool mid_block_add_attention = true;

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "nn/attach.hpp"
+#include "nn/fused.hpp"
 
 namespace sdtorch {
 
@@ -22,17 +23,16 @@ ResnetBlock2DImpl::ResnetBlock2DImpl(const ResnetOptions& o)
 }
 
 at::Tensor ResnetBlock2DImpl::forward(const at::Tensor& x, const at::Tensor& time) const {
-  at::Tensor h = conv1_(norm1_(x, options_.activation));
+  at::Tensor h = norm1_(x, options_.activation);
   at::Tensor shift;
   if (time_emb_proj_) shift = time_emb_proj_(activate(time, options_.activation));
   if (options_.scale_shift) {
     const auto halves = shift.unflatten(1, {-1, 1, 1}).chunk(2, 1);
-    h = activate(norm2_(h) * (1 + halves[0]) + halves[1], options_.activation);
+    h = activate(norm2_(conv1_(h)) * (1 + halves[0]) + halves[1], options_.activation);
   } else {
-    h = norm2_(h, options_.activation, shift);
+    h = normed_conv(conv1_, norm2_, h, shift, options_.activation);
   }
-  h = conv2_(h);
-  h = (conv_shortcut_ ? conv_shortcut_(x) : x) + h;
+  h = conv_onto(conv2_, h, conv_shortcut_ ? conv_shortcut_(x) : x);
   return options_.output_scale == 1 ? h : h / options_.output_scale;
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "nn/attach.hpp"
+#include "nn/fused.hpp"
 
 namespace sdtorch {
 namespace {
@@ -96,8 +97,7 @@ at::Tensor Transformer2DModelImpl::forward(const at::Tensor& x, const at::Tensor
   at::Tensor h = norm_(x);
   h = linear_in_ ? linear_in_(to_sequence(h)) : to_sequence(conv_in_(h));
   for (const BasicTransformerBlock& block : blocks_) h = block(h, context, hooks);
-  h = linear_out_ ? to_picture(linear_out_(h)) : conv_out_(to_picture(h));
-  return h + x;
+  return linear_out_ ? to_picture(linear_out_(h)) + x : conv_onto(conv_out_, to_picture(h), x);
 }
 
 }  // namespace sdtorch

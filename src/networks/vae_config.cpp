@@ -32,7 +32,7 @@ VaeConfig VaeConfig::from_json(const nlohmann::json& json, const std::string& fi
   config.act_fn = read_activation(reader, "act_fn", "silu", diffusers_activations);
   config.scaling_factor = reader.positive_number("scaling_factor", config.scaling_factor);
   if (reader.given("shift_factor")) config.shift_factor = reader.number("shift_factor", 0);
-  config.force_upcast = reader.boolean("force_upcast", config.force_upcast);
+  if (reader.given("force_upcast")) config.force_upcast = reader.boolean("force_upcast", false);
   config.use_quant_conv = reader.boolean("use_quant_conv", config.use_quant_conv);
   config.use_post_quant_conv = reader.boolean("use_post_quant_conv", config.use_post_quant_conv);
   config.mid_block_add_attention = reader.boolean("mid_block_add_attention", config.mid_block_add_attention);

@@ -4,6 +4,7 @@
 
 #include "core/profile.hpp"
 #include "nn/cpu/gated_gelu.hpp"
+#include "nn/cuda/layers.hpp"
 #include "nn/recorded.hpp"
 
 namespace sdtorch {
@@ -50,6 +51,7 @@ at::Tensor activate(at::Tensor&& x, Activation activation) {
 at::Tensor gated_gelu(const at::Tensor& x) {
   const LayerTimer timer(LayerKind::activation);
   if (cpu::gated_gelu_takes(x) && !recorded(x)) return cpu::gated_gelu(x);
+  if (cuda::takes(x)) return cuda::gated_gelu(x);
   const auto halves = x.chunk(2, -1);
   return halves[0] * activate(halves[1], Activation::gelu);
 }

@@ -5,6 +5,7 @@
 
 #include "core/profile.hpp"
 #include "nn/cpu/attention_kernel.hpp"
+#include "nn/cuda/layers.hpp"
 #include "nn/recorded.hpp"
 
 namespace sdtorch {
@@ -34,10 +35,10 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   }
   std::optional<at::Tensor> mask;
   if (options.key_mask.defined()) mask = options.key_mask.unsqueeze(1).unsqueeze(1);
-  const at::Tensor mixed = at::scaled_dot_product_attention(
-      heads_apart(q, options.heads), heads_apart(k, options.heads), heads_apart(v, options.heads), mask,
-      /*dropout_p=*/0.0, options.causal);
-  return joined(mixed);
+  const at::Tensor queries = heads_apart(q, options.heads), keys = heads_apart(k, options.heads),
+                   values = heads_apart(v, options.heads);
+  if (cuda::takes(q)) return joined(cuda::attention(queries, keys, values, mask, options.causal));
+  return joined(at::scaled_dot_product_attention(queries, keys, values, mask, /*dropout_p=*/0.0, options.causal));
 }
 
 at::Tensor attention_map(const at::Tensor& q, const at::Tensor& k, int64_t heads) {

@@ -28,7 +28,12 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   /// As LinearImpl's.
   void compute_in_int8() { in_int8_ = true; }
 
-  /// On a CPU the weight comes to lie with the channels innermost, or becomes opaque (nn/cpu/packed.hpp).
+  /// On a GPU (cuda::takes): forward(x) + residual, and forward without its bias.
+  at::Tensor onto(const at::Tensor& x, const at::Tensor& residual) const;
+  at::Tensor without_bias(const at::Tensor& x) const;
+
+  /// On a CPU, and in fp16 and bf16 on a GPU, the weight comes to lie with the channels innermost, or becomes opaque
+  /// (nn/cpu/packed.hpp).
   void prepare(const Placement& to) override;
 
   at::Tensor weight, bias;

@@ -4,6 +4,7 @@
 
 #include "core/profile.hpp"
 #include "nn/cpu/group_norm.hpp"
+#include "nn/cuda/layers.hpp"
 #include "nn/recorded.hpp"
 
 namespace sdtorch {
@@ -16,6 +17,7 @@ GroupNormImpl::GroupNormImpl(int64_t groups, int64_t channels, double eps)
 
 at::Tensor GroupNormImpl::forward(const at::Tensor& x, std::optional<Activation> activation,
                                   const at::Tensor& shift) const {
+  if (cuda::takes(x)) return after_bias(x, {}, shift, activation);
   const LayerTimer timer(LayerKind::norm);
   if (cpu::group_norm_takes(x) && !recorded(x) && weight.scalar_type() == x.scalar_type()) {
     const bool silu = activation == Activation::silu;
@@ -25,6 +27,18 @@ at::Tensor GroupNormImpl::forward(const at::Tensor& x, std::optional<Activation>
   const at::Tensor shifted = shift.defined() ? x + shift.unflatten(1, {-1, 1, 1}) : x;
   at::Tensor y = at::group_norm(shifted.contiguous(), groups_, weight, bias, eps_);
   return activation ? activate(std::move(y), *activation) : y;
+}
+
+at::Tensor GroupNormImpl::after_bias(const at::Tensor& x, const at::Tensor& channel_bias, const at::Tensor& shift,
+                                     std::optional<Activation> activation) const {
+  const LayerTimer timer(LayerKind::norm);
+  return cuda::group_norm(x, {.groups = groups_,
+                              .weight = weight,
+                              .bias = bias,
+                              .eps = eps_,
+                              .activation = activation,
+                              .channel_bias = channel_bias,
+                              .shift = shift});
 }
 
 LayerNormImpl::LayerNormImpl(int64_t width, double eps)

@@ -22,6 +22,11 @@ class GroupNormImpl : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x, std::optional<Activation> activation = std::nullopt,
                      const at::Tensor& shift = {}) const;
 
+  /// On a GPU (cuda::takes): forward(x + channel_bias + shift). channel_bias: [channels]; shift: [B, channels]; either
+  /// may be undefined.
+  at::Tensor after_bias(const at::Tensor& x, const at::Tensor& channel_bias, const at::Tensor& shift,
+                        std::optional<Activation> activation) const;
+
   at::Tensor weight, bias;
 
  private:

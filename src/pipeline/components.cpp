@@ -47,7 +47,8 @@ Components load_components(ModelDescription description, at::Device device, at::
   Components components{.description = std::move(description), .device = device, .dtype = dtype, .vae_dtype = dtype};
   components.spare = std::make_shared<Components::Spare>();
   const ModelDescription& model = components.description;
-  if (dtype == at::kHalf && model.vae.force_upcast) components.vae_dtype = at::kFloat;
+  // Of diffusers' pipelines SDXL's alone decode in another type.
+  if (dtype == at::kHalf && model.vae.force_upcast.value_or(model.xl.has_value())) components.vae_dtype = at::kFloat;
   for (const TextEncoderDescription& text : model.text_encoders) {
     StateDict weights = model.source->weights(text.name);
     if (const auto* roberta = std::get_if<XlmRobertaConfig>(&text.config)) {

@@ -10,6 +10,7 @@
 #include "networks/text_encoder.hpp"
 #include "networks/unet.hpp"
 #include "networks/vae.hpp"
+#include "nn/captured.hpp"
 #include "pipeline/model_description.hpp"
 
 namespace sdtorch {
@@ -25,10 +26,13 @@ struct Components {
   std::optional<LoadedDepthEstimator> depth_estimator{};  ///< where something may need it
   at::Device device = at::kCPU;
   at::ScalarType dtype = at::kFloat;
-  at::ScalarType vae_dtype = at::kFloat;  ///< fp32 where the config says force_upcast and dtype is fp16
+  at::ScalarType vae_dtype = at::kFloat;  ///< fp32 where dtype is fp16 and the VAE overflows it
 
   /// The VAE in fp32, read from its files at the first call. For pictures that overflow. Safe from several threads.
   std::shared_ptr<AutoencoderKL> vae_in_fp32() const;
+
+  /// What the U-Net's calls are remembered by from picture to picture.
+  std::shared_ptr<CapturedCalls> captured = std::make_shared<CapturedCalls>();
 
   struct Spare;
   std::shared_ptr<Spare> spare{};  ///< what vae_in_fp32 keeps

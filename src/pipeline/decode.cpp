@@ -26,8 +26,14 @@ DecodedPictures decode(const Components& model, const at::Tensor& latent) {
   const VaeConfig& config = model.description.vae;
   DecodedPictures decoded;
   std::vector<at::Tensor> pictures;
-  for (const at::Tensor& one : latent.split(1)) {
-    at::Tensor picture = decode_one(*model.vae, config, model.vae_dtype, one);
+  const std::vector<at::Tensor> latents = latent.split(1);
+  std::vector<at::Tensor> queued;
+  if (latent.is_cuda()) {  // all of them at once: looking at one would wait for it
+    for (const at::Tensor& one : latents) queued.push_back(decode_one(*model.vae, config, model.vae_dtype, one));
+  }
+  for (size_t i = 0; i < latents.size(); ++i) {
+    const at::Tensor& one = latents[i];
+    at::Tensor picture = queued.empty() ? decode_one(*model.vae, config, model.vae_dtype, one) : queued[i];
     const bool again = !is_finite(picture) && model.vae_dtype != at::kFloat;
     if (again) {
       log_warning("the decoded picture has numbers that are not finite; decoding again in fp32");

@@ -8,6 +8,7 @@
 #include <memory>
 #include <utility>
 
+#include "networks/captured_unet.hpp"
 #include "networks/self_attention.hpp"
 #include "pipeline/self_attention_guidance.hpp"
 
@@ -84,7 +85,11 @@ struct Evaluated {
 class Denoiser {
  public:
   Denoiser(const Components& model, Conditions conditions, DenoiserOptions options)
-      : unet_(model.unet), dtype_(model.dtype), conditions_(std::move(conditions)), options_(std::move(options)) {
+      : unet_(model.unet),
+        captured_(model.captured),
+        dtype_(model.dtype),
+        conditions_(std::move(conditions)),
+        options_(std::move(options)) {
     if (const int64_t width = unet_->config().time_cond_proj_dim; width > 0) {
       guidance_ = guidance_embedding(options_.guidance_scale, width).to(model.device);
     }
@@ -168,7 +173,7 @@ class Denoiser {
                                 .conditions = std::ssize(conditions_.pictures.front()),
                                 .call = call.call});
     }
-    const at::Tensor output = unet_->forward(input).to(at::kFloat);
+    const at::Tensor output = forward_captured(*unet_, *captured_, input, call.steps - call.step).to(at::kFloat);
     return {.output = output, .attention_map = hooks.map};
   }
 
@@ -216,6 +221,7 @@ class Denoiser {
   }
 
   std::shared_ptr<UNet2DConditionModel> unet_;
+  std::shared_ptr<CapturedCalls> captured_;
   at::ScalarType dtype_;
   Conditions conditions_;
   DenoiserOptions options_;

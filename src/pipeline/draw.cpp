@@ -76,11 +76,10 @@ std::vector<TextConditions> encode(const Components& model, TextMemory& memory, 
 
 /// Keeps what is not repainted, and tells the observer of each step that is one still.
 std::function<at::Tensor(const SamplerStep&)> touched(const Blend& blend, const Observer& observer,
-                                                      const Components& model, const std::vector<TextConditions>& texts,
-                                                      const Request& request) {
+                                                      FiniteWatch& watch) {
   return [&](SamplerStep step) {
     step.latent = blend.after_step(step);
-    check_finite(step, model, texts, request);
+    watch.look(step);
     show(observer, fmt::format("step.{:03}.latent", step.index), step.latent);
     if (observer.on_step)
       observer.on_step({.index = step.index,
@@ -123,18 +122,22 @@ at::Tensor draw_latent(const PipelineNetworks& networks, Batch batch, const Begi
   show_to_network(texts, beginning.extra_channels);
   show_plan(observer, shared);
   const int64_t own = steps_of(shared.plan), all = networks.refiner ? own + steps_of(*shared.refiner_plan) : own;
+  FiniteWatch watch(model, texts, shared.request);
   SamplerContext context{
       .noise = noise,
-      .after_step = touched(beginning.blend, observer, model, texts, shared.request),
+      .after_step = touched(beginning.blend, observer, watch),
       .within_step = [&](const at::Tensor& x, double sigma) { return beginning.blend.within_step(x, sigma); },
       .steps = all};
   at::Tensor latent =
       run_sampler(beginning.start, guided(model, texts, shared, steered_by_pictures(model, batch)), context);
+  watch.finish();
   if (networks.refiner) {
+    FiniteWatch refiner_watch(*networks.refiner, refining, shared.request);
     context.first_step = own;
-    context.after_step = touched(beginning.blend, observer, *networks.refiner, refining, shared.request);
+    context.after_step = touched(beginning.blend, observer, refiner_watch);
     latent = run_sampler(start_from_latent(*shared.refiner_plan, latent),
                          guided_refiner(*networks.refiner, refining, shared), context);
+    refiner_watch.finish();
   }
   show(observer, "latent", latent);
   return latent;

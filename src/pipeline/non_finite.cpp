@@ -1,8 +1,10 @@
 #include "pipeline/non_finite.hpp"
 
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/dtype.hpp"
 #include "core/error.hpp"
@@ -18,7 +20,8 @@ bool has_finite_texts(const std::vector<TextConditions>& texts) {
       texts, [&](const TextConditions& text) { return finite(text.conditional) && finite(text.unconditional); });
 }
 
-std::string likely_cause(const SamplerStep& step, const Components& model, const std::vector<TextConditions>& texts,
+/// step: its index.
+std::string likely_cause(int64_t step, const Components& model, const std::vector<TextConditions>& texts,
                          const Request& request) {
   const bool narrow = model.dtype != at::kFloat;
   const std::string wider = fmt::format("{} may be too narrow for it: try --dtype fp32", dtype_name(model.dtype));
@@ -31,7 +34,7 @@ std::string likely_cause(const SamplerStep& step, const Components& model, const
   constexpr double strong = 1000;  // far beyond what pictures come of
   if (request.cfg_scale > strong) return fmt::format("try less than --cfg-scale {}", request.cfg_scale);
   if (narrow) return wider;
-  if (step.index == 0) return "check the U-Net's weights";
+  if (step == 0) return "check the U-Net's weights";
   return fmt::format("check the U-Net's weights, or try less than --cfg-scale {} or another --sampler",
                      request.cfg_scale);
 }
@@ -42,13 +45,32 @@ bool is_finite(const at::Tensor& tensor) {
   return at::isfinite(tensor.is_mkldnn() ? tensor.to_dense() : tensor).all().item<bool>();
 }
 
-void check_finite(const SamplerStep& step, const Components& model, const std::vector<TextConditions>& texts,
-                  const Request& request) {
-  if (is_finite(step.latent)) return;
-  throw Error(ErrorKind::non_finite,
-              {.reason = fmt::format("after step {} of {} the latent has numbers that are not finite", step.index + 1,
-                                     step.count),
-               .hint = likely_cause(step, model, texts, request)});
+void FiniteWatch::look(const SamplerStep& step) {
+  if (!step.latent.is_cuda()) return judge(is_finite(step.latent), step.index, step.count);
+  Queued now{.index = step.index,
+             .count = step.count,
+             .zero = at::empty({}, at::TensorOptions(at::kFloat).pinned_memory(true)),
+             .there = c10::Event(step.latent.device().type())};
+  now.zero.copy_((step.latent * 0).sum(), /*non_blocking=*/true);
+  now.there.record(c10::impl::VirtualGuardImpl(step.latent.device().type()).getStream(step.latent.device()));
+  finish();
+  queued_.emplace(std::move(now));
+}
+
+void FiniteWatch::finish() {
+  if (!queued_) return;
+  const Queued last = std::move(*queued_);
+  queued_.reset();
+  last.there.synchronize();
+  judge(last.zero.item<float>() == 0, last.index, last.count);
+}
+
+void FiniteWatch::judge(bool finite, int64_t index, int64_t count) const {
+  if (finite) return;
+  throw Error(
+      ErrorKind::non_finite,
+      {.reason = fmt::format("after step {} of {} the latent has numbers that are not finite", index + 1, count),
+       .hint = likely_cause(index, model_, texts_, request_)});
 }
 
 }  // namespace sdtorch

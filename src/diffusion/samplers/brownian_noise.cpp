@@ -1,5 +1,7 @@
 #include "diffusion/samplers/brownian_noise.hpp"
 
+#include "core/upload.hpp"
+
 namespace sdtorch {
 
 BrownianNoise::BrownianNoise(const SamplingPlan& plan, const Noise& noise, const at::Tensor& x) : device_(x.device()) {
@@ -15,7 +17,7 @@ BrownianNoise::BrownianNoise(const SamplingPlan& plan, const Noise& noise, const
 at::Tensor BrownianNoise::operator()(const at::Tensor& from, const at::Tensor& to) const {
   std::vector<at::Tensor> images;
   for (const BrownianTree& tree : trees_) images.push_back(-tree.increment(to.item<float>(), from.item<float>()));
-  return (at::stack(images) / (to - from).abs().sqrt()).to(device_);
+  return sent(at::stack(images) / (to - from).abs().sqrt(), device_);
 }
 
 }  // namespace sdtorch

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/upload.hpp"
 #include "diffusion/noise_schedule.hpp"
 #include "diffusion/sigma_schedule.hpp"
 
@@ -50,7 +51,7 @@ at::Tensor SamplerRun::renoised(const at::Tensor& x, float amount) const {
 }
 
 at::Tensor SamplerRun::unit_noise(const at::Tensor& x) const {
-  return context_.noise.draw(x.sizes().slice(1)).to(x.device());
+  return sent(context_.noise.draw(x.sizes().slice(1)), x.device());
 }
 
 at::Tensor SamplerRun::within_step(const at::Tensor& x, double sigma) const {

@@ -1,0 +1,36 @@
+# Our own kernels, src/nn/cuda: built where the LibTorch is a CUDA build and nvcc is to be had (CUDACXX, or on the
+# PATH). Elsewhere a small file without kernels stands in their place, and nothing asks for a CUDA toolkit.
+option(SDTORCH_CUDA_KERNELS "Build the CUDA kernels where LibTorch and nvcc allow it" ON)
+
+set(SDTORCH_HAS_CUDA_KERNELS OFF)
+if(LibTorch_CUDA AND SDTORCH_CUDA_KERNELS)
+  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
+    set(CMAKE_CUDA_ARCHITECTURES 80 90 CACHE STRING "GPU architectures that kernels are compiled for")
+  endif()
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    enable_language(CUDA)
+    set(CMAKE_CUDA_STANDARD 17)
+    set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+    set(SDTORCH_HAS_CUDA_KERNELS ON)
+  else()
+    message(STATUS "no nvcc: the CUDA build does without kernels of its own, which makes it slower on a GPU")
+  endif()
+endif()
+
+# Kernels know no LibTorch, and so compile in seconds; what calls them includes LibTorch's CUDA headers, which want
+# the toolkit's.
+function(sdtorch_add_cuda_kernels target)
+  set(folder ${PROJECT_SOURCE_DIR}/src/nn/cuda)
+  if(NOT SDTORCH_HAS_CUDA_KERNELS)
+    target_sources(${target} PRIVATE ${folder}/without.cpp)
+    return()
+  endif()
+  file(GLOB kernels CONFIGURE_DEPENDS ${folder}/*.cu)
+  file(GLOB callers CONFIGURE_DEPENDS ${folder}/*.cpp)
+  list(REMOVE_ITEM callers ${folder}/without.cpp)
+  target_sources(${target} PRIVATE ${kernels} ${callers})
+  target_include_directories(${target} SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  set_source_files_properties(${kernels} PROPERTIES SKIP_PRECOMPILE_HEADERS ON SKIP_UNITY_BUILD_INCLUSION ON)
+endfunction()
