@@ -19,6 +19,7 @@ struct ModelChoice {
   std::optional<std::string> prediction{};  ///< epsilon, v, x0 and other spellings; none is the model's own
   std::string device = "auto";              ///< auto, cpu, cuda, cuda:N
   std::string dtype = "auto";               ///< auto, fp32, fp16, bf16: what the networks compute in
+  std::string quantize{};                   ///< int8: the U-Net's products are those of 8-bit integers; empty: of dtype
   bool deterministic = false;               ///< same build, device and request give the same bytes
   bool ignore_unknown = false;              ///< unknown keys in the model's configs are warnings, not errors
 
@@ -81,6 +82,11 @@ struct Request {
   std::vector<double> dynamic_threshold{};   ///< a guidance scale whose range is kept, and a percentile; empty is none
   std::optional<double> classifier_scale{};  ///< of ModelChoice::classifier's gradient; none is 1
   std::string class_label{};                 ///< the class it leads to, its name or number (`--class`)
+
+  // What is spared of the network's work; the picture is then another one.
+  std::vector<double> deep_cache{};  ///< DeepCache (Ma et al. 2023): whole each so many calls, and a branch, 0; or none
+  std::vector<double> tome{};  ///< ToMe (Bolya & Hoffman 2023): ratio, 0…0.75, and how coarse, 1, 2, 4, 8; or none
+  std::optional<int64_t> tgate{};  ///< T-GATE (Zhang et al. 2024): the first step without the text; none: all have it
 
   std::optional<double> hires_scale{};    ///< 1…16: the picture is drawn once more, so much larger; none is not
   std::optional<int64_t> hires_steps{};   ///< of that second pass; none and 0 are `steps`

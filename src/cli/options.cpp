@@ -108,10 +108,13 @@ FlagGroup setting_group(Reading& r, SettingGroup group, const char* title) {
 }
 
 std::vector<FlagGroup> setting_groups(Reading& r) {
-  std::vector<FlagGroup> groups{
-      setting_group(r, SettingGroup::picture, "Picture"),   setting_group(r, SettingGroup::input, "Input picture"),
-      setting_group(r, SettingGroup::guidance, "Guidance"), setting_group(r, SettingGroup::sampling, "Sampling"),
-      setting_group(r, SettingGroup::model, "Model"),       setting_group(r, SettingGroup::machine, "Machine")};
+  std::vector<FlagGroup> groups{setting_group(r, SettingGroup::picture, "Picture"),
+                                setting_group(r, SettingGroup::input, "Input picture"),
+                                setting_group(r, SettingGroup::guidance, "Guidance"),
+                                setting_group(r, SettingGroup::sampling, "Sampling"),
+                                setting_group(r, SettingGroup::shortcuts, "Faster, and another picture"),
+                                setting_group(r, SettingGroup::model, "Model"),
+                                setting_group(r, SettingGroup::machine, "Machine")};
   groups.front().flags.push_back(
       {"--from-image", "FILE.png", "take the request from a picture's metadata; flags override it",
        [&r](const std::string& flag, const std::string& text) { r.from_image = filled(flag, text); }});

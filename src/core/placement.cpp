@@ -20,4 +20,9 @@ void place(at::Tensor& parameter, const Placement& to, at::MemoryFormat format) 
                               : now.to(to.device, type, /*non_blocking=*/false, /*copy=*/false, format));
 }
 
+void let_go(at::Tensor& parameter) {
+  const c10::InferenceMode same_kind(parameter.is_inference());
+  parameter.set_data(at::empty({1}, parameter.options()).expand(parameter.sizes()));
+}
+
 }  // namespace sdtorch

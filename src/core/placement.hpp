@@ -14,6 +14,9 @@ struct Placement {
 /// order. One that has it already stays where it lies.
 void place(at::Tensor& parameter, const Placement& to, at::MemoryFormat format = at::MemoryFormat::Contiguous);
 
+/// Keeps a parameter's shape and type, and none of its memory: what became of it is elsewhere.
+void let_go(at::Tensor& parameter);
+
 /// A layer with a say in the form of its weights. One without takes them as `place` leaves them.
 class Prepared {
  public:

@@ -35,7 +35,7 @@ UNetInput from_flat(const std::vector<at::Tensor>& tensors, size_t down_residual
 
 at::Tensor forward_captured(const UNet2DConditionModel& unet, CapturedCalls& calls, const UNetInput& input,
                             int64_t expected) {
-  if (input.attention || input.freeu) return unet.forward(input);
+  if (input.attention || input.freeu || input.deep_cache) return unet.forward(input);
   const size_t residuals = input.down_residuals.size();
   const auto forward = [&](const std::vector<at::Tensor>& tensors) {
     return unet.forward(from_flat(tensors, residuals));

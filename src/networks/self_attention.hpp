@@ -1,4 +1,4 @@
-// What guidance changes in a U-Net's self-attention layers, or takes from them.
+// What guidance and shortcuts change in a U-Net's attention layers, or take from them.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "networks/config.hpp"
+#include "networks/context_gate.hpp"
+#include "networks/token_merging.hpp"
 
 namespace sdtorch {
 
@@ -23,6 +25,8 @@ struct SelfAttentionHooks {
   int64_t first_perturbed = 0;
   const CrossAttentionImpl* observed = nullptr;  ///< the layer whose map is asked for
   at::Tensor map{};                              ///< of `observed`: fp32 [rows, heads, L, L], of the rows that attend
+  TokenMerging* merging = nullptr;               ///< before self-attention; may be none
+  ContextGate* gate = nullptr;                   ///< before attention to the context; may be none
 };
 
 /// Keys of all self-attention layers: `mid_block.attentions.0.transformer_blocks.0.attn1`. Layers that look at the

@@ -53,10 +53,22 @@ BasicTransformerBlockImpl::BasicTransformerBlockImpl(const TransformerOptions& o
 
 at::Tensor BasicTransformerBlockImpl::forward(at::Tensor x, const at::Tensor& context,
                                               SelfAttentionHooks* hooks) const {
-  const at::Tensor normed = norm1_(x);
-  x = attn1_(normed, only_cross_attention_ ? context : normed, hooks) + x;
-  x = attn2_(norm2_(x), context) + x;
+  const auto merged = hooks && hooks->merging ? hooks->merging->match(x) : std::nullopt;
+  if (merged) {
+    x = merged->part(attend_first(merged->merge(norm1_(x)), context, hooks)) + x;
+  } else {
+    x = attend_first(norm1_(x), context, hooks) + x;
+  }
+  const auto attend_second = [&] { return attn2_(norm2_(x), context); };
+  x = (hooks && hooks->gate ? hooks->gate->pass(attn2_.get(), attend_second) : attend_second()) + x;
   return feed_forward(norm3_(x)) + x;
+}
+
+at::Tensor BasicTransformerBlockImpl::attend_first(const at::Tensor& normed, const at::Tensor& context,
+                                                   SelfAttentionHooks* hooks) const {
+  if (!only_cross_attention_) return attn1_(normed, normed, hooks);
+  const auto attend = [&] { return attn1_(normed, context, hooks); };
+  return hooks && hooks->gate ? hooks->gate->pass(attn1_.get(), attend) : attend();
 }
 
 at::Tensor BasicTransformerBlockImpl::feed_forward(const at::Tensor& x) const { return ff_out_(gated_gelu(ff_in_(x))); }

@@ -48,6 +48,7 @@ class BasicTransformerBlockImpl : public torch::nn::Module {
   at::Tensor forward(at::Tensor x, const at::Tensor& context, SelfAttentionHooks* hooks) const;
 
  private:
+  at::Tensor attend_first(const at::Tensor& normed, const at::Tensor& context, SelfAttentionHooks* hooks) const;
   at::Tensor feed_forward(const at::Tensor& x) const;
 
   bool only_cross_attention_;

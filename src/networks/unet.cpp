@@ -15,12 +15,20 @@ void add_residuals(UNetDepths& depths, const UNetInput& input) {
       throw Error(ErrorKind::bug, {.reason = fmt::format("{} residuals for the U-Net's {} skips",
                                                          input.down_residuals.size(), depths.skips.size())});
     }
-    for (size_t i = 0; i < depths.skips.size(); ++i) depths.skips[i] = depths.skips[i] + input.down_residuals[i];
+    for (size_t i = 0; i < depths.skips.size() && depths.skips[i].defined(); ++i) {
+      depths.skips[i] = depths.skips[i] + input.down_residuals[i];
+    }
   }
-  if (input.mid_residual.defined()) depths.x = depths.x + input.mid_residual;
+  if (input.mid_residual.defined() && depths.x.defined()) depths.x = depths.x + input.mid_residual;
 }
 
 }  // namespace
+
+size_t skip_count(const UNetConfig& config) {
+  size_t count = config.levels.size();  // the first convolution's, and each halving's
+  for (const UNetLevel& level : config.levels) count += static_cast<size_t>(level.layers);
+  return count;
+}
 
 UNet2DConditionModel::UNet2DConditionModel(const UNetConfig& c)
     : config_(c),
@@ -35,6 +43,7 @@ UNet2DConditionModel::UNet2DConditionModel(const UNetConfig& c)
 
 at::Tensor UNet2DConditionModel::forward(const UNetInput& input) const {
   UNetDepths depths = down_(input);
+  depths.skips.resize(skip_count(config_));  // those that a DeepCache spares are undefined
   add_residuals(depths, input);
   at::Tensor x = depths.x;
   for (const UNetUpBlock& block : up_blocks_) x = block(x, depths.condition, depths.skips);

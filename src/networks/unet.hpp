@@ -7,6 +7,9 @@
 
 namespace sdtorch {
 
+/// How many skip connections there are, one from each layer of the way down to one of the way up.
+size_t skip_count(const UNetConfig& config);
+
 class UNet2DConditionModel : public torch::nn::Module {
  public:
   explicit UNet2DConditionModel(const UNetConfig& config);

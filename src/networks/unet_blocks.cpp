@@ -69,8 +69,10 @@ at::Tensor UNetDownBlockImpl::forward(at::Tensor x, const UNetCondition& conditi
     x = resnets_[i](x, condition.time);
     if (!attentions_.empty()) x = attentions_[i](x, condition.context, condition.attention);
     skips.push_back(x);
+    if (i + 1 < resnets_.size() && is_deep_enough(condition.deep_cache, skips.size())) return x;
   }
   if (!attentions_.empty()) add_residual();
+  if (is_deep_enough(condition.deep_cache, skips.size())) return x;
   if (downsampler_) {
     x = downsampler_(x);
     skips.push_back(x);
@@ -116,12 +118,17 @@ UNetUpBlockImpl::UNetUpBlockImpl(const UNetConfig& config, size_t level_index)
 at::Tensor UNetUpBlockImpl::forward(at::Tensor x, const UNetCondition& condition,
                                     std::vector<at::Tensor>& skips) const {
   for (size_t i = 0; i < resnets_.size(); ++i) {
+    pass_branch(condition.deep_cache, skips.size() - 1, x);
+    if (!x.defined()) {
+      skips.pop_back();
+      continue;
+    }
     if (condition.freeu) apply_freeu(*condition.freeu, place_, x, skips.back());
     x = resnets_[i](at::cat({x, skips.back()}, 1), condition.time);
     skips.pop_back();
     if (!attentions_.empty()) x = attentions_[i](x, condition.context, condition.attention);
   }
-  return upsampler_ ? upsampler_(x, skips.back().sizes().slice(2)) : x;
+  return upsampler_ && x.defined() ? upsampler_(x, skips.back().sizes().slice(2)) : x;
 }
 
 }  // namespace sdtorch

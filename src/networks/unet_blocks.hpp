@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "networks/config.hpp"
+#include "networks/deep_cache.hpp"
 #include "networks/freeu.hpp"
 #include "networks/resample.hpp"
 #include "networks/resnet_block.hpp"
@@ -19,6 +20,7 @@ struct UNetCondition {
   at::Tensor context;                       ///< [B, L, cross_attention_dim]
   SelfAttentionHooks* attention = nullptr;  ///< may be none
   std::optional<FreeU> freeu{};
+  DeepCache* deep_cache = nullptr;  ///< may be none
 };
 
 /// A convolution of an odd kernel that keeps the size.
@@ -31,7 +33,7 @@ class UNetDownBlockImpl : public torch::nn::Module {
 
   /// x: [B, C of the level above, h, w] → [B, C, h', w'], halved but at the coarsest level. Appends its layers' outputs
   /// to skips. residual: added to the last layer's output, before it is halved where the block has transformers, after
-  /// that where it has none, as the reference does; undefined: nothing.
+  /// that where it has none, as the reference does; undefined: nothing. Ends with the skip that a DeepCache asks for.
   at::Tensor forward(at::Tensor x, const UNetCondition& condition, std::vector<at::Tensor>& skips,
                      const at::Tensor& residual = {}) const;
 
@@ -62,7 +64,8 @@ class UNetUpBlockImpl : public torch::nn::Module {
   UNetUpBlockImpl(const UNetConfig& config, size_t level);
 
   /// x: [B, C of the level below, h, w] → [B, C, h', w'], as large as the next skip. Takes its layers' inputs from the
-  /// end of skips.
+  /// end of skips. With a DeepCache that is used again: x and the skips of the layers below its branch are undefined,
+  /// and those layers are passed over.
   at::Tensor forward(at::Tensor x, const UNetCondition& condition, std::vector<at::Tensor>& skips) const;
 
  private:

@@ -56,9 +56,11 @@ at::Tensor UNetDown::embed(const UNetInput& input) const {
 }
 
 UNetDepths UNetDown::operator()(const UNetInput& input, const at::Tensor& hint) const {
-  UNetDepths depths{
-      .condition = {
-          .time = embed(input), .context = input.context, .attention = input.attention, .freeu = input.freeu}};
+  UNetDepths depths{.condition = {.time = embed(input),
+                                  .context = input.context,
+                                  .attention = input.attention,
+                                  .freeu = input.freeu,
+                                  .deep_cache = input.deep_cache}};
   at::Tensor x = input.extra_channels.defined() ? at::cat({input.sample, input.extra_channels}, 1) : input.sample;
   x = conv_in_(config_.center_input_sample ? 2 * x - 1.0 : x);
   if (hint.defined()) x = x + hint;
@@ -69,8 +71,10 @@ UNetDepths UNetDown::operator()(const UNetInput& input, const at::Tensor& hint) 
                                                        added.size(), down_blocks_.size())});
   }
   for (size_t i = 0; i < down_blocks_.size(); ++i) {
+    if (is_deep_enough(input.deep_cache, depths.skips.size())) return depths;
     x = down_blocks_[i](x, depths.condition, depths.skips, i < added.size() ? added[i] : at::Tensor());
   }
+  if (is_deep_enough(input.deep_cache, depths.skips.size())) return depths;
   if (mid_block_) x = mid_block_(x, depths.condition);
   depths.x = added.size() > down_blocks_.size() ? x + added.back() : x;
   return depths;

@@ -27,17 +27,18 @@ struct UNetInput {
 
   SelfAttentionHooks* attention = nullptr;  ///< what guidance does to layers; may be none
   std::optional<FreeU> freeu{};
+  DeepCache* deep_cache = nullptr;  ///< may be none
 
   /// A T2I-Adapter's, one for each of the first down blocks, from the finest on, and one more for the mid block: added
   /// inside, so that what comes after sees them, too (see UNetDownBlock).
   std::vector<at::Tensor> block_residuals{};
 };
 
-/// Where the way down ends.
+/// Where the way down ends: at the mid block, or at a DeepCache's branch.
 struct UNetDepths {
   UNetCondition condition{};        ///< for the way up
   std::vector<at::Tensor> skips{};  ///< [B, C, h, w] of each layer, from the finest on
-  at::Tensor x{};                   ///< [B, C, h, w] after the mid block
+  at::Tensor x{};                   ///< [B, C, h, w] after the mid block; undefined where a DeepCache spares it
 };
 
 /// Timestep embedding, first convolution, down blocks and mid block, registered in the network that they are part of.

@@ -31,6 +31,7 @@ Conv2dImpl::Conv2dImpl(int64_t in, int64_t out, int64_t kernel, Conv2dOptions op
 at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
   if (cuda::takes(x)) return onto(x, {});
   const LayerTimer timer(LayerKind::convolution, convolution_product(x, weight, kernel_, options_));
+  if (int8_) return int8_->multiply(x);
   if (!x.is_cpu() || weight.requires_grad()) return at::conv2d(x, weight, bias, options_.stride, options_.padding);
   const at::Tensor innermost = x.contiguous(at::MemoryFormat::ChannelsLast);
   if (weight.is_mkldnn() && !recorded(x)) {
@@ -55,12 +56,15 @@ at::Tensor Conv2dImpl::without_bias(const at::Tensor& x) const {
 }
 
 void Conv2dImpl::prepare(const Placement& to) {
-  if (weight.is_mkldnn()) return;
+  if (int8_ || weight.is_mkldnn()) return;
   // oneDNN is quicker with the channels innermost: at Stable Diffusion's size by a seventh in fp32, a third in bf16.
   // The layers between convolutions keep the layout, so only the first picture is rearranged.
   place(weight, to, to.device.is_cpu() ? at::MemoryFormat::ChannelsLast : cuda::format_of_kernels(to.dtype));
   if (bias.defined()) place(bias, to);
-  if (is_pointwise() ? cpu::can_pack_linear(weight) : cpu::can_pack_convolution(weight)) {
+  if (in_int8_) {
+    int8_ = std::make_shared<const Int8Weights>(weight, bias, options_.stride, options_.padding);
+    let_go(weight);
+  } else if (is_pointwise() ? cpu::can_pack_linear(weight) : cpu::can_pack_convolution(weight)) {
     parameters_["weight"] = weight = is_pointwise() ? cpu::pack_linear(weight.flatten(1))
                                                     : cpu::pack_convolution(weight, options_.stride, options_.padding);
   }

@@ -3,7 +3,10 @@
 
 #include <torch/nn/module.h>
 
+#include <memory>
+
 #include "core/placement.hpp"
+#include "nn/int8.hpp"
 #include "nn/layer.hpp"
 
 namespace sdtorch {
@@ -22,6 +25,9 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   /// x: [B, in, h, w] → [B, out, h', w'], h' = (h + 2 padding - kernel) / stride + 1
   at::Tensor forward(const at::Tensor& x) const;
 
+  /// As LinearImpl's.
+  void compute_in_int8() { in_int8_ = true; }
+
   /// On a GPU (cuda::takes): forward(x) + residual, and forward without its bias.
   at::Tensor onto(const at::Tensor& x, const at::Tensor& residual) const;
   at::Tensor without_bias(const at::Tensor& x) const;
@@ -39,6 +45,8 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
 
   int64_t kernel_;
   Conv2dOptions options_;
+  bool in_int8_ = false;
+  std::shared_ptr<const Int8Weights> int8_{};
 };
 using Conv2d = Layer<Conv2dImpl>;
 

@@ -19,18 +19,22 @@ LinearImpl::LinearImpl(int64_t in, int64_t out, LinearOptions options)
 at::Tensor LinearImpl::forward(const at::Tensor& x) const {
   const LayerTimer timer(LayerKind::linear,
                          {.rows = x.numel() / weight.size(1), .inner = weight.size(1), .columns = weight.size(0)});
+  if (int8_) return int8_->multiply(x);
   if (!weight.is_mkldnn()) return at::linear(x, weight, bias);
   return recorded(x) ? at::linear(x, weight.to_dense(), bias) : cpu::packed_linear(x, weight, bias);
 }
 
 void LinearImpl::prepare(const Placement& to) {
-  if (weight.is_mkldnn()) return;
+  if (int8_ || weight.is_mkldnn()) return;
   // Matrix products may round by where in memory a matrix begins (MKL's documentation of reproducibility): a model must
   // not draw otherwise because its file's header is longer. Packed weights begin where they should.
   constexpr uintptr_t boundary = 64;  // bytes
   place(weight, to);
   if (bias.defined()) place(bias, to);
-  if (cpu::can_pack_linear(weight)) {
+  if (in_int8_) {
+    int8_ = std::make_shared<const Int8Weights>(weight, bias);
+    let_go(weight);
+  } else if (cpu::can_pack_linear(weight)) {
     parameters_["weight"] = weight = cpu::pack_linear(weight);
   } else if (weight.is_cpu() && reinterpret_cast<uintptr_t>(weight.const_data_ptr()) % boundary != 0) {
     const c10::InferenceMode same_kind(weight.is_inference());

@@ -3,7 +3,10 @@
 
 #include <torch/nn/module.h>
 
+#include <memory>
+
 #include "core/placement.hpp"
+#include "nn/int8.hpp"
 #include "nn/layer.hpp"
 
 namespace sdtorch {
@@ -20,10 +23,17 @@ class LinearImpl : public torch::nn::Module, public Prepared {
   /// x: […, in] → […, out]
   at::Tensor forward(const at::Tensor& x) const;
 
+  /// Before the weights are there: they become 8-bit integers, where has_int8_products(), and leave this class.
+  void compute_in_int8() { in_int8_ = true; }
+
   /// On a CPU the weight becomes opaque (nn/cpu/packed.hpp), or comes to begin at a multiple of 64 bytes.
   void prepare(const Placement& to) override;
 
   at::Tensor weight, bias;
+
+ private:
+  bool in_int8_ = false;
+  std::shared_ptr<const Int8Weights> int8_{};
 };
 using Linear = Layer<LinearImpl>;
 

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 
+#include "networks/int8_layers.hpp"
 #include "weights/bind.hpp"
 #include "weights/component_files.hpp"
 #include "weights/key_names.hpp"
@@ -42,7 +43,7 @@ struct Components::Spare {
   std::shared_ptr<AutoencoderKL> vae{};
 };
 
-Components load_components(ModelDescription description, at::Device device, at::ScalarType dtype) {
+Components load_components(ModelDescription description, at::Device device, at::ScalarType dtype, bool in_int8) {
   Components components{.description = std::move(description), .device = device, .dtype = dtype, .vae_dtype = dtype};
   components.spare = std::make_shared<Components::Spare>();
   const ModelDescription& model = components.description;
@@ -58,8 +59,10 @@ Components load_components(ModelDescription description, at::Device device, at::
                                                                         std::move(weights), dtype, device, text.name));
     }
   }
-  components.unet =
-      load_network<UNet2DConditionModel>(model.unet, model.source->weights("unet"), dtype, device, "unet");
+  components.unet = std::make_shared<UNet2DConditionModel>(model.unet);
+  if (in_int8) compute_in_int8(*components.unet);
+  bind_weights(*components.unet, model.source->weights("unet"), dtype, device, "unet");
+  components.unet->eval();
   components.vae = load_vae(model, components.vae_dtype, device);
   if (model.classifier) components.classifier = load_classifier(*model.classifier, device);
   for (const ControlDescription& control : model.controls) {

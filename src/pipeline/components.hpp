@@ -38,7 +38,8 @@ struct Components {
   std::shared_ptr<Spare> spare{};  ///< what vae_in_fp32 keeps
 };
 
-/// Loads all weights. Throws ErrorKind::model with every missing, unexpected and misshapen key.
-Components load_components(ModelDescription description, at::Device device, at::ScalarType dtype);
+/// Loads all weights. in_int8: the U-Net's layers, where has_int8_products() (see compute_in_int8).
+/// Throws ErrorKind::model with every missing, unexpected and misshapen key.
+Components load_components(ModelDescription description, at::Device device, at::ScalarType dtype, bool in_int8 = false);
 
 }  // namespace sdtorch

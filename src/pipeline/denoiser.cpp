@@ -1,5 +1,7 @@
 #include "pipeline/denoiser.hpp"
 
+#include <ATen/CPUGeneratorImpl.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -48,6 +50,7 @@ struct Group {
   std::vector<int64_t> numbers{};  ///< see NetworkRows
   int64_t first_perturbed = 0;     ///< those that are stand last
   at::Tensor context{}, pooled{}, time_ids{}, extra_channels{};
+  DeepCache deep_cache{};  ///< empty until a whole call, as for rows that are others than before
 };
 
 std::vector<Group> grouped(const std::vector<Row>& rows) {
@@ -97,6 +100,7 @@ class Denoiser {
   ModelOutput operator()(const at::Tensor& x, const DenoiserCall& call) {
     gather(call);
     const int64_t pictures = x.size(0);
+    prepare_shortcuts(pictures, call);
     const Evaluated all = evaluate(groups_, x, call, observed_);
     const std::vector<at::Tensor> blocks = all.output.split(pictures);
     std::vector<at::Tensor> outputs(conditions_.pictures.front().size());
@@ -116,16 +120,16 @@ class Denoiser {
                                         {.prediction = options_.prediction,
                                          .at = mixture_at_call(call.sigma),
                                          .levels = unet_->config().levels.size()});
-    const std::vector<Row> first(rows_.begin(), rows_.begin() + x.size(0));
-    return options_.sag_scale * (output - evaluate(grouped(first), blurred, call, nullptr).output);
+    std::vector<Group> first = grouped({rows_.begin(), rows_.begin() + x.size(0)});
+    return options_.sag_scale * (output - evaluate(first, blurred, call, nullptr).output);
   }
 
   /// x: [B, 4, h, w]: each picture's own, whichever rows are of it.
-  Evaluated evaluate(const std::vector<Group>& groups, const at::Tensor& x, const DenoiserCall& call,
+  Evaluated evaluate(std::vector<Group>& groups, const at::Tensor& x, const DenoiserCall& call,
                      const CrossAttentionImpl* observed) {
     if (groups.size() == 1) return evaluate(groups.front(), x, call, observed);
     std::map<int64_t, std::pair<at::Tensor, at::Tensor>> by_place;
-    for (const Group& group : groups) {
+    for (Group& group : groups) {
       const Evaluated some = evaluate(group, x, call, observed);
       for (size_t i = 0; i < group.places.size(); ++i) {
         const auto at = static_cast<int64_t>(i);
@@ -142,19 +146,25 @@ class Denoiser {
     return {.output = at::cat(outputs), .attention_map = maps.empty() ? at::Tensor() : at::cat(maps)};
   }
 
-  Evaluated evaluate(const Group& group, const at::Tensor& x, const DenoiserCall& call,
-                     const CrossAttentionImpl* observed) {
+  Evaluated evaluate(Group& group, const at::Tensor& x, const DenoiserCall& call, const CrossAttentionImpl* observed) {
     std::vector<at::Tensor> samples;
     for (const int64_t number : group.numbers) samples.push_back(x.narrow(0, number % x.size(0), 1));
     const at::Tensor sample = at::cat(samples);
     SelfAttentionHooks hooks{.perturbed = perturbed_, .first_perturbed = group.first_perturbed, .observed = observed};
+    std::optional<TokenMerging> merging = merging_at(sample, call);
+    if (merging) hooks.merging = &*merging;
+    if (options_.shortcuts.gate_step) {
+      gate_.set_rows(at::tensor(group.numbers, at::kLong).remainder(x.size(0)).to(x.device()));
+      hooks.gate = &gate_;
+    }
     UNetInput input{.sample = sample.to(dtype_),
                     .timestep = at::full({sample.size(0)}, call.timestep, sample.options().dtype(at::kFloat)),
                     .context = group.context,
                     .pooled = group.pooled,
                     .time_ids = group.time_ids,
-                    .attention = observed || !perturbed_.empty() ? &hooks : nullptr,
-                    .freeu = options_.freeu};
+                    .attention = observed || !perturbed_.empty() || hooks.merging || hooks.gate ? &hooks : nullptr,
+                    .freeu = options_.freeu,
+                    .deep_cache = options_.shortcuts.deep_cache ? &group.deep_cache : nullptr};
     if (group.extra_channels.defined()) input.extra_channels = group.extra_channels.to(dtype_);
     if (guidance_.defined()) input.guidance = guidance_.repeat({sample.size(0), 1});
     if (options_.steering) {
@@ -165,6 +175,34 @@ class Denoiser {
     }
     const at::Tensor output = forward_captured(*unet_, *captured_, input, call.steps - call.step).to(at::kFloat);
     return {.output = output, .attention_map = hooks.map};
+  }
+
+  /// What of this call is to be kept for others, and what of others is to be used.
+  void prepare_shortcuts(int64_t pictures, const DenoiserCall& call) {
+    using enum ContextGate::Mode;
+    const Shortcuts& shortcuts = options_.shortcuts;
+    ContextGate::Mode mode = open;
+    if (shortcuts.gate_step && call.step + 1 >= *shortcuts.gate_step) {
+      mode = call.step < *shortcuts.gate_step ? keep : closed;
+    }
+    gate_.begin(mode, pictures);
+    if (!shortcuts.deep_cache) return;
+    const bool whole = calls_++ % shortcuts.deep_cache->interval == 0 || mode == keep;  // all layers are to be kept
+    for (Group& group : groups_) {
+      group.deep_cache.branch = shortcuts.deep_cache->branch;
+      group.deep_cache.reuse = !whole && group.deep_cache.feature.defined();
+    }
+  }
+
+  /// sample: [rows, 4, h, w]. The draw depends on the call's number alone, whichever rows share it.
+  std::optional<TokenMerging> merging_at(const at::Tensor& sample, const DenoiserCall& call) const {
+    const std::optional<Merging>& merging = options_.shortcuts.merging;
+    if (!merging) return std::nullopt;
+    return TokenMerging{.ratio = merging->ratio,
+                        .coarsest = merging->coarsest,
+                        .height = sample.size(2),
+                        .width = sample.size(3),
+                        .choice = at::detail::createCPUGenerator(static_cast<uint64_t>(call.call))};
   }
 
   /// The conditions that hold at this call, and the groups that they make where they are others than before.
@@ -192,6 +230,8 @@ class Denoiser {
   const CrossAttentionImpl* observed_ = nullptr;
   std::vector<Row> rows_{};  ///< those of now, all pictures of the first condition in front
   std::vector<Group> groups_{};
+  int64_t calls_ = 0;  ///< so far
+  ContextGate gate_{};
 };
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "diffusion/sampler.hpp"
 #include "pipeline/components.hpp"
 #include "pipeline/conditions.hpp"
+#include "pipeline/shortcuts.hpp"
 
 namespace sdtorch {
 
@@ -33,6 +34,7 @@ struct DenoiserOptions {
   std::vector<std::string> perturbed{};         ///< self-attention layers, in the rows of a perturbed condition
   double sag_scale = 0;                         ///< of self-attention guidance; 0 is none
   std::optional<FreeU> freeu{};
+  Shortcuts shortcuts{};
 };
 
 /// The combined network output for a batch of as many pictures as there are lists of conditions. Evaluates all of them

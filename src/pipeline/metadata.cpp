@@ -87,11 +87,11 @@ std::string control_entries(const ModelChoice& choice, const Request& request) {
 }
 
 /// Of what sd-dynamic-thresholding, sd-webui-freeu and the like do, one entry a setting that is not at its default.
-std::string guidance_entries(const Settings& settings) {
+std::string entries_of(const Settings& settings, SettingGroup group) {
   const Settings defaults;
   std::string text;
   for (const Setting& setting : sdtorch::settings()) {
-    if (setting.group != SettingGroup::guidance || setting.label.empty()) continue;
+    if (setting.group != group || setting.label.empty()) continue;
     const auto value = text_of(settings, setting);
     if (value && value != text_of(defaults, setting)) text += fmt::format(", {}: {}", setting.label, quoted(*value));
   }
@@ -139,7 +139,8 @@ std::string parameters_text(const ModelChoice& choice, const Picture& picture) {
   if (settings.mask_blur != 0) text += entry("mask-blur");
   text += entry("prediction") + entry("eta");
   if (settings.guidance_rescale != 0) text += entry("guidance-rescale");
-  text += entry("spacing") + guidance_entries(settings);
+  text +=
+      entry("spacing") + entries_of(settings, SettingGroup::guidance) + entries_of(settings, SettingGroup::shortcuts);
   if (!choice.refiner.empty()) {
     text += fmt::format(", Refiner: {}, Refiner switch at: {}", quoted(last_part(choice.refiner)),
                         settings.refiner_start.value_or(usual_refiner_start));

@@ -50,10 +50,11 @@ Pipeline Pipeline::open(const CheckedModel& model) {
   const PipelineDescription& described = model.description();
   use_exact_fp32();
   if (described.choice.deterministic) use_deterministic_algorithms();
+  const bool in_int8 = !described.choice.quantize.empty();
   auto networks = std::make_unique<PipelineNetworks>();
-  networks->model = load_components(described.model, described.device, described.dtype);
+  networks->model = load_components(described.model, described.device, described.dtype, in_int8);
   if (described.refiner) {
-    networks->refiner = load_components(*described.refiner, described.device, described.dtype);
+    networks->refiner = load_components(*described.refiner, described.device, described.dtype, in_int8);
   }
   return Pipeline(model, std::move(networks));
 }

@@ -1,7 +1,10 @@
 #include "pipeline/pipeline_description.hpp"
 
+#include <fmt/format.h>
+
 #include "core/device.hpp"
 #include "core/error.hpp"
+#include "nn/int8.hpp"
 #include "pipeline/resolve.hpp"
 #include "weights/model_path.hpp"
 
@@ -14,6 +17,10 @@ PipelineDescription describe_pipeline(const ModelChoice& choice) {
   described.device = resolve_device(choice.device);
   described.dtype = resolve_dtype(choice.dtype, described.device);
   described.choice.device = described.device.str();
+  if (!choice.quantize.empty() && !(described.device.is_cpu() && has_int8_products())) {
+    refuse("--quantize", fmt::format("{} has no products of 8-bit integers", described.choice.device),
+           "CPUs with AVX512-VNNI or AMX have");
+  }
   described.choice.dtype = dtype_name(described.dtype);  // a picture repeats elsewhere in the type it was made in
   described.model = describe_model(choice.model, choice.vae, choice.prediction.value_or(""), options);
   if (!choice.depth_estimator.empty()) {

@@ -14,6 +14,7 @@
 #include "pipeline/flag_names.hpp"
 #include "pipeline/resolved_guidance.hpp"
 #include "pipeline/settings.hpp"
+#include "pipeline/shortcuts.hpp"
 
 namespace sdtorch {
 namespace {
@@ -137,6 +138,7 @@ void check_request(const Settings& all) {
   }
   check_mask(all);
   check_guidance(all);
+  check_shortcuts(all);
   check_hires(all);
   if (all.spacing) check_choice("--spacing", *all.spacing, strings(spacing_names));
 }
@@ -147,6 +149,7 @@ void ModelChoice::validate() const {
   if (prediction) check_prediction(*prediction);
   check_device(device);
   check_choice("--dtype", dtype, strings(dtype_names));
+  if (!quantize.empty()) check_choice("--quantize", quantize, strings(quantize_names));
 }
 
 void Request::validate() const { check_request({ModelChoice{}, *this}); }

@@ -156,6 +156,7 @@ std::shared_ptr<const ResolvedRequest> resolve_hires(const ModelDescription& mod
     return *pixels / factor;
   };
   second.guidance = first.guidance;
+  second.shortcuts = first.shortcuts;
   second.latent_width = enlarge(request.width);
   second.latent_height = enlarge(request.height);
   in_second_pass([&] {
@@ -222,6 +223,7 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   check_draws_alone(model, request);
   resolved.plan = plan_from_picture(model, plan_of(model, request), request);
   resolved.guidance = resolve_guidance(model, filled, *resolved.plan.sampler);
+  resolved.shortcuts = resolve_shortcuts(model, refiner, filled, steps_of(resolved.plan));
   if (resolved.plan.sampler->name == "ipndm" && resolved.plan.config.prediction_type != Prediction::v) {
     resolved.warnings.push_back("--sampler ipndm takes the network's output for v, which this model does not predict");
   }

@@ -13,6 +13,7 @@
 #include "pipeline/input_pictures.hpp"
 #include "pipeline/model_description.hpp"
 #include "pipeline/resolved_guidance.hpp"
+#include "pipeline/shortcuts.hpp"
 #include "sdtorch/request.hpp"
 
 namespace sdtorch {
@@ -27,6 +28,7 @@ struct ResolvedRequest {
   std::optional<ResolvedDepth> depth{};     ///< where the model is one for depth
   std::vector<ResolvedControl> controls{};  ///< one for each of the model's
   ResolvedGuidance guidance{};              ///< the model's; a refiner's is for_refiner()
+  Shortcuts shortcuts{};                    ///< of the model, and of a refiner
   int64_t latent_width = 0, latent_height = 0;
   std::shared_ptr<const ResolvedRequest> hires{};  ///< the second, larger pass, of the size that the result has
 };

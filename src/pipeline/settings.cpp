@@ -70,9 +70,9 @@ std::string choice(std::string_view field, const std::string& text) {
     const SigmaSchedule* schedule = find_schedule(text);
     return schedule ? std::string(schedule->name) : ascii_lower(text);
   }
-  constexpr std::array named_fields{"spacing",       "device",       "dtype",        "prediction",
-                                    "resize",        "inpaint-area", "control-mode", "control-preprocess",
-                                    "hires-upscaler"};
+  constexpr std::array named_fields{"spacing",        "device",       "dtype",        "prediction",
+                                    "resize",         "inpaint-area", "control-mode", "control-preprocess",
+                                    "hires-upscaler", "quantize"};
   const bool named = std::ranges::find(named_fields, field) != named_fields.end();
   return named ? ascii_lower(text) : text;
 }

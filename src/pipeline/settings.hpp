@@ -73,9 +73,10 @@ inline constexpr std::array<std::string_view, 3> resize_names = {"stretch", "cro
 inline constexpr std::array<std::string_view, 2> inpaint_area_names = {"whole", "masked"};
 inline constexpr std::array<std::string_view, 3> control_mode_names = {"balanced", "prompt", "control"};
 inline constexpr std::array<std::string_view, 4> dtype_names = {"auto", "fp32", "fp16", "bf16"};
+inline constexpr std::array<std::string_view, 1> quantize_names = {"int8"};
 
 /// Under which title --help lists a setting.
-enum class SettingGroup { picture, input, guidance, sampling, model, machine };
+enum class SettingGroup { picture, input, guidance, sampling, shortcuts, model, machine };
 
 /// Whether a line of a prompt file may say it, or it holds for the whole run.
 enum class SettingScope { picture, run };

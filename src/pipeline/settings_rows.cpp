@@ -189,6 +189,22 @@ std::vector<Setting> make_settings() {
        &S::classifier_scale, any_number},
       {"class", "--class, --class-label", "NAME", "one of the classifier's classes, or its number", "Class", guidance,
        one, &S::class_label},
+      {"deep-cache", "--deep-cache, --cache-interval", "N[,BRANCH]",
+       "DeepCache: every N-th call of the network is whole, the others compute the layers above skip connection BRANCH "
+       "alone (0: the finest, the fastest)",
+       "DeepCache", shortcuts, one, &S::deep_cache},
+      {"tome", "--tome, --token-merging-ratio", "RATIO[,TIMES]",
+       "token merging: that share of the tokens, 0.75 at most, joins others before self-attention, in layers whose "
+       "picture is up to TIMES smaller than the latent: 1, 2, 4, 8 (1); for SDXL from 2 on",
+       "Token merging ratio", shortcuts, one, &S::tome},
+      {"tgate", "--tgate, --gate-step", "STEP",
+       "T-GATE: after STEP steps the text is no longer looked at, and nothing guides; layers keep what it last said",
+       "TGATE", shortcuts, one, &S::tgate, SettingRange{1, most_steps}},
+      {"quantize", "--quantize", "NAME",
+       "int8: the U-Net's convolutions and linear layers multiply 8-bit integers, but for the first, the last and "
+       "those "
+       "of timestep and text; on CPUs with AVX512-VNNI or AMX",
+       "", shortcuts, run, &S::quantize},
       {"model", "-m, --model, --ckpt", "PATH",
        "a diffusers folder, a single file, or ORG/NAME in the Hugging Face cache; default: the built-in model", "",
        model, run, &S::model},

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "io/read_picture.hpp"
+#include "nn/int8.hpp"
 #include "support/catch.hpp"
 #include "support/files.hpp"
 #include "support/golden.hpp"
@@ -123,4 +124,17 @@ TEST_CASE("other nets than a picture's come with their own pictures and strength
                   {.folder = folder.path()});
   INFO(one.err);
   CHECK(one.exit_code == 0);
+}
+
+TEST_CASE("the metadata of a spared picture repeats it", "[cli]") {
+  const TempDir folder;
+  std::vector<std::string> flags{"--deep-cache", "2,1", "--tome", "0.5", "--tgate", "1", "-o", "a.png"};
+  if (sdtorch::has_int8_products()) flags.insert(flags.begin(), {"--quantize", "int8"});
+  const ProcessResult run = run_tiny(folder, flags);
+  INFO(run.err);
+  REQUIRE(run.exit_code == 0);
+  CHECK(repeats(folder, "a.png"));
+  const ProcessResult plain = run_tiny(folder, {"-o", "b.png"});
+  REQUIRE(plain.exit_code == 0);
+  CHECK_FALSE((sdtorch::read_picture(folder / "a.png").image == sdtorch::read_picture(folder / "b.png").image));
 }

@@ -82,6 +82,7 @@ TEST_CASE("a request survives JSON with every field", "[pipeline]") {
   request.cfg_interval = "40%,80%";
   request.cfg_plus_plus = true;
   request.dynamic_threshold = {7, 99.5};
+  request.quantize = "int8";
   request.classifier = "skies";
   request.classifier_scale = 2;
   request.class_label = "night";
@@ -92,10 +93,14 @@ TEST_CASE("a request survives JSON with every field", "[pipeline]") {
   larger.hires_steps = 7;
   larger.hires_strength = 0.5;
   larger.hires_upscaler = "lanczos";
+  larger.deep_cache = {3, 1};
+  larger.tome = {0.5, 2};
+  larger.tgate = 8;
   const size_t of_larger = settings_to_json(larger).size() - settings_to_json({}).size();
-  // All but sigmas, which exclude a schedule, and the second pass, which excludes a refiner; and the inputs.
+  // All but sigmas, which exclude a schedule, the second pass, which excludes a refiner, and what spares work, which
+  // excludes guidance by self-attention; and the inputs.
   CHECK(json.size() + of_larger == settings().size());
-  CHECK(of_larger == 4);
+  CHECK(of_larger == 7);
   CHECK(settings_from_json(nlohmann::json::parse(json.dump()), {}, {.file = "x"}) == request);
   CHECK(settings_from_json(nlohmann::json::parse(settings_to_json(larger).dump()), {}, {.file = "x"}) == larger);
   CHECK(settings_from_json(nlohmann::json::parse(settings_to_json({}).dump()), {}, {.file = "x"}) == Settings{});
