@@ -5,8 +5,8 @@
 # LibTorch's own TorchConfig.cmake is not asked, since for a CUDA build it wants a whole CUDA toolkit with its compiler,
 # of which nothing here has need, and since it links more libraries than a program uses.
 #
-# Defines LibTorch_FOUND, LibTorch_VERSION, LibTorch_ROOT_DIR, LibTorch_CUDA (whether it is a CUDA build), and the
-# target LibTorch::LibTorch.
+# Defines LibTorch_FOUND, LibTorch_VERSION, LibTorch_ROOT_DIR, LibTorch_CUDA (whether it is a CUDA build),
+# LibTorch_OpenMP_LIBRARY (the one that it brings, if any), and the target LibTorch::LibTorch.
 
 find_path(LibTorch_INCLUDE_DIR ATen/ATen.h
           HINTS ENV LIBTORCH ${PROJECT_SOURCE_DIR}/.deps/libtorch/torch
@@ -29,6 +29,8 @@ if(LibTorch_INCLUDE_DIR)
     find_library(LibTorch_${library}_LIBRARY ${library} PATHS "${LibTorch_ROOT_DIR}/lib" NO_DEFAULT_PATH)
     mark_as_advanced(LibTorch_${library}_LIBRARY)
   endforeach()
+  find_library(LibTorch_OpenMP_LIBRARY NAMES libgomp.so.1 PATHS "${LibTorch_ROOT_DIR}/lib" NO_DEFAULT_PATH)
+  mark_as_advanced(LibTorch_OpenMP_LIBRARY)
 endif()
 mark_as_advanced(LibTorch_INCLUDE_DIR)
 
