@@ -15,7 +15,7 @@ namespace {
 constexpr size_t huge_page = size_t{2} << 20;
 constexpr size_t page = 4096;
 constexpr size_t least = size_t{1} << 20;  // smaller ones are the system allocator's
-constexpr size_t most_kept = size_t{256} << 20;
+constexpr size_t most_kept = size_t{160} << 20;
 
 size_t rounded_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 

@@ -8,7 +8,7 @@
 namespace sdtorch {
 
 /// From here on tensors on the CPU of a megabyte and more get memory that is kept, in huge pages where Linux has them.
-/// Of what no tensor uses, 256 MiB at most are kept. Changes LibTorch's allocator for the whole process, which is a
+/// Of what no tensor uses, 160 MiB at most are kept. Changes LibTorch's allocator for the whole process, which is a
 /// program's to decide: the tool calls it before it makes a tensor. A second call changes nothing.
 void keep_memory();
 
