@@ -32,8 +32,8 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   at::Tensor onto(const at::Tensor& x, const at::Tensor& residual) const;
   at::Tensor without_bias(const at::Tensor& x) const;
 
-  /// On a CPU, and in fp16 and bf16 on a GPU, the weight comes to lie with the channels innermost, or becomes opaque
-  /// (nn/cpu/packed.hpp).
+  /// On a CPU, and in fp16 and bf16 on a GPU, the weight comes to lie with the channels innermost, becomes opaque
+  /// (nn/cpu/packed.hpp), or Winograd's filters (nn/cpu/winograd.hpp).
   void prepare(const Placement& to) override;
 
   at::Tensor weight, bias;
@@ -43,8 +43,9 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   bool is_pointwise() const;
   at::Tensor plain_weight() const;
 
-  int64_t kernel_;
+  int64_t out_, kernel_;
   Conv2dOptions options_;
+  bool filtered_ = false;  ///< the weight has become Winograd's filters
   bool in_int8_ = false;
   std::shared_ptr<const Int8Weights> int8_{};
 };

@@ -15,6 +15,9 @@ inline constexpr double half_type_factor = 1.5;
 /// One layer at bf16 against float64 on the same inputs, |a - b| / |b|: a rounding is 2^-9 at most.
 inline constexpr double bf16_rounding = 4e-3;
 
+/// A convolution by Winograd's filters likewise, whose transformed inputs and weights are rounded too.
+inline constexpr double bf16_filtering = 6e-3;
+
 /// Pixels in [0, 1] of a whole run against diffusers'.
 inline constexpr double pixel = 2.0 / 255;
 

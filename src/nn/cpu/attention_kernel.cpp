@@ -25,7 +25,7 @@ at::Tensor blocked_attention(const at::Tensor& q, const at::Tensor&, const at::T
 #include <limits>
 #include <memory>
 
-#include "nn/cpu/attention_products.hpp"
+#include "nn/cpu/bf16_products.hpp"
 
 namespace sdtorch::cpu {
 namespace {
@@ -33,7 +33,7 @@ namespace {
 // A block of the work: 64 queries, side by side in four registers, against 64 keys. Its scores are computed transposed,
 // [keys][queries], so that the softmax of a query stays in its lane: no sum across a register is needed, and two keys'
 // weights, rounded and paired, are at once what the second product takes.
-constexpr int64_t block_keys = 64;
+constexpr int64_t block_queries = product_columns, block_keys = 64;
 constexpr int64_t max_head_size = 256;
 constexpr float lowest = -std::numeric_limits<float>::infinity();
 
