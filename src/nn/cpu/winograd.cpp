@@ -1,19 +1,43 @@
 #include "nn/cpu/winograd.hpp"
 
+#include <ATen/Parallel.h>
+
+#include "nn/cpu/elementwise.hpp"
 #include "nn/cpu/instructions.hpp"
 
 namespace sdtorch::cpu {
 namespace {
 
-/// Lavin & Gray's G: what a filter's three become four by.
+/// G ⊗ G, [16, 9]: what a filter's nine become sixteen by (Lavin & Gray's G for F(2, 3)).
 at::Tensor filter_transform() {
-  return at::tensor({1.0, 0.0, 0.0, 0.5, 0.5, 0.5, 0.5, -0.5, 0.5, 0.0, 0.0, 1.0}, at::kDouble).view({4, 3});
+  const at::Tensor g =
+      at::tensor({1.0, 0.0, 0.0, 0.5, 0.5, 0.5, 0.5, -0.5, 0.5, 0.0, 0.0, 1.0}, at::kDouble).view({4, 3});
+  return at::kron(g, g);
+}
+
+/// G g Gᵀ of one filter's nine weights; the sixteen places of the result lie `apart`.
+void transform_filter(const Bf16* weights, Bf16* to, int64_t apart) {
+  float rows[4][3];
+  for (int j = 0; j < 3; ++j) {
+    const float g0 = to_float(weights[j]), g1 = to_float(weights[3 + j]), g2 = to_float(weights[6 + j]);
+    rows[0][j] = g0;
+    rows[1][j] = (g0 + g1 + g2) / 2;
+    rows[2][j] = (g0 - g1 + g2) / 2;
+    rows[3][j] = g2;
+  }
+  for (int i = 0; i < 4; ++i) {
+    const float r0 = rows[i][0], r1 = rows[i][1], r2 = rows[i][2];
+    store(to[(4 * i) * apart], r0);
+    store(to[(4 * i + 1) * apart], (r0 + r1 + r2) / 2);
+    store(to[(4 * i + 2) * apart], (r0 - r1 + r2) / 2);
+    store(to[(4 * i + 3) * apart], r2);
+  }
 }
 
 }  // namespace
 
 bool can_filter(const at::Tensor& weight, int64_t stride, int64_t padding) {
-  constexpr int64_t most = int64_t{1} << 20;  // of in · out
+  constexpr int64_t most = int64_t{1} << 21;  // of in · out
   if (!weight.is_cpu() || weight.scalar_type() != at::kBFloat16 || !has_avx512_bf16() || has_amx_bf16()) return false;
   const int64_t out = weight.size(0), in = weight.size(1);
   return weight.size(2) == 3 && weight.size(3) == 3 && stride == 1 && padding == 1 && in % 16 == 0 && out % 64 == 0 &&
@@ -21,19 +45,26 @@ bool can_filter(const at::Tensor& weight, int64_t stride, int64_t padding) {
 }
 
 at::Tensor filters(const at::Tensor& weight) {
-  const at::Tensor g = filter_transform().to(at::kFloat);
-  const at::Tensor u = at::matmul(at::matmul(g, weight.to(at::kFloat)), g.t()).to(at::kBFloat16);
-  return u.permute({2, 3, 0, 1})
-      .reshape({16, weight.size(0) / 64, 64, weight.size(1) / 2, 2})
-      .permute({0, 1, 3, 2, 4})
-      .contiguous();
+  const at::Tensor plain = weight.contiguous();
+  const int64_t groups = weight.size(0) / 64, in = weight.size(1), apart = groups * in * 64;
+  const at::Tensor all = at::empty({16, groups, in / 2, 64, 2}, weight.options());
+  const auto* from = static_cast<const Bf16*>(plain.const_data_ptr());
+  auto* to = static_cast<Bf16*>(all.mutable_data_ptr());
+  at::parallel_for(0, weight.size(0), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t out = begin; out < end; ++out) {
+      for (int64_t channel = 0; channel < in; ++channel) {
+        const int64_t pair = (out / 64 * (in / 2) + channel / 2) * 64 + out % 64;
+        transform_filter(from + (out * in + channel) * 9, to + pair * 2 + channel % 2, apart);
+      }
+    }
+  });
+  return all;
 }
 
 at::Tensor weight_of_filters(const at::Tensor& filters) {
-  const at::Tensor inverse = at::linalg_pinv(filter_transform()).to(at::kFloat);
-  const at::Tensor u =
-      filters.permute({1, 3, 2, 4, 0}).reshape({filters.size(1) * 64, filters.size(2) * 2, 4, 4}).to(at::kFloat);
-  return at::matmul(at::matmul(inverse, u), inverse.t()).to(at::kBFloat16);
+  const at::Tensor inverse = at::linalg_pinv(filter_transform()).to(at::kFloat).t();
+  const at::Tensor u = filters.permute({1, 3, 2, 4, 0}).reshape({-1, 16}).to(at::kFloat);
+  return at::matmul(u, inverse).to(at::kBFloat16).view({filters.size(1) * 64, filters.size(2) * 2, 3, 3});
 }
 
 }  // namespace sdtorch::cpu
@@ -49,8 +80,6 @@ at::Tensor filtered(const at::Tensor& x, const at::Tensor& filters, const at::Te
 }  // namespace sdtorch::cpu
 
 #else
-
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <array>
