@@ -13,18 +13,10 @@
 #include <string_view>
 
 #include "core/error.hpp"
+#include "core/instructions.hpp"
 
 namespace sdtorch {
 namespace {
-
-bool cpu_multiplies_bf16() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx512bf16") != 0;  // every CPU with AMX has it too
-#else
-  return false;
-#endif
-}
 
 /// cuBLAS is reproducible only with a fixed workspace, and reads this before its first call.
 void fix_cublas_workspace() { setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0); }
@@ -73,7 +65,7 @@ at::ScalarType resolve_dtype(const std::string& dtype, at::Device device) {
                                    .hint = "use auto, fp32, fp16 or bf16"});
   }
   if (device.is_cuda()) return at::kHalf;
-  return cpu_multiplies_bf16() ? at::kBFloat16 : at::kFloat;
+  return has_avx512_bf16() ? at::kBFloat16 : at::kFloat;
 }
 
 void use_deterministic_algorithms() {

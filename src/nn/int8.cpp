@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "core/instructions.hpp"
 #include "nn/cpu/rounding.hpp"
 
 namespace sdtorch {
@@ -70,11 +71,7 @@ void round_rows(const T* x, int64_t rows, int64_t count, uint8_t* to, T* scales)
 bool has_int8_products() {
   auto& dispatcher = c10::Dispatcher::singleton();
   const bool there = dispatcher.findSchema({product_op, ""}) && dispatcher.findSchema({convolution_op, ""});
-#if defined(__x86_64__)
-  return there && __builtin_cpu_supports("avx512vnni") != 0;  // every CPU with AMX has it too
-#else
-  return false;  // oneDNN's would be its reference, a thousand times slower
-#endif
+  return there && has_avx512_vnni();  // without them oneDNN's would be its reference, a thousand times slower
 }
 
 RoundedToInt8 rounded_to_int8(const at::Tensor& x, int64_t rows) {

@@ -5,12 +5,12 @@
 #include <tuple>
 #include <vector>
 
+#include "core/instructions.hpp"
 #include "nn/activation.hpp"
 #include "nn/attention.hpp"
 #include "nn/cpu/attention_kernel.hpp"
 #include "nn/cpu/gated_gelu.hpp"
 #include "nn/cpu/group_norm.hpp"
-#include "nn/cpu/instructions.hpp"
 #include "nn/cpu/winograd.hpp"
 #include "support/catch.hpp"
 #include "support/tolerance.hpp"
@@ -34,8 +34,8 @@ at::Tensor exact_attention(const at::Tensor& q, const at::Tensor& k, const at::T
 /// Those that this machine has.
 std::vector<cpu::AttentionUnit> units() {
   std::vector<cpu::AttentionUnit> all;
-  if (cpu::has_avx512_bf16()) all.push_back(cpu::AttentionUnit::avx512_bf16);
-  if (cpu::has_amx_bf16()) all.push_back(cpu::AttentionUnit::amx_bf16);
+  if (has_avx512_bf16()) all.push_back(cpu::AttentionUnit::avx512_bf16);
+  if (has_amx_bf16()) all.push_back(cpu::AttentionUnit::amx_bf16);
   return all;
 }
 

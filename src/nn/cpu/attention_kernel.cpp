@@ -1,6 +1,6 @@
 #include "nn/cpu/attention_kernel.hpp"
 
-#include "nn/cpu/instructions.hpp"
+#include "core/instructions.hpp"
 
 #if !defined(__x86_64__)
 

@@ -12,7 +12,6 @@ namespace sdtorch::cpu {
 
 using Pair = uint32_t;
 
-inline constexpr int64_t lanes = 16;            ///< fp32 in a register
 inline constexpr int64_t product_columns = 64;  ///< the columns of every product
 inline constexpr int64_t product_registers = product_columns / lanes;
 

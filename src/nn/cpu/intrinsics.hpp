@@ -9,6 +9,21 @@
 #endif
 #include <immintrin.h>
 
+#include <cstdint>
+
+#define SDTORCH_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
 #define SDTORCH_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
 #define SDTORCH_AMX_BF16 \
   __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16,amx-int8")))
+
+namespace sdtorch::cpu {
+
+inline constexpr int64_t lanes = 16;  ///< fp32 in a register
+
+/// So many bf16 from memory, as fp32.
+SDTORCH_AVX512 inline __m512 load_bf16(const void* x) {
+  const __m256i halves = _mm256_loadu_si256(static_cast<const __m256i*>(x));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+
+}  // namespace sdtorch::cpu

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "nn/cpu/instructions.hpp"
+#include "core/instructions.hpp"
 
 namespace sdtorch::cpu {
 namespace {

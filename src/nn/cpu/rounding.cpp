@@ -5,9 +5,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/instructions.hpp"
+
 #if defined(__x86_64__)
 #include "nn/cpu/intrinsics.hpp"
-#define SDTORCH_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
 #endif
 
 namespace sdtorch::cpu {
@@ -32,20 +33,10 @@ void plain_round(const T* x, int64_t count, float inverse, uint8_t* to) {
 
 #if defined(__x86_64__)
 
-constexpr int64_t lanes = 16;
-
-bool has_avx512() {
-  static const bool has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  return has;
-}
-
 SDTORCH_AVX512 inline __m256i load_halves(const void* x) { return _mm256_loadu_si256(static_cast<const __m256i*>(x)); }
 SDTORCH_AVX512 inline __m512 load(const float* x) { return _mm512_loadu_ps(x); }
 SDTORCH_AVX512 inline __m512 load(const at::Half* x) { return _mm512_cvtph_ps(load_halves(x)); }
-SDTORCH_AVX512 inline __m512 load(const at::BFloat16* x) {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load_halves(x)), 16));
-}
+SDTORCH_AVX512 inline __m512 load(const at::BFloat16* x) { return load_bf16(x); }
 
 template <typename T>
 SDTORCH_AVX512 float vector_largest(const T* x, int64_t count) {
@@ -68,7 +59,6 @@ SDTORCH_AVX512 void vector_round(const T* x, int64_t count, float inverse, uint8
 #else
 
 constexpr int64_t lanes = 1;
-bool has_avx512() { return false; }
 
 template <typename T>
 float vector_largest(const T*, int64_t) {

@@ -2,8 +2,8 @@
 
 #include <ATen/Parallel.h>
 
+#include "core/instructions.hpp"
 #include "nn/cpu/elementwise.hpp"
-#include "nn/cpu/instructions.hpp"
 
 namespace sdtorch::cpu {
 namespace {
@@ -108,11 +108,6 @@ struct Tiling {
     return (tile / (across() * down()) * height + y) * width + x;
   }
 };
-
-SDTORCH_AVX512_BF16 inline __m512 load_bf16(const uint16_t* x) {
-  const auto halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
-}
 
 SDTORCH_AVX512_BF16 inline void store_bf16(uint16_t* to, __m512 x) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));

@@ -19,8 +19,8 @@ at::Tensor filters(const at::Tensor& weight);
 at::Tensor weight_of_filters(const at::Tensor& filters);
 
 /// x: bf16 [B, in, h, w], channels innermost; bias: [out] or undefined → [B, out, h, w], channels innermost.
-/// Its rounding is one and a half times a plain bf16 convolution's, since sums of four inputs are rounded before they
-/// are multiplied.
+/// Its rounding is one and a half times (inputs behind a SiLU) to two and a half times (inputs about zero) that of a
+/// plain convolution in bf16: sums of four inputs, and of weights, are rounded before they are multiplied.
 at::Tensor filtered(const at::Tensor& x, const at::Tensor& filters, const at::Tensor& bias);
 
 }  // namespace sdtorch::cpu

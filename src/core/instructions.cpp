@@ -1,4 +1,4 @@
-#include "nn/cpu/instructions.hpp"
+#include "core/instructions.hpp"
 
 #if defined(__x86_64__) && defined(__linux__)
 #include <cpuid.h>
@@ -6,15 +6,18 @@
 #include <unistd.h>
 #endif
 
-namespace sdtorch::cpu {
+namespace sdtorch {
 
 #if defined(__x86_64__) && defined(__linux__)
 
-bool has_avx512_bf16() {
-  static const bool has = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
+bool has_avx512() {
+  static const bool has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   return has;
 }
+
+bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16") != 0; }
+bool has_avx512_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni") != 0; }
 
 bool has_amx_bf16() {
   static const bool has = [] {
@@ -30,9 +33,11 @@ bool has_amx_bf16() {
 
 #else
 
+bool has_avx512() { return false; }
 bool has_avx512_bf16() { return false; }
+bool has_avx512_vnni() { return false; }
 bool has_amx_bf16() { return false; }
 
 #endif
 
-}  // namespace sdtorch::cpu
+}  // namespace sdtorch
