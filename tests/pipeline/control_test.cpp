@@ -12,6 +12,7 @@
 #include "support/families.hpp"
 #include "support/golden.hpp"
 #include "support/golden_pictures.hpp"
+#include "support/pictures.hpp"
 
 using namespace sdtorch;
 
@@ -37,13 +38,6 @@ ModelChoice steered_sd1(Paths nets) {
           .control_net = std::move(nets),
           .device = "cpu",
           .dtype = "fp32"};
-}
-
-int largest_difference(const Image& a, const Image& b) {
-  REQUIRE(a.pixels.size() == b.pixels.size());
-  int most = 0;
-  for (size_t p = 0; p < a.pixels.size(); ++p) most = std::max(most, std::abs(a.pixels[p] - b.pixels[p]));
-  return most;
 }
 
 }  // namespace

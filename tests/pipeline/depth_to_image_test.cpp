@@ -16,6 +16,7 @@
 #include "support/files.hpp"
 #include "support/golden.hpp"
 #include "support/golden_pictures.hpp"
+#include "support/pictures.hpp"
 #include "support/temp_dir.hpp"
 
 using namespace sdtorch;
@@ -47,13 +48,6 @@ void forget_estimator(const fs::path& model) {
 Image picture_of(const std::string& file) {
   const std::string bytes = file_contents(file);
   return compose_on_white(read_picture(std::as_bytes(std::span(bytes)), file, {}));
-}
-
-void check_alike(const Image& a, const Image& b) {
-  REQUIRE(a.pixels.size() == b.pixels.size());
-  int most = 0;
-  for (size_t p = 0; p < a.pixels.size(); ++p) most = std::max(most, std::abs(a.pixels[p] - b.pixels[p]));
-  CHECK(most <= 1);
 }
 
 ModelChoice in_fp32(const fs::path& model) { return {.model = model.string(), .device = "cpu", .dtype = "fp32"}; }
@@ -105,7 +99,7 @@ TEST_CASE("a control net is given the depth of its picture", "[pipeline]") {
   given.control_preprocess = {"none"};
   const Picture drawn = pipeline.draw(estimated);
   CHECK(drawn.request.width == 64);
-  check_alike(drawn.image, pipeline.draw(given).image);
+  CHECK(largest_difference(drawn.image, pipeline.draw(given).image) <= 1);
   Request plain = estimated;
   plain.control_preprocess.clear();
   CHECK_FALSE((pipeline.draw(plain).image == drawn.image));
@@ -116,7 +110,8 @@ TEST_CASE("a control net is given the depth of its picture", "[pipeline]") {
   batch[1].control_image = {started_from("second.png"), started_from("first.png")};
   batch[0].control_preprocess = batch[1].control_preprocess = {"depth"};
   const std::vector<Picture> together = pipeline.draw(batch);
-  for (size_t i = 0; i < batch.size(); ++i) check_alike(together[i].image, pipeline.draw(batch[i]).image);
+  for (size_t i = 0; i < batch.size(); ++i)
+    CHECK(largest_difference(together[i].image, pipeline.draw(batch[i]).image) <= 1);
 }
 
 TEST_CASE("a batch of pictures drawn after their depths draws each as it would be alone", "[pipeline]") {
@@ -139,7 +134,7 @@ TEST_CASE("a batch of pictures drawn after their depths draws each as it would b
   for (size_t i = 0; i < batch.size(); ++i) {
     const Picture alone = pipeline.draw(batch[i]);
     CHECK((together[i].request.inputs == alone.request.inputs));
-    check_alike(together[i].image, alone.image);
+    CHECK(largest_difference(together[i].image, alone.image) <= 1);
   }
   batch[2].seed = batch[1].seed;
   CHECK_FALSE((pipeline.draw(batch[2]).image == together[1].image));

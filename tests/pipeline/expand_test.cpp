@@ -15,6 +15,7 @@
 #include "support/families.hpp"
 #include "support/golden.hpp"
 #include "support/golden_pictures.hpp"
+#include "support/pictures.hpp"
 
 using namespace sdtorch;
 
@@ -113,12 +114,7 @@ TEST_CASE("a batch expands each picture as it would alone", "[pipeline]") {
   const std::vector<Picture> together = pipeline.draw(batch);
   for (size_t i = 0; i < batch.size(); ++i) {
     const Image alone = pipeline.draw(batch[i]).image;
-    REQUIRE(alone.pixels.size() == together[i].image.pixels.size());
-    int most = 0;
-    for (size_t p = 0; p < alone.pixels.size(); ++p) {
-      most = std::max(most, std::abs(together[i].image.pixels[p] - alone.pixels[p]));
-    }
-    CHECK(most <= 1);
+    CHECK(largest_difference(together[i].image, alone) <= 1);
   }
   batch[1].expand = PixelMargins{.right = 16};
   CHECK_FALSE(can_share_batch(batch[0], batch[1]));

@@ -8,6 +8,7 @@
 #include "support/families.hpp"
 #include "support/golden.hpp"
 #include "support/golden_pictures.hpp"
+#include "support/pictures.hpp"
 #include "support/temp_dir.hpp"
 
 using namespace sdtorch;
@@ -74,11 +75,7 @@ TEST_CASE("a batch repaints each picture as it would alone", "[pipeline]") {
     const std::vector<Picture> together = pipeline.draw(batch);
     for (size_t i = 0; i < batch.size(); ++i) {
       const Image alone = pipeline.draw(batch[i]).image;
-      int most = 0;
-      for (size_t p = 0; p < alone.pixels.size(); ++p) {
-        most = std::max(most, std::abs(together[i].image.pixels[p] - alone.pixels[p]));
-      }
-      CHECK(most <= 1);
+      CHECK(largest_difference(together[i].image, alone) <= 1);
     }
   }
 }

@@ -12,6 +12,7 @@
 #include "support/families.hpp"
 #include "support/golden.hpp"
 #include "support/golden_pictures.hpp"
+#include "support/pictures.hpp"
 #include "support/tolerance.hpp"
 
 using namespace sdtorch;
@@ -88,11 +89,7 @@ TEST_CASE("spared pictures of a batch come out as they would alone", "[pipeline]
       const std::vector<Picture> together = pipeline.draw(batch);
       for (size_t i = 0; i < batch.size(); ++i) {
         const Picture alone = pipeline.draw(batch[i]);
-        int most = 0;
-        for (size_t p = 0; p < alone.image.pixels.size(); ++p) {
-          most = std::max(most, std::abs(together[i].image.pixels[p] - alone.image.pixels[p]));
-        }
-        CHECK(most <= 1);
+        CHECK(largest_difference(together[i].image, alone.image) <= 1);
       }
     }
   }
