@@ -109,7 +109,7 @@ class Measurer:
         for _ in range(2):
             start = time.monotonic()
             subprocess.run(["timeout", "60", sys.executable, str(script), "picture", str(self.models / model),
-                            "/tmp/peer.png"], check=True, capture_output=True, text=True)
+                            str(self.models / "peer.png")], check=True, capture_output=True, text=True)
             times.append(time.monotonic() - start)
         return {"seconds": min(times), "all": times}
 
