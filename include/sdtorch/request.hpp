@@ -16,6 +16,13 @@ struct ModelChoice {
   std::vector<std::string> control_net{};   ///< ControlNets and T2I-Adapters that steer the model: folders or files
   std::string classifier{};                 ///< folder of a classifier over noisy latents that guides; empty is none
   std::string depth_estimator{};            ///< folder of what estimates depth; empty is the model's own, if any
+  std::string taesd{};                      ///< folder or file of a tiny decoder in the VAE's place; empty is none
+  std::vector<std::string> ip_adapter{};    ///< IP-Adapters: files; pictures prompt the model through them
+  std::string ip_encoder{};                 ///< folder of their CLIP vision encoder; empty: image_encoder/ beside them
+  std::string lora_dir{};                   ///< where `<lora:name:w>` looks for files; empty: nowhere
+  std::string embd_dir{};                   ///< folder whose files' names are words of prompts; empty: none
+  std::string hypernetwork_dir{};           ///< where `<hypernet:name:w>` looks for files; empty: nowhere
+  bool lora_lenient = false;                ///< keys of a LoRA that find no place are warnings, not errors
   std::optional<std::string> prediction{};  ///< epsilon, v, x0 and other spellings; none is the model's own
   std::string device = "auto";              ///< auto, cpu, cuda, cuda:N
   std::string dtype = "auto";               ///< auto, fp32, fp16, bf16: what the networks compute in
@@ -82,6 +89,30 @@ struct Request {
   std::vector<double> dynamic_threshold{};   ///< a guidance scale whose range is kept, and a percentile; empty is none
   std::optional<double> classifier_scale{};  ///< of ModelChoice::classifier's gradient; none is 1
   std::string class_label{};                 ///< the class it leads to, its name or number (`--class`)
+
+  // What is put on the model for this picture.
+  std::vector<std::string> lora{};          ///< LoRAs and their kin, as FILE[:W[:TE_W]]
+  std::vector<std::string> embedding{};     ///< textual inversions, as FILE[=TOKEN]
+  std::vector<std::string> hypernetwork{};  ///< hypernetworks, as FILE[:W]
+  std::vector<std::string> ip_image{};      ///< pictures for ModelChoice::ip_adapter, in its order: files
+  std::vector<double> ip_scale{};           ///< a weight for each of ip_adapter, or one for all; 1
+  bool vae_tiling = false;                  ///< the VAE works tile by tile
+  std::optional<int64_t> vae_tile_size{};   ///< pixels on a tile's side; none is 512
+  std::optional<int64_t> vae_tile_overlap{};  ///< pixels that neighbouring tiles share; none is 64
+
+  // How the prompts are read, and whose rules the same seed follows.
+  std::optional<std::string> compat{};            ///< a1111, comfy, diffusers, sdcpp; none: sdtorch's own
+  std::optional<std::string> prompt_syntax{};     ///< a1111, comfy, compel, plain; none is compat's
+  std::optional<std::string> prompt_weighting{};  ///< a1111, comfy, compel, none; none is compat's
+  std::optional<std::string> prompt_chunks{};     ///< how long prompts are cut: a1111, comfy, plain; none is compat's
+  std::string styles{};                           ///< a CSV file of prompt styles, as A1111 writes it
+  std::vector<std::string> style{};               ///< names of styles in it, applied in order
+  std::optional<int64_t> clip_skip{};             ///< 1: the text encoder's last layer, 2: the one before; none: its own
+  std::optional<std::string> rng{};               ///< cpu, cuda: whose noise; none is compat's
+  std::optional<uint64_t> ensd{};                 ///< what is added to the seed for a sampler's later draws (A1111)
+  std::optional<uint64_t> variation_seed{};       ///< of the noise that is mixed in; none: a drawn one
+  double variation_strength = 0;                  ///< how much of it, 0…1, by slerp
+  std::optional<PixelPair> seed_resize{};         ///< the size whose noise is taken to the middle of this one
 
   // What is spared of the network's work; the picture is then another one.
   std::vector<double> deep_cache{};  ///< DeepCache (Ma et al. 2023): whole each so many calls, and a branch, 0; or none
