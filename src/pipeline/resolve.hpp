@@ -13,6 +13,7 @@
 #include "pipeline/input_pictures.hpp"
 #include "pipeline/model_description.hpp"
 #include "pipeline/resolved_guidance.hpp"
+#include "pipeline/resolved_prompts.hpp"
 #include "pipeline/shortcuts.hpp"
 #include "sdtorch/request.hpp"
 
@@ -20,15 +21,16 @@ namespace sdtorch {
 
 /// A request with what the model decides filled in.
 struct ResolvedRequest {
-  Request request{};    ///< width, height and sampler set
+  Request request{};    ///< width, height and sampler set, styles put into the prompts
   SamplingPlan plan{};  ///< the model's own part of it, where a refiner draws the rest
   std::optional<SamplingPlan> refiner_plan{};
   std::vector<std::string> warnings{};      ///< what the model has no use for, each a line for the log
   std::optional<StartPicture> start{};      ///< of the size that is drawn
   std::optional<ResolvedDepth> depth{};     ///< where the model is one for depth
   std::vector<ResolvedControl> controls{};  ///< one for each of the model's
-  ResolvedGuidance guidance{};              ///< the model's; a refiner's is for_refiner()
-  Shortcuts shortcuts{};                    ///< of the model, and of a refiner
+  ResolvedPrompts prompts{};
+  ResolvedGuidance guidance{};  ///< the model's; a refiner's is for_refiner()
+  Shortcuts shortcuts{};        ///< of the model, and of a refiner
   int64_t latent_width = 0, latent_height = 0;
   std::shared_ptr<const ResolvedRequest> hires{};  ///< the second, larger pass, of the size that the result has
 };

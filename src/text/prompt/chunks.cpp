@@ -178,6 +178,29 @@ std::vector<std::string_view> words_of(std::string_view text) {
   return words;
 }
 
+/// A group as it is, or cut around those of its tokens that stay together.
+void add_groups(std::vector<TokenGroup>& groups, const TokenSource& source, TokenGroup group) {
+  const std::vector<int64_t>& ids = group.ids;
+  const auto goes_on = [&](size_t i) { return source.goes_on && i < ids.size() && source.goes_on(ids[i]); };
+  size_t from = 0;
+  const auto add = [&](size_t to, bool whole) {
+    if (to == from) return;
+    const auto begin = ids.begin();
+    TokenGroup part{.weight = group.weight, .piece = group.piece, .whole = whole};
+    part.ids.assign(begin + static_cast<std::ptrdiff_t>(from), begin + static_cast<std::ptrdiff_t>(to));
+    groups.push_back(std::move(part));
+    from = to;
+  };
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (!goes_on(i + 1) || goes_on(i)) continue;
+    add(i, false);
+    while (goes_on(++i)) {
+    }
+    add(i--, true);
+  }
+  add(ids.size(), false);
+}
+
 std::optional<int64_t> comma_of(const Tokenizer& tokenizer) {
   const std::vector<int64_t> ids = tokenizer.encode(",");
   return ids.size() == 1 ? std::optional(ids.front()) : std::nullopt;
@@ -185,18 +208,19 @@ std::optional<int64_t> comma_of(const Tokenizer& tokenizer) {
 
 }  // namespace
 
-std::vector<TokenGroup> token_groups(const Tokenizer& tokenizer, const PromptPieces& pieces, ChunkRule rule) {
+std::vector<TokenGroup> token_groups(const TokenSource& source, const PromptPieces& pieces, ChunkRule rule) {
   std::vector<TokenGroup> groups;
   for (size_t i = 0; i < pieces.size(); ++i) {
     const PromptPiece& piece = pieces[i];
+    const auto add = [&](std::string_view text) {
+      add_groups(groups, source, {.ids = source.encode(text), .weight = piece.weight, .piece = i});
+    };
     if (piece.new_chunk) {
       groups.push_back({.weight = piece.weight, .piece = i, .new_chunk = true});
     } else if (rule == ChunkRule::comfy) {
-      for (const std::string_view word : words_of(piece.text)) {
-        groups.push_back({.ids = tokenizer.encode(word), .weight = piece.weight, .piece = i});
-      }
+      for (const std::string_view word : words_of(piece.text)) add(word);
     } else {
-      groups.push_back({.ids = tokenizer.encode(piece.text), .weight = piece.weight, .piece = i});
+      add(piece.text);
     }
   }
   return groups;

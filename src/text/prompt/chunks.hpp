@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "text/prompt/prompt.hpp"
@@ -39,9 +41,17 @@ struct WeightedToken {
 /// The text's own tokens: no start, no end, no padding.
 using WeightedChunk = std::vector<WeightedToken>;
 
+/// What makes tokens of text.
+struct TokenSource {
+  std::function<std::vector<int64_t>(std::string_view text)> encode{};  ///< as Tokenizer::encode
+  /// Whether an id belongs to the one before it as a learned word's further vectors do: they are never cut apart.
+  /// Empty: none does.
+  std::function<bool(int64_t id)> goes_on{};
+};
+
 /// A prompt's pieces as tokens: a group a piece, or a group a word where the rule is about words.
-/// Throws as Tokenizer::encode.
-std::vector<TokenGroup> token_groups(const Tokenizer& tokenizer, const PromptPieces& pieces, ChunkRule rule);
+/// Throws as source.encode.
+std::vector<TokenGroup> token_groups(const TokenSource& source, const PromptPieces& pieces, ChunkRule rule);
 
 /// At least one chunk, each of chunk_size tokens at most.
 std::vector<WeightedChunk> cut_into_chunks(const Tokenizer& tokenizer, std::span<const TokenGroup> groups,

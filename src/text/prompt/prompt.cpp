@@ -93,7 +93,7 @@ size_t column_of(std::string_view text, size_t offset) {
 
 PromptReading read_prompt(std::string_view text, const PromptReader& reader, std::string_view flag) {
   if (const auto offset = invalid_utf8_offset(text)) {
-    fail(ErrorKind::input, std::string(flag), fmt::format("offset {}", *offset), "the text is not UTF-8");
+    fail(ErrorKind::input, std::string(flag), fmt::format("offset {}", *offset), "not valid UTF-8");
   }
   try {
     PromptReading reading = read_by_syntax(text, reader);
