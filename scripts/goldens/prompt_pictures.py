@@ -54,10 +54,14 @@ def cases() -> list[dict]:
     add("sd1", '("a red house", "green+ hills").and(1, 0.6)', prompt_syntax="compel", negative_prompt="grey")
     add("sd1", f"a (green)0.4 house. {LONG}", prompt_syntax="compel", negative_prompt="grey--")
     add("sd1", "a (red) house AND [night:3] \\", prompt_syntax="plain")
-    add("xl", "[a red house:night:2] AND (hills:1.2)", negative_prompt="grey", sampler="heun", steps=3)
-    add("xl", "a red house", clip_skip=2, compat="diffusers", negative_prompt="blurry")
-    add("sd1", "a (red:1.4) house", clip_skip=2, compat="diffusers", negative_prompt="blurry")
+    add("xl", "[a red house:night:2] AND (hills:1.2)", negative_prompt="grey", sampler="heun", steps=3, cfg_scale=2)
     return listed
+
+
+def compat_cases() -> list[dict]:
+    """As diffusers has it, by name: brackets are text, and the negative prompt skips no layer."""
+    return [{"model": model, "prompt": "a (red:1.4) house", "negative-prompt": "blurry", "clip-skip": 2, "steps": 4,
+             "cfg-scale": 4, "seed": 31, "sampler": "euler", "compat": "diffusers"} for model in ("sd1", "xl")]
 
 
 class Side:
@@ -222,7 +226,13 @@ def make_weights(out: pathlib.Path) -> None:
 @torch.no_grad()
 def make(out: pathlib.Path) -> None:
     make_weights(out)
-    pipes, tensors, listed = {}, {}, cases()
+    pipes: dict = {}
+    for name, listed in (("pictures", cases()), ("compat", compat_cases())):
+        make_pictures(out / f"{name}.safetensors", pipes, listed)
+
+
+def make_pictures(file: pathlib.Path, pipes: dict, listed: list[dict]) -> None:
+    tensors = {}
     for number, case in enumerate(listed):
         if case["model"] not in pipes:
             kind = StableDiffusionXLPipeline if case["model"] == "xl" else StableDiffusionPipeline
@@ -235,4 +245,4 @@ def make(out: pathlib.Path) -> None:
                              for k in range(case.get("batch-count", 1))])
         assert latents.isfinite().all(), case
         tensors[f"{number:03}.latent"], tensors[f"{number:03}.image"] = image_to_image.with_pixels(pipe, latents)
-    save_file(tensors, out / "pictures.safetensors", metadata={"cases": json.dumps(listed)})
+    save_file(tensors, file, metadata={"cases": json.dumps(listed)})

@@ -12,7 +12,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 /// JSON's spelling, so that no control character of a text or a vocabulary reaches the terminal.
-std::string quoted(std::string_view text) { return nlohmann::json(text).dump(); }
+std::string as_json(std::string_view text) { return nlohmann::json(text).dump(); }
 
 std::string counted(size_t count, std::string_view noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
@@ -41,7 +41,7 @@ Json tree_of(const EditTree& tree, const std::string& text) {
 void append_tree(std::string& lines, const EditTree& tree, const std::string& text, size_t indent) {
   for (const EditNode& node : tree) {
     if (node.kind == EditNode::Kind::text) {
-      lines += fmt::format("{:{}}{}\n", "", indent, quoted(text.substr(node.first, node.last - node.first)));
+      lines += fmt::format("{:{}}{}\n", "", indent, as_json(text.substr(node.first, node.last - node.first)));
       continue;
     }
     const bool edit = node.kind == EditNode::Kind::edit;
@@ -156,7 +156,7 @@ std::string TokenizedPrompt::json_line(const std::string& text) const {
 
 std::string TokenizedPrompt::table(const std::string& text) const {
   const std::vector<WeightedChunk> first = first_chunks();
-  std::string lines = fmt::format("{}: {} in {} of up to {}\n", quoted(text), counted(token_count(first), "token"),
+  std::string lines = fmt::format("{}: {} in {} of up to {}\n", as_json(text), counted(token_count(first), "token"),
                                   counted(first.size(), "chunk"), tokenizer_.chunk_size());
   const bool plain = is_plain(reading_);
   const auto add_chunks = [&](const std::vector<WeightedChunk>& chunks, size_t indent) {
@@ -166,7 +166,7 @@ std::string TokenizedPrompt::table(const std::string& text) const {
       for (const WeightedToken& token : chunks[i]) {
         lines += fmt::format("{:{}}{:8}  ", "", indent, token.id);
         if (!plain) lines += fmt::format("{:<8.4g}", token.weight);
-        lines += quoted(tokenizer_.piece(token.id)) + "\n";
+        lines += as_json(tokenizer_.piece(token.id)) + "\n";
       }
     }
   };
@@ -186,7 +186,7 @@ std::string TokenizedPrompt::table(const std::string& text) const {
           if (blend.texts.size() > 1) lines += fmt::format("  blended, {:.6g}:\n", blend.weights[i]);
           for (const PromptPiece& piece : blend.texts[i]) {
             lines +=
-                piece.new_chunk ? "    BREAK\n" : fmt::format("    {:<8.4g}{}\n", piece.weight, quoted(piece.text));
+                piece.new_chunk ? "    BREAK\n" : fmt::format("    {:<8.4g}{}\n", piece.weight, as_json(piece.text));
           }
           add_chunks(cut(blend.texts[i]), 4);
         }

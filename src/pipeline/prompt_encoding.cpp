@@ -59,27 +59,39 @@ at::Tensor token_mask(const std::vector<WeightedChunk>& chunks, const Tokenizer&
   return at::stack(rows);
 }
 
+/// Chunks by one text encoder.
+struct EncodedChunks {
+  at::Tensor hidden{};  ///< [n, 77, C]
+  at::Tensor pooled{};  ///< [n, P]; SDXL's
+};
+
 EncodedText encode_rows(const Components& model, const PromptTokens& tokens, size_t count, const EncodingRules& rules) {
   EncodedText encoded;
   std::vector<at::Tensor> contexts;
   for (size_t i = 0; i < model.text_encoders.size(); ++i) {
     const Tokenizer& tokenizer = model.description.text_encoders[i].tokenizer;
-    const at::Tensor mask = token_mask(tokens.chunks[i], tokenizer, count).to(model.device);
-    const bool pools = model.description.xl.has_value();
-    /// ids: int64 [n, 77]; key_mask: bool, likewise, or undefined → [n, 77, C]
-    const auto encode = [&](const at::Tensor& ids, const at::Tensor& key_mask) {
-      const ClipTextUse use{.skipped = rules.skipped_layers, .key_mask = key_mask};
-      if (!pools)
-        return encode_text(model.text_encoders[i], ids, ids.size(0) == mask.size(0) ? mask : mask.narrow(0, 0, 1), use);
-      const ClipTextStates states = std::get<std::shared_ptr<ClipTextModel>>(model.text_encoders[i])->encode(ids, use);
-      if (states.pooled.defined() && !encoded.pooled.defined()) encoded.pooled = states.pooled.slice(0, 0, 1);
-      return states.penultimate;
+    const auto encode = [&](const at::Tensor& ids, const at::Tensor& mask, const at::Tensor& seen) -> EncodedChunks {
+      const ClipTextUse use{.skipped = rules.skipped_layers, .key_mask = seen};
+      const TextEncoder& encoder = model.text_encoders[i];
+      if (!model.description.xl) return {.hidden = encode_text(encoder, ids, mask, use)};
+      const ClipTextStates states = std::get<std::shared_ptr<ClipTextModel>>(encoder)->encode(ids, use);
+      return {.hidden = states.penultimate, .pooled = states.pooled};
     };
     const at::Tensor rows = tokens.rows(model, i, count).to(model.device);
-    at::Tensor hidden = encode(rows, {});
+    const at::Tensor mask = token_mask(tokens.chunks[i], tokenizer, count).to(model.device);
+    auto [hidden, pooled] = encode(rows, mask, {});
+    if (pooled.defined()) encoded.pooled = pooled.slice(0, 0, 1);
     const at::Tensor weights = weight_rows(tokens.chunks[i], tokenizer, count).to(model.device);
     if (rules.weighting != PromptWeighting::none && !weights.eq(1).all().item<bool>()) {
-      const EncodedRows own{.hidden = hidden, .ids = rows, .weights = weights, .encode = encode};
+      const EncodedRows own{.hidden = hidden,
+                            .weights = weights,
+                            .empty =
+                                [&] {
+                                  const at::Tensor ids = at::tensor(tokenizer.framed({}), at::kLong).unsqueeze(0);
+                                  const at::Tensor no_text = token_mask({}, tokenizer, 1);
+                                  return encode(ids.to(model.device), no_text.to(model.device), {}).hidden;
+                                },
+                            .seeing = [&](const at::Tensor& seen) { return encode(rows, mask, seen).hidden; }};
       hidden = weighted_hidden(own, tokens.chunks[i], tokens.pieces, tokenizer, rules.weighting);
     }
     contexts.push_back(hidden.reshape({1, -1, hidden.size(-1)}));

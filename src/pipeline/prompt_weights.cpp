@@ -21,11 +21,6 @@ at::Tensor multiplied(const EncodedRows& rows) {
   return at::where(changed, at::where(restorable, restored, weighted), hidden).to(rows.hidden.scalar_type());
 }
 
-at::Tensor empty_hidden(const EncodedRows& rows, const Tokenizer& tokenizer) {
-  const at::Tensor ids = at::tensor(tokenizer.framed({}), at::kLong).unsqueeze(0).to(rows.ids.device());
-  return rows.encode(ids, {}).to(at::kFloat);
-}
-
 /// On the line from the empty text's states: ComfyUI's rule. hidden: fp32 [k, 77, C]; empty: fp32 [1, 77, C].
 at::Tensor moved(const at::Tensor& hidden, const at::Tensor& empty, const at::Tensor& weights) {
   const at::Tensor w = weights.unsqueeze(-1);
@@ -52,24 +47,24 @@ std::optional<std::pair<int64_t, int64_t>> range_of(const std::vector<WeightedCh
 at::Tensor faded(const EncodedRows& rows, const std::vector<WeightedChunk>& chunks, const PromptPieces& pieces,
                  const Tokenizer& tokenizer) {
   constexpr double least_weight = 1e-5;  // at 0 the step would have no end
-  const at::Tensor empty = empty_hidden(rows, tokenizer);
+  const at::Tensor empty = rows.empty().to(at::kFloat);
   std::vector<at::Tensor> states{moved(rows.hidden.to(at::kFloat), empty, rows.weights)};
   std::vector<double> shares{1};
   for (size_t piece = 0; piece < pieces.size(); ++piece) {
     const auto range = pieces[piece].weight < 1 ? range_of(chunks, piece, tokenizer) : std::nullopt;
     if (!range) continue;
-    at::Tensor seen = at::ones({rows.ids.numel()}, rows.ids.options().dtype(at::kBool));
+    at::Tensor seen = at::ones({rows.weights.numel()}, rows.weights.options().dtype(at::kBool));
     seen.slice(0, range->first, range->second + 1).fill_(false);
-    seen = seen.view_as(rows.ids);
+    seen = seen.view_as(rows.weights);
     seen.select(1, 0).fill_(true);
     seen.select(1, seen.size(1) - 1).fill_(true);
-    states.push_back(moved(rows.encode(rows.ids, seen).to(at::kFloat), empty, rows.weights));
+    states.push_back(moved(rows.seeing(seen).to(at::kFloat), empty, rows.weights));
     const double weight = std::max(least_weight, pieces[piece].weight);
     shares.push_back(std::tan((1 - weight) * std::numbers::pi / 2));
   }
   if (states.size() == 1) return states.front();
   at::Tensor share = at::tensor(shares, at::kFloat);
-  share = (share / share.sum()).to(rows.ids.device());
+  share = (share / share.sum()).to(rows.weights.device());
   return (at::stack(states) * share.reshape({-1, 1, 1, 1})).sum(0);
 }
 
@@ -82,7 +77,7 @@ at::Tensor weighted_hidden(const EncodedRows& rows, const std::vector<WeightedCh
     case PromptWeighting::a1111:
       return multiplied(rows);
     case PromptWeighting::comfy:
-      return moved(rows.hidden.to(at::kFloat), empty_hidden(rows, tokenizer), rows.weights).to(dtype);
+      return moved(rows.hidden.to(at::kFloat), rows.empty().to(at::kFloat), rows.weights).to(dtype);
     case PromptWeighting::compel:
       return faded(rows, chunks, pieces, tokenizer).to(dtype);
     case PromptWeighting::none:

@@ -50,6 +50,27 @@ TEST_CASE("prompts with weights, schedules and AND draw what the tools' rules dr
   });
 }
 
+TEST_CASE("as in diffusers brackets are text, and the negative prompt skips no layer", "[pipeline]") {
+  const auto golden = load_golden("prompt_pictures/compat");
+  const auto cases = nlohmann::json::parse(golden_metadata("prompt_pictures/compat").at("cases"));
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const std::string name = cases[i].at("model");
+    INFO(name);
+    Request request = prompted("a (red:1.4) house", "blurry");
+    request.steps = 4;
+    request.cfg_scale = 4;
+    request.seed = 31;
+    request.clip_skip = 2;
+    request.compat = "diffusers";
+    at::Tensor latent;
+    const PipelineNetworks networks = networks_of(describe_model(prompt_model(name), ""));
+    draw_tensors(networks, request, 1, {.on_tensor = [&](std::string_view key, const at::Tensor& tensor) {
+                   if (key == "latent") latent = tensor.clone();
+                 }});
+    CHECK(relative_error(latent, golden.at(fmt::format("{:03}.latent", i))) < tolerance::tensor_relative);
+  }
+}
+
 TEST_CASE("every golden of prompts is of a picture that their grammar changes", "[pipeline]") {
   std::map<std::string, PipelineNetworks> models;
   const auto expected = load_golden("prompt_pictures/pictures");

