@@ -16,7 +16,7 @@ at::Tensor weights_of_part(const std::vector<std::vector<double>>& weights, size
 
 }  // namespace
 
-CombinationRule sums_of_prompts(const std::vector<std::vector<double>>& weights,
+CombinationRule sums_of_prompts(const std::vector<std::vector<double>>& weights, at::Device device,
                                 std::function<bool(const DenoiserCall&)> guides, CombinationRule rule) {
   size_t parts = 1;
   std::vector<double> plain;  // a prompt that is no sum is not computed as one, and is as it would be alone
@@ -25,16 +25,16 @@ CombinationRule sums_of_prompts(const std::vector<std::vector<double>>& weights,
     plain.push_back(own == std::vector<double>{1} ? 1 : 0);
   }
   std::vector<at::Tensor> columns;
-  for (size_t i = 0; i < parts; ++i) columns.push_back(weights_of_part(weights, i));
-  const at::Tensor is_plain = at::tensor(plain, at::kFloat).reshape({-1, 1, 1, 1}).ne(0);
+  for (size_t i = 0; i < parts; ++i) columns.push_back(weights_of_part(weights, i).to(device));
+  const at::Tensor is_plain = at::tensor(plain, at::kFloat).reshape({-1, 1, 1, 1}).ne(0).to(device);
   return [columns = std::move(columns), is_plain, guides = std::move(guides), rule = std::move(rule)](
              std::span<const at::Tensor> outputs, const at::Tensor& x, const DenoiserCall& call) {
     const at::Tensor& away = outputs[0];
     at::Tensor sum = away;
     for (size_t i = 0; i < columns.size(); ++i) {
-      sum = sum + columns[i].to(away.device()) * (outputs[i + 1] - away);
+      sum = sum + columns[i] * (outputs[i + 1] - away);
     }
-    const at::Tensor to = at::where(is_plain.to(away.device()), outputs[1], sum);
+    const at::Tensor to = at::where(is_plain, outputs[1], sum);
     if (!rule || !guides(call)) return to;
     const std::array<at::Tensor, 2> pair{away, to};
     return rule(pair, x, call);

@@ -27,7 +27,8 @@ ChangingCondition over_calls(const TextTimeline& timeline, const Condition& like
     own.context = timeline.texts[i].context;
     own.pooled = timeline.texts[i].pooled;
   }
-  return [conditions, numbers = std::move(numbers), timeline, calls_before](const DenoiserCall& call) {
+  return [conditions, numbers = std::move(numbers), timeline = TextTimeline{.last_calls = timeline.last_calls},
+          calls_before](const DenoiserCall& call) {
     return &(*conditions)[numbers[timeline.at_call(calls_before + call.call)]];
   };
 }
@@ -120,7 +121,7 @@ Conditions guided_by_sums(const std::vector<TextConditions>& texts, const TextGu
   const auto guides = [interval = by.guidance_of.interval](const DenoiserCall& call) {
     return !interval || interval->holds(call);
   };
-  conditions.combine = sums_of_prompts(weights, guides, std::move(rule));
+  conditions.combine = sums_of_prompts(weights, texts.front().conditional->context.device(), guides, std::move(rule));
   return conditions;
 }
 

@@ -81,10 +81,10 @@ EncodedText encode_rows(const Components& model, const PromptTokens& tokens, siz
     const at::Tensor mask = token_mask(tokens.chunks[i], tokenizer, count).to(model.device);
     auto [hidden, pooled] = encode(rows, mask, {});
     if (pooled.defined()) encoded.pooled = pooled.slice(0, 0, 1);
-    const at::Tensor weights = weight_rows(tokens.chunks[i], tokenizer, count).to(model.device);
+    const at::Tensor weights = weight_rows(tokens.chunks[i], tokenizer, count);
     if (rules.weighting != PromptWeighting::none && !weights.eq(1).all().item<bool>()) {
       const EncodedRows own{.hidden = hidden,
-                            .weights = weights,
+                            .weights = weights.to(model.device),
                             .empty =
                                 [&] {
                                   const at::Tensor ids = at::tensor(tokenizer.framed({}), at::kLong).unsqueeze(0);
