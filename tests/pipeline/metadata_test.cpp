@@ -86,6 +86,12 @@ TEST_CASE("a request survives JSON with every field", "[pipeline]") {
   request.classifier = "skies";
   request.classifier_scale = 2;
   request.class_label = "night";
+  request.prompt_syntax = "comfy";
+  request.prompt_weighting = "compel";
+  request.prompt_chunks = "a1111";
+  request.styles = "styles.csv";
+  request.style = {"Oil", "Night, by \"hand\""};
+  request.clip_skip = 2;
   request.inputs = {{.path = "start.png", .sha256 = std::string(64, 'a')}};
   const nlohmann::ordered_json json = settings_to_json(request);
   Settings larger;
