@@ -66,7 +66,7 @@ void Conv2dImpl::prepare(const Placement& to) {
     int8_ = std::make_shared<const Int8Weights>(weight, bias, options_.stride, options_.padding);
     let_go(weight);
   } else if (cpu::can_filter(weight, options_.stride, options_.padding)) {
-    parameters_["weight"] = weight = cpu::filters(weight);
+    parameters_["weight"] = weight = cpu::pack_filters(weight);
     filtered_ = true;
   } else if (is_pointwise() ? cpu::can_pack_linear(weight) : cpu::can_pack_convolution(weight)) {
     parameters_["weight"] = weight = is_pointwise() ? cpu::pack_linear(weight.flatten(1))
