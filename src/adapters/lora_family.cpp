@@ -41,18 +41,19 @@ constexpr ForeignName foreign_names[] = {
 
 /// What trainers write of the model that they started from (`ss_base_model_version`, `modelspec.architecture`).
 constexpr ForeignName metadata_names[] = {
-    {"sdxl", sdxl},       {"stable-diffusion-xl", sdxl}, {"sd_v1", sd1},           {"stable-diffusion-v1", sd1},
-    {"sd_v2", sd2},       {"stable-diffusion-v2", sd2},  {"flux", "FLUX"},         {"sd3", "Stable Diffusion 3"},
+    {"sdxl", sdxl},         {"stable-diffusion-xl", sdxl}, {"sd_v1", sd1},   {"stable-diffusion-v1", sd1},
+    {"sd_v2", sd2},         {"stable-diffusion-v2", sd2},  {"flux", "FLUX"}, {"sd3", "Stable Diffusion 3"},
     {"hunyuan", "Hunyuan"},
 };
 
-bool has(std::string_view text, std::string_view piece) { return text.find(piece) != std::string_view::npos; }
+bool holds(std::string_view text, std::string_view piece) { return text.find(piece) != std::string_view::npos; }
 
 /// Whether the key is of a projection of the context, and of what reads it.
 bool reads_context(std::string_view key) {
-  const bool cross = has(key, "attn2");
-  const bool projection = has(key, "to_k") || has(key, "to_v");
-  constexpr std::string_view reading[] = {"lora_down.weight", "lora_A.weight", "lora.down.weight", ".hada_w1_b", ".diff"};
+  const bool cross = holds(key, "attn2");
+  const bool projection = holds(key, "to_k") || holds(key, "to_v");
+  constexpr std::string_view reading[] = {"lora_down.weight", "lora_A.weight", "lora.down.weight", ".hada_w1_b",
+                                          ".diff"};
   return cross && projection && std::ranges::any_of(reading, [&](std::string_view end) { return key.ends_with(end); });
 }
 
@@ -81,9 +82,9 @@ bool any_key(const StateDict& lora, const auto& fits) {
   return std::ranges::any_of(lora, [&](const auto& entry) { return fits(std::string_view(entry.first)); });
 }
 
-std::string family_of(const StateDict& lora, const std::map<std::string, std::string>& metadata) {
+std::string family_told_by(const StateDict& lora, const std::map<std::string, std::string>& metadata) {
   for (const auto& [piece, family] : foreign_names) {
-    if (any_key(lora, [&](std::string_view key) { return has(key, piece); })) return std::string(family);
+    if (any_key(lora, [&](std::string_view key) { return holds(key, piece); })) return std::string(family);
   }
   if (any_key(lora, [](std::string_view key) { return key.starts_with("transformer."); })) {
     return "a diffusion transformer";
@@ -93,20 +94,20 @@ std::string family_of(const StateDict& lora, const std::map<std::string, std::st
     return key.starts_with("lora_te2_") || key.starts_with("text_encoder_2.") || key.starts_with("clip_g.");
   });
   const bool deep = any_key(lora, [](std::string_view key) {
-    return has(key, "transformer_blocks_1_") || has(key, "transformer_blocks.1.");
+    return holds(key, "transformer_blocks_1_") || holds(key, "transformer_blocks.1.");
   });
   if (second_encoder || deep) return sdxl;
   for (const char* key : {"ss_base_model_version", "modelspec.architecture"}) {
     const auto found = metadata.find(key);
     if (found == metadata.end()) continue;
     for (const auto& [piece, family] : metadata_names) {
-      if (has(found->second, piece)) return std::string(family);
+      if (holds(found->second, piece)) return std::string(family);
     }
   }
   return {};
 }
 
-std::string family_of(const WeightShapes& model) {
+std::string family_told_by(const WeightShapes& model) {
   if (const std::string family = by_width(context_of(model)); !family.empty()) return family;
   const auto unet = model.find("unet");
   if (unet == model.end()) return {};
@@ -122,7 +123,7 @@ std::string family_of(const WeightShapes& model) {
 
 std::string other_family(const StateDict& lora, const std::map<std::string, std::string>& metadata,
                          const WeightShapes& model) {
-  const std::string theirs = family_of(lora, metadata), ours = family_of(model);
+  const std::string theirs = family_told_by(lora, metadata), ours = family_told_by(model);
   const std::optional<int64_t> their_context = context_of(lora), our_context = context_of(model);
   const std::string widths =
       their_context && our_context && *their_context != *our_context
