@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <iterator>
 #include <optional>
 #include <string_view>
@@ -14,6 +15,8 @@ constexpr const char* sd1 = "SD1";
 constexpr const char* sd2 = "SD2";
 constexpr const char* sdxl = "SDXL";
 constexpr const char* refiner = "SDXL's refiner";
+constexpr const char* either_sd1_or_sd2 = "SD1 or SD2";
+constexpr const char* either_sd2_or_sdxl = "SD2 or SDXL";
 
 /// How many numbers a token has for the U-Net's cross-attention.
 struct ContextWidth {
@@ -82,7 +85,31 @@ bool any_key(const StateDict& lora, const auto& fits) {
   return std::ranges::any_of(lora, [&](const auto& entry) { return fits(std::string_view(entry.first)); });
 }
 
-std::string family_told_by(const StateDict& lora, const std::map<std::string, std::string>& metadata) {
+/// By which layers there are, in models of any widths. What the model has too speaks for nothing.
+std::string family_told_by_names(const StateDict& lora, const WeightShapes& model) {
+  const auto any = [&](std::initializer_list<std::string_view> pieces) {
+    return any_key(lora, [&](std::string_view key) {
+      return std::ranges::any_of(pieces, [&](std::string_view piece) { return holds(key, piece); });
+    });
+  };
+  if (any({"lora_te2_", "text_encoder_2.", "clip_g.", "add_embedding", "label_emb", "transformer_blocks_1_",
+           "transformer_blocks.1."})) {
+    return sdxl;
+  }
+  // SDXL's finest level has no attention; SD1's transformers begin with convolutions, and SD2's with matrices.
+  const auto unet = model.find("unet");
+  const bool attends_at_once = unet != model.end() && std::ranges::any_of(unet->second, [](const auto& entry) {
+                                 return entry.first.starts_with("down_blocks.0.attentions.");
+                               });
+  for (const auto& [key, weight] : lora) {
+    const bool down = key.ends_with("lora_down.weight") || key.ends_with("lora_A.weight");
+    if (down && holds(key, "proj_in")) return weight.tensor.dim() == 4 ? sd1 : either_sd2_or_sdxl;
+  }
+  return !attends_at_once && any({"down_blocks.0.attentions", "down_blocks_0_attentions"}) ? either_sd1_or_sd2 : "";
+}
+
+std::string family_told_by(const StateDict& lora, const std::map<std::string, std::string>& metadata,
+                           const WeightShapes& model) {
   for (const auto& [piece, family] : foreign_names) {
     if (any_key(lora, [&](std::string_view key) { return holds(key, piece); })) return std::string(family);
   }
@@ -90,13 +117,8 @@ std::string family_told_by(const StateDict& lora, const std::map<std::string, st
     return "a diffusion transformer";
   }
   if (const std::string family = by_width(context_of(lora)); !family.empty()) return family;
-  const bool second_encoder = any_key(lora, [](std::string_view key) {
-    return key.starts_with("lora_te2_") || key.starts_with("text_encoder_2.") || key.starts_with("clip_g.");
-  });
-  const bool deep = any_key(lora, [](std::string_view key) {
-    return holds(key, "transformer_blocks_1_") || holds(key, "transformer_blocks.1.");
-  });
-  if (second_encoder || deep) return sdxl;
+  const std::string told = family_told_by_names(lora, model);
+  if (!told.empty()) return told;
   for (const char* key : {"ss_base_model_version", "modelspec.architecture"}) {
     const auto found = metadata.find(key);
     if (found == metadata.end()) continue;
@@ -123,13 +145,13 @@ std::string family_told_by(const WeightShapes& model) {
 
 std::string other_family(const StateDict& lora, const std::map<std::string, std::string>& metadata,
                          const WeightShapes& model) {
-  const std::string theirs = family_told_by(lora, metadata), ours = family_told_by(model);
+  const std::string theirs = family_told_by(lora, metadata, model), ours = family_told_by(model);
   const std::optional<int64_t> their_context = context_of(lora), our_context = context_of(model);
   const std::string widths =
       their_context && our_context && *their_context != *our_context
           ? fmt::format("its context has {} numbers a token, the model's {}", *their_context, *our_context)
           : std::string();
-  if (!theirs.empty() && !ours.empty() && theirs != ours) {
+  if (!theirs.empty() && !ours.empty() && !holds(theirs, ours)) {
     return fmt::format("made for {}; the model is {}{}", theirs, ours, widths.empty() ? "" : " (" + widths + ")");
   }
   return widths.empty() ? widths : "made for another family of models: " + widths;

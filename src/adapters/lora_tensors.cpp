@@ -43,6 +43,7 @@ LoraTensors::Part LoraTensors::take(std::string_view part, int64_t dims) {
   const size_t stored = tensor.storage().nbytes() / tensor.itemsize();
   check(static_cast<size_t>(tensor.numel()) <= stored,
         fmt::format("{} are more numbers than the file has for it", shape_text(tensor.sizes())));
+  if (tensor.itemsize() == 1) taken.tensor = tensor.to(at::kFloat);  // 8-bit floats can be converted, and little else
   check(at::isfinite(tensor).all().item<bool>(), "has numbers that are not finite");
   return taken;
 }

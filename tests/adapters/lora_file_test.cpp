@@ -254,6 +254,12 @@ TEST_CASE("a LoRA of another family is refused by name", "[adapters]") {
                      "made for SDXL; the model is SD1");
   check_lora_refused(lora_pair("lora_unet_double_blocks_0_img_attn_qkv"), "made for FLUX; the model is SD1");
   check_lora_refused(lora_pair("transformer.transformer_blocks.0.attn.to_q"), "made for a diffusion transformer");
+  // Tiny models have other widths; layers tell.
+  check_lora_refused(lora_pair("unet.mid_block.attentions.0.transformer_blocks.1.attn1.to_q"),
+                     "made for SDXL; the model is SD1");
+  check_lora_refused(lora_pair("lora_unet_mid_block_attentions_0_proj_in"), "made for SD2 or SDXL; the model is SD1");
+  WeightShapes xl = {{"unet", {{"add_embedding.linear_1.weight", {4, 4}}}}, {"text_encoder", {}}};
+  check_lora_refused(lora_pair(kohya_attention + "to_q"), "made for SD1 or SD2; the model is SDXL", xl);
   const WrittenLora told(lora_pair("lora_unet_nowhere"), {{"ss_base_model_version", "sdxl_base_v1-0"}});
   for (const bool lenient : {false, true}) {
     check_error(ErrorKind::model, "made for SDXL; the model is SD1",
@@ -299,6 +305,7 @@ TEST_CASE("hostile numbers and shapes end in errors that name the key", "[adapte
   check_lora_refused(with(".lora_up.weight", at::ones({4, 2}, at::kLong)), "to_q.lora_up.weight: is of type Long");
   check_lora_refused(with(".lora_up.weight", at::full({4, 2}, infinity)),
                      "to_q.lora_up.weight: has numbers that are not");
+  CHECK(first_added(WrittenLora(with(".lora_up.weight", at::ones({4, 2}).to(at::kFloat8_e4m3fn))).read()) == 2);
   check_lora_refused(with(".lora_up.weight", at::ones({4, 3})), "to_q.lora_up.weight: expected [4, 2], found [4, 3]");
   check_lora_refused(with(".dora_scale", at::ones({5, 1})), "to_q.dora_scale");
   check_lora_refused({{q + ".lora_down.weight", at::ones({0, 4})}, {q + ".lora_up.weight", at::ones({4, 0})}},
