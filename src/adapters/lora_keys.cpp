@@ -61,6 +61,7 @@ constexpr PartSpelling part_spellings[] = {
     {".b2.weight", "glora_b2"},
     {".bm.weight", "glora_bm"},
     {".oft_blocks", "oft_blocks"},
+    {".boft_blocks", "oft_blocks"},
     {".oft_diag", "oft_diag"},
     {".rescale", "rescale"},
     {".oft_R", "peft_oft"},

@@ -131,6 +131,8 @@ TEST_CASE("the layouts of LCM-LoRA, Lightning and Hyper-SD find every layer", "[
     check_layout(unet, true, [](const auto&, const auto& ours) { return "lora_unet_" + kohya_flat(ours); });
     // SDXL-Lightning's: kohya's names of the original code's layers
     check_layout(unet, true, [](const auto& theirs, const auto&) { return "lora_unet_" + kohya_flat(theirs); });
+    // LyCORIS's own, of a network that it wrapped
+    check_layout(unet, true, [](const auto&, const auto& ours) { return "lycoris_" + kohya_flat(ours); });
     // as ComfyUI saves what it trained
     check_layout(unet, false, [](const auto& theirs, const auto&) { return "diffusion_model." + theirs; });
   }
