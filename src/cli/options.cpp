@@ -7,6 +7,7 @@
 #include <array>
 #include <type_traits>
 
+#include "cli/extract_lora.hpp"
 #include "cli/flags.hpp"
 #include "core/error.hpp"
 #include "core/number.hpp"
@@ -137,6 +138,7 @@ constexpr const char* generate_footer =
     R"(Commands (sdtorch COMMAND --help tells more):
   inspect PATH            what a PNG says of itself, what a model is
   tokenize TEXT           a prompt's token ids, pieces and chunks
+  extract-lora A B -o OUT what B has over A, as a LoRA
   init-model PATH         write a model of random weights, for tests
   bench                   time and memory of each stage
 
@@ -263,16 +265,21 @@ CommandSpec init_model_spec(Reading& r) {
           ""};
 }
 
+CommandSpec extract_lora_command_spec(Reading& r) {
+  return extract_lora_spec(r.invocation.extract_lora, general_group(r, true));
+}
+
 struct CommandEntry {
   std::string_view name;
   Command command;
   CommandSpec (*spec)(Reading&);
 };
 
-constexpr std::array<CommandEntry, 4> commands = {{
+constexpr std::array<CommandEntry, 5> commands = {{
     {"inspect", Command::inspect, inspect_spec},
     {"tokenize", Command::tokenize, tokenize_spec},
     {"init-model", Command::init_model, init_model_spec},
+    {"extract-lora", Command::extract_lora, extract_lora_command_spec},
     {"bench", Command::bench, bench_spec},
 }};
 
@@ -415,6 +422,9 @@ void finish(Reading& r) {
       break;
     case Command::init_model:
       if (i.init_model.target.empty()) refuse("PATH", "what to make is missing", "see sdtorch init-model --help");
+      break;
+    case Command::extract_lora:
+      check_extract_lora(i.extract_lora);
       break;
   }
 }

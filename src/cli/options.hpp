@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters/extract_lora.hpp"
 #include "cli/inspect.hpp"
 #include "cli/tokenize.hpp"
 #include "core/log.hpp"
@@ -23,6 +24,7 @@ enum class Command {
   inspect,
   tokenize,
   init_model,
+  extract_lora,
   bench
 };
 
@@ -46,6 +48,7 @@ struct Invocation {
   InspectOptions inspect{};
   TokenizeOptions tokenize{};
   InitModelOptions init_model{};
+  ExtractLoraOptions extract_lora{};
 };
 
 /// Reads the command line, and the picture that --from-image names.

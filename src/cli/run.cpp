@@ -93,6 +93,10 @@ int run_command_line(int argc, const char* const* argv) {
       init_model(invocation.init_model);
       print_result(invocation.init_model.target.string() + "\n");
       return 0;
+    case Command::extract_lora:
+      extract_lora(invocation.extract_lora);
+      print_result(invocation.extract_lora.output.string() + "\n");
+      return 0;
     case Command::bench:
       return generate(invocation, bench_command);
   }
