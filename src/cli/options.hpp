@@ -10,6 +10,8 @@
 #include "cli/inspect.hpp"
 #include "cli/tokenize.hpp"
 #include "core/log.hpp"
+#include "jobs/convert.hpp"
+#include "jobs/merge.hpp"
 #include "jobs/output_options.hpp"
 #include "jobs/prompt_lines.hpp"
 #include "pipeline/settings.hpp"
@@ -23,6 +25,8 @@ enum class Command {
   inspect,
   tokenize,
   init_model,
+  convert,
+  merge,
   bench
 };
 
@@ -46,6 +50,8 @@ struct Invocation {
   InspectOptions inspect{};
   TokenizeOptions tokenize{};
   InitModelOptions init_model{};
+  ConvertOptions convert{};
+  MergeOptions merge{};
 };
 
 /// Reads the command line, and the picture that --from-image names.
