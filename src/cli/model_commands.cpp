@@ -54,21 +54,20 @@ int64_t bytes_of_size(const std::string& flag, const std::string& text) {
 }
 
 FlagGroup output_group(ModelOutput& output, std::string& dtype, const char* kept) {
-  return {"Output",
-          {{"--dtype", "NAME", fmt::format("keep, fp32, fp16, bf16: type of the stored weights (keep: {})", kept),
-            [&dtype](const std::string& flag, const std::string& text) {
-              dtype = ascii_lower(text);
-              check_choice(flag, dtype, {"keep", "fp32", "fp16", "bf16"});
-            }},
-           {"--pruned", "",
-            "without what no picture is drawn with: moving averages, training state and unknown tensors of files; the "
-            "safety checker, image encoder and buffers of folders",
-            as_switch(output.pruned)},
-           {"--shard", "SIZE", "folders: weights in files of at most 5GB, 500MB, 2GiB, …, with an index",
-            [&output](const std::string& flag, const std::string& text) {
-              output.most_bytes = bytes_of_size(flag, text);
-            }},
-           {"--force", "", "replaces a file, or a model's folder, that is there", as_switch(output.force)}}};
+  return {
+      "Output",
+      {{"--dtype", "NAME", fmt::format("keep, fp32, fp16, bf16: type of the stored weights (keep: {})", kept),
+        [&dtype](const std::string& flag, const std::string& text) {
+          dtype = ascii_lower(text);
+          check_choice(flag, dtype, {"keep", "fp32", "fp16", "bf16"});
+        }},
+       {"--pruned", "",
+        "without what no picture is drawn with: moving averages, training state and unknown tensors of files; the "
+        "safety checker, image encoder and buffers of folders",
+        as_switch(output.pruned)},
+       {"--shard", "SIZE", "folders: weights in files of at most 5GB, 500MB, 2GiB, …, with an index",
+        [&output](const std::string& flag, const std::string& text) { output.most_bytes = bytes_of_size(flag, text); }},
+       {"--force", "", "replaces a file, or a model's folder, that is there", as_switch(output.force)}}};
 }
 
 FlagGroup model_group(ModelInput& input) {
@@ -112,13 +111,15 @@ CommandSpec convert_spec(ConvertOptions& options, FlagGroup general) {
   // The first positional argument is the model, the second where it goes.
   const Apply add = [&options](const std::string& name, const std::string& text) {
     std::filesystem::path& target = options.input.model.empty() ? options.input.model : options.output.target;
-    if (!options.output.target.empty()) refuse(fmt::format("'{}'", text), "one argument too many: MODEL and OUT are all");
+    if (!options.output.target.empty())
+      refuse(fmt::format("'{}'", text), "one argument too many: MODEL and OUT are all");
     target = not_empty(name, text);
   };
   return {"sdtorch convert MODEL OUT [FLAGS]",
           "Writes a model in another layout: a diffusers folder or a single file.",
-          {{"Arguments", {{"MODEL OUT", "", "a folder, a file or org/name in the cache; the folder or file to make", add,
-                           true}}},
+          {{"Arguments",
+            {{"MODEL", "", "a folder, a file or org/name in the cache; behind it OUT, the folder or file to make", add,
+              true}}},
            model_group(options.input),
            output_group(options.output, options.dtype, "each one's own"),
            std::move(general)},
@@ -136,28 +137,28 @@ CommandSpec merge_spec(MergeOptions& options, FlagGroup general) {
   FlagGroup output = output_group(options.output, options.dtype, "as in A");
   output.flags.insert(output.flags.begin(), {"-o, --output", "OUT", "a .safetensors file, or a diffusers folder",
                                              into(options.output.target)});
-  return {"sdtorch merge A [B [C]] -o OUT [FLAGS]",
-          "Writes a sum of models, or one model with adapters baked in.",
-          {{"Arguments", {{"MODEL", "", "one to three models: folders, files or org/name in the cache", add, true}}},
-           {"Arithmetic",
-            {{"--mode", "NAME",
-              "weighted-sum: (1 - w) A + w B, for two models; add-difference: A + w (B - C), for three",
-              [&options](const std::string& flag, const std::string& text) {
-                options.mode = ascii_lower(text);
-                check_choice(flag, options.mode, {"weighted-sum", "add-difference"});
-              }},
-             {"--weights", "W", "0.3, or several; see below", into(options.weights)},
-             {"--lora", "FILE[:W[:TE_W]]", "bakes an adapter in, at weight W (1), of the text encoders TE_W (W)",
-              [&options](const std::string& flag, const std::string& text) {
-                options.loras.push_back(not_empty(flag, text));
-              },
-              true},
-             {"--lora-lenient", "", "keys of an adapter that find no place are warnings, not errors",
-              as_switch(options.lora_lenient)}}},
-           model_group(options.input),
-           std::move(output),
-           std::move(general)},
-          merge_footer};
+  return {
+      "sdtorch merge A [B [C]] -o OUT [FLAGS]",
+      "Writes a sum of models, or one model with adapters baked in.",
+      {{"Arguments", {{"MODEL", "", "one to three models: folders, files or org/name in the cache", add, true}}},
+       {"Arithmetic",
+        {{"--mode", "NAME", "weighted-sum: (1 - w) A + w B, for two models; add-difference: A + w (B - C), for three",
+          [&options](const std::string& flag, const std::string& text) {
+            options.mode = ascii_lower(text);
+            check_choice(flag, options.mode, {"weighted-sum", "add-difference"});
+          }},
+         {"--weights", "W", "0.3, or several; see below", into(options.weights)},
+         {"--lora", "FILE[:W[:TE_W]]", "bakes an adapter in, at weight W (1), of the text encoders TE_W (W)",
+          [&options](const std::string& flag, const std::string& text) {
+            options.loras.push_back(not_empty(flag, text));
+          },
+          true},
+         {"--lora-lenient", "", "keys of an adapter that find no place are warnings, not errors",
+          as_switch(options.lora_lenient)}}},
+       model_group(options.input),
+       std::move(output),
+       std::move(general)},
+      merge_footer};
 }
 
 void check_convert(const ConvertOptions& options) {

@@ -18,7 +18,7 @@ struct SplitText {
 };
 
 /// The longest file that is there counts; what follows it are weights.
-SplitText split(const std::string& text) {
+SplitText split_text(const std::string& text) {
   SplitText whole{.file = text};
   for (size_t colons = 0; colons < 2 && !is_there(whole.file); ++colons) {
     const size_t colon = whole.file.rfind(':');
@@ -35,7 +35,7 @@ std::vector<BakedLora> read_baked_loras(const std::vector<std::string>& texts, c
                                         bool lenient) {
   std::vector<BakedLora> loras;
   for (const std::string& text : texts) {
-    const SplitText said = split(text);
+    const SplitText said = split_text(text);
     const std::string flag = "--lora: " + said.file;
     if (!is_there(said.file)) refuse(flag, "no such file");
     BakedLora lora;

@@ -15,8 +15,8 @@ struct BakedLora {
 };
 
 /// texts: FILE[:W[:TE_W]], as `--lora` takes them; model: the shapes that the files are held against.
-/// Throws ErrorKind::usage naming the flag, and as read_lora. Embeddings that a file brings along are warned of: a model
-/// has no place for them.
+/// Throws ErrorKind::usage naming the flag, and as read_lora. Embeddings that a file brings along are warned of: a
+/// model has no place for them.
 std::vector<BakedLora> read_baked_loras(const std::vector<std::string>& texts, const WeightShapes& model, bool lenient);
 
 }  // namespace sdtorch

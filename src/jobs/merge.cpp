@@ -15,6 +15,7 @@
 #include "jobs/convert.hpp"
 #include "jobs/merge_tensors.hpp"
 #include "jobs/merge_weights.hpp"
+#include "weights/model_family.hpp"
 
 namespace sdtorch {
 namespace {
@@ -116,9 +117,7 @@ class Merge {
     return made;
   }
 
-  int64_t latent() const {
-    return plan_.component("unet").tensors.at("conv_out.weight").shape.at(0);
-  }
+  int64_t latent() const { return plan_.component("unet").tensors.at("conv_out.weight").shape.at(0); }
 
   void read_loras() {
     if (options_.loras.empty()) return;
@@ -134,9 +133,8 @@ class Merge {
     Parts& parts = parts_[component];
     parts.a = {.model = plan_.name, .weights = plan_.weights.at(component)};
     for (const auto& other : others_) parts.others.push_back(side(*other, component));
-    parts.rule = {.difference = parts.others.size() == 2, .weight = [this, component](std::string_view key) {
-                    return weights_->of(component, key);
-                  }};
+    parts.rule = {.difference = parts.others.size() == 2,
+                  .weight = [this, component](std::string_view key) { return weights_->of(component, key); }};
     check_sides(component, parts.a, parts.others, latent(), warnings_);
     for (const BakedLora& lora : loras_) {
       for (const WeightChange& change : lora.file.changes) {

@@ -13,8 +13,8 @@ namespace sdtorch {
 struct MergeOptions {
   ModelInput input{};                           ///< A: its configs, tokenizers and scheduler go along
   std::vector<std::filesystem::path> others{};  ///< B, C
-  std::string mode{};     ///< weighted-sum: (1 - w) A + w B; add-difference: A + w (B - C); empty: by how many there are
-  std::string weights{};  ///< w: see MergeWeights
+  std::string mode{};  ///< weighted-sum: (1 - w) A + w B; add-difference: A + w (B - C); empty: by how many there are
+  std::string weights{};             ///< w: see MergeWeights
   std::vector<std::string> loras{};  ///< FILE[:W[:TE_W]]
   bool lora_lenient = false;         ///< keys of a LoRA that find no place are warnings
   std::string dtype = "keep";        ///< as of ConvertOptions; keep: each of A's weights' own

@@ -15,7 +15,7 @@ namespace {
 constexpr const char* flag = "--weights";
 constexpr size_t blocks_of_four_levels = 12, blocks_of_three_levels = 9;
 
-std::vector<std::string> split(const std::string& text) {
+std::vector<std::string> split_at_commas(const std::string& text) {
   std::vector<std::string> parts;
   for (size_t start = 0; start <= text.size();) {
     const size_t end = std::min(text.find(',', start), text.size());
@@ -63,7 +63,7 @@ MergeWeights::MergeWeights(const std::string& text, Family family, const KeySet&
   own_outs_ = count_blocks(table_, unet, "output_blocks.");
   std::vector<double> numbers;
   std::vector<std::pair<std::string, std::string>> pairs;
-  for (const std::string& part : split(text)) {
+  for (const std::string& part : split_at_commas(text)) {
     if (const size_t equals = part.find('='); equals != std::string::npos) {
       pairs.emplace_back(ascii_lower(part.substr(0, equals)), part.substr(equals + 1));
     } else if (!pairs.empty()) {
@@ -113,8 +113,9 @@ void MergeWeights::check_name(const std::string& name) const {
   for (size_t i = 0; i < outs_; ++i) names.push_back(block_name("out", i));
   if (std::ranges::find(names, name) != names.end()) return;
   const std::string near = nearest(name, names);
-  refuse(flag, fmt::format("'{}' is no part of the model; base, te, te2, vae, unet, in, mid, out, in00…{}, out00…{} are",
-                           name, block_name("in", ins_ - 1), block_name("out", outs_ - 1)),
+  refuse(flag,
+         fmt::format("'{}' is no part of the model; base, te, te2, vae, unet, in, mid, out, in00…{}, out00…{} are",
+                     name, block_name("in", ins_ - 1), block_name("out", outs_ - 1)),
          near.empty() ? "" : fmt::format("did you mean {}?", near));
 }
 

@@ -14,10 +14,10 @@
 
 namespace sdtorch {
 
-/// The numbers of `--weights`. Blocks are counted as the original code counts them and as "merge block weighted" and its
-/// like name them: IN00…IN11, M00, OUT00…OUT11 (SDXL: IN00…IN08, M00, OUT00…OUT08). The embedding of the timestep (and of
-/// SDXL's sizes) is IN00's, the last normalisation and convolution are the last OUT's; everything outside the U-Net is
-/// BASE.
+/// The numbers of `--weights`. Blocks are counted as the original code counts them and as "merge block weighted" and
+/// its like name them: IN00…IN11, M00, OUT00…OUT11 (SDXL: IN00…IN08, M00, OUT00…OUT08). The embedding of the timestep
+/// (and of SDXL's sizes) is IN00's, the last normalisation and convolution are the last OUT's; everything outside the
+/// U-Net is BASE.
 class MergeWeights {
  public:
   /// text, separated by commas: one number, of everything; a number a block (25, SDXL 19, or as many as the model has
@@ -42,7 +42,7 @@ class MergeWeights {
   double named(std::initializer_list<std::string> names) const;
 
   KeyTable table_;
-  size_t ins_ = 12, outs_ = 12;      ///< as the family's models have them; a block beyond them has no name
+  size_t ins_ = 12, outs_ = 12;        ///< as the family's models have them; a block beyond them has no name
   size_t own_ins_ = 0, own_outs_ = 0;  ///< of this model
   double rest_ = 0;
   std::map<std::string, double> named_{};

@@ -17,8 +17,8 @@
 #include "jobs/model_tokenizer.hpp"
 #include "weights/component_writer.hpp"
 #include "weights/file_plan.hpp"
-#include "weights/key_names.hpp"
 #include "weights/kept_model.hpp"
+#include "weights/key_names.hpp"
 #include "weights/pipeline_kind.hpp"
 #include "weights/single_file.hpp"
 
@@ -32,8 +32,8 @@ constexpr const char* index_file = "model_index.json";
 constexpr const char* preparation_file = "preprocessor_config.json";
 
 /// Parts of folders that draw nothing here, and other programs look for.
-constexpr std::array extra_components = {"safety_checker", "feature_extractor", "image_encoder",
-                                         "inverse_scheduler", "controlnet", "adapter"};
+constexpr std::array extra_components = {"safety_checker",    "feature_extractor", "image_encoder",
+                                         "inverse_scheduler", "controlnet",        "adapter"};
 
 void make_folder(const fs::path& folder) {
   std::error_code error;
@@ -66,7 +66,8 @@ ComponentPlan without_buffers(ComponentPlan plan) {
 void copy_component(const fs::path& from, const fs::path& to) {
   std::error_code error;
   fs::copy(from, to, fs::copy_options::recursive, error);
-  if (error) fail(ErrorKind::output, to, {}, fmt::format("cannot be copied from {}: {}", from.string(), error.message()));
+  if (error)
+    fail(ErrorKind::output, to, {}, fmt::format("cannot be copied from {}: {}", from.string(), error.message()));
 }
 
 class FolderWriter {
@@ -198,8 +199,8 @@ bool is_single_file(const ModelOutput& output) {
   if (suffix == ".safetensors") return true;
   for (const char* other : {".ckpt", ".pt", ".pth", ".bin", ".sft", ".gguf"}) {
     if (suffix == other) {
-      refuse("OUT", fmt::format("'{}' is no .safetensors, which is what single files are written as",
-                                output.target.string()));
+      refuse("OUT",
+             fmt::format("'{}' is no .safetensors, which is what single files are written as", output.target.string()));
     }
   }
   return false;

@@ -17,7 +17,8 @@ struct ModelOutput {
   int64_t most_bytes = 0;          ///< folders: of a weights file; 0: one file a component
 };
 
-/// Whether the target is a single file, told by its suffix. Throws ErrorKind::usage naming OUT for other files' suffixes.
+/// Whether the target is a single file, told by its suffix. Throws ErrorKind::usage naming OUT for other files'
+/// suffixes.
 bool is_single_file(const ModelOutput& output);
 
 /// Throws ErrorKind::output where the target is there and may not be replaced, before anything is done.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/paths.hpp"
 #include "networks/clip_text.hpp"
 #include "networks/depth.hpp"
 #include "networks/unet.hpp"
@@ -13,6 +14,7 @@
 #include "weights/bind.hpp"
 #include "weights/component_files.hpp"
 #include "weights/key_names.hpp"
+#include "weights/model_family.hpp"
 #include "weights/model_folder.hpp"
 #include "weights/single_file.hpp"
 #include "weights/stored_component.hpp"

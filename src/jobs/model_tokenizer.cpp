@@ -83,7 +83,8 @@ void write_tokenizer(const fs::path& folder, const ModelPlan& model, const std::
   fs::create_directories(folder, error);
   if (error) fail(ErrorKind::output, folder, {}, error.message());
   copy_files(place.folder, folder);
-  const bool complete = is_folder(model.source->path()) || place.folder == tokenizer_beside(model.source->path(), component);
+  const bool complete =
+      is_folder(model.source->path()) || place.folder == tokenizer_beside(model.source->path(), component);
   if (complete || is_there(folder / settings_file)) return;
   const json config = published_config({.family = model.family}, component);
   json special = json::object();

@@ -46,8 +46,6 @@ std::string kind_beside_weights(std::string_view key) {
   return is_no_weight(key) ? "buffers (positions, masks, counters)" : "";
 }
 
-bool is_of_training(std::string_view kind) {
-  return kind == ema_kind || kind == loss_kind || kind == embedding_kind;
-}
+bool is_of_training(std::string_view kind) { return kind == ema_kind || kind == loss_kind || kind == embedding_kind; }
 
 }  // namespace sdtorch

@@ -7,6 +7,7 @@
 
 #include "core/error.hpp"
 #include "io/atomic_file.hpp"
+#include "io/json_text.hpp"
 #include "io/torch_zip_writer.hpp"
 #include "weights/mapped_tensor.hpp"
 
@@ -29,7 +30,7 @@ const std::map<std::string, std::string>& pytorch_metadata() {
   return metadata;
 }
 
-void write_json(const fs::path& file, const json& value) { write_file_atomically(file, value.dump(2) + "\n"); }
+void write_json(const fs::path& file, const json& value) { write_file_atomically(file, json_text(value, 2) + "\n"); }
 
 void save_checkpoint(const fs::path& file, const TensorPlans& plans, const MakeTensor& make, const std::string& root) {
   std::vector<PickledTensor> tensors;
@@ -73,8 +74,7 @@ void save_shards(const fs::path& folder, const std::string& stem, const std::vec
     }
     save_safetensors(folder / file, shards[i], make, pytorch_metadata());
   }
-  write_json(folder / (stem + ".safetensors.index.json"),
-             {{"metadata", {{"total_size", total}}}, {"weight_map", map}});
+  write_json(folder / (stem + ".safetensors.index.json"), {{"metadata", {{"total_size", total}}}, {"weight_map", map}});
 }
 
 std::string stem_of(const std::string& component) {

@@ -4,6 +4,7 @@
 
 #include "core/error.hpp"
 #include "io/json.hpp"
+#include "io/json_text.hpp"
 
 namespace sdtorch {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* metadata_name = "sdtorch.model";
-constexpr size_t most_bytes = size_t{1} << 20;
+constexpr size_t longest_document = size_t{1} << 20;
 
 /// Checks the document's form; what the configs say, their readers check.
 class KeptReader {
@@ -71,7 +72,7 @@ void keep_model(const KeptModel& model, std::map<std::string, std::string>& meta
                          {"configs", model.configs},
                          {"tokenizers", model.tokenizers},
                          {"prefixed", model.prefixed}};
-  metadata[metadata_name] = document.dump(-1, ' ', false, json::error_handler_t::replace);
+  metadata[metadata_name] = json_text(document);
   const auto prediction = model.scheduler.find("prediction_type");
   const bool said = prediction != model.scheduler.end() && prediction->is_string();
   const std::string name = said ? prediction->get<std::string>() : "epsilon";
@@ -83,7 +84,7 @@ std::optional<KeptModel> kept_model(const std::map<std::string, std::string>& me
   if (found == metadata.end()) return std::nullopt;
   const std::string place = fmt::format("__metadata__: {}", metadata_name);
   const json document =
-      parse_json(found->second, fmt::format("{}: {}", file, place), ErrorKind::model, {.max_bytes = most_bytes});
+      parse_json(found->second, fmt::format("{}: {}", file, place), ErrorKind::model, {.max_bytes = longest_document});
   if (!document.is_object()) {
     fail(ErrorKind::model, file, place, fmt::format("an object was expected, found {}", document.type_name()));
   }

@@ -8,7 +8,6 @@
 #include <string>
 
 #include "core/read_options.hpp"
-#include "weights/families.hpp"
 #include "weights/state_dict.hpp"
 
 namespace sdtorch {
@@ -60,9 +59,5 @@ class ModelSource {
 /// (model_path.hpp). prediction: the user's word, `epsilon`, `v_prediction` or `sample`; empty: the model's own.
 std::shared_ptr<const ModelSource> open_model(const std::filesystem::path& path_or_name,
                                               const std::string& prediction = {}, const ReadOptions& options = {});
-
-/// What names, shapes and the index tell; a folder of AltDiffusion or Japanese Stable Diffusion is of SD 1.x's, whose
-/// U-Net and VAE it has. Throws ErrorKind::model where a file's family is not told.
-Family family_of(const ModelSource& model);
 
 }  // namespace sdtorch

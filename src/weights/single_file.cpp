@@ -207,8 +207,9 @@ TokenizerPlace SingleFile::tokenizer(const std::string& component) const {
   if (recognition_.kept && recognition_.kept->tokenizers.contains(component)) {
     const fs::path folder = tokenizer_beside(path_, component);
     if (!is_folder(folder)) {
-      fail(ErrorKind::model, folder, {}, fmt::format("is missing: {} was converted with a {} of its own, which lies here",
-                                                     path_.filename().string(), component));
+      fail(ErrorKind::model, folder, {},
+           fmt::format("is missing: {} was converted with a {} of its own, which lies here", path_.filename().string(),
+                       component));
     }
     return tokenizer_place(pipeline_kind(index_, path_.string()), folder);
   }
