@@ -53,7 +53,7 @@ int64_t bytes_of_size(const std::string& flag, const std::string& text) {
   return static_cast<int64_t>(std::floor(bytes));
 }
 
-FlagGroup output_group(ModelOutput& output, std::string& dtype, const char* kept) {
+FlagGroup output_group(ModelTarget& output, std::string& dtype, const char* kept) {
   return {
       "Output",
       {{"--dtype", "NAME", fmt::format("keep, fp32, fp16, bf16: type of the stored weights (keep: {})", kept),

@@ -14,7 +14,7 @@ namespace sdtorch {
 struct ConvertOptions {
   ModelInput input{};
   std::string dtype = "keep";  ///< of the stored weights: fp32, fp16, bf16; keep: each one's own
-  ModelOutput output{};
+  ModelTarget output{};
 };
 
 /// The type that `--dtype` names; nothing for `keep`. Throws ErrorKind::usage for others.

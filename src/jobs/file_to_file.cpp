@@ -47,7 +47,7 @@ bool has_clip_tokenizers(const SingleFile& model) {
 
 class Rewriting {
  public:
-  Rewriting(const SingleFile& model, const ModelOutput& output, std::optional<at::ScalarType> type)
+  Rewriting(const SingleFile& model, const ModelTarget& output, std::optional<at::ScalarType> type)
       : model_(model), output_(output), type_(type), file_(load_weights(model.path(), {.verify = false})) {}
 
   FilePlan plan() {
@@ -97,7 +97,7 @@ class Rewriting {
   }
 
   const SingleFile& model_;
-  const ModelOutput& output_;
+  const ModelTarget& output_;
   std::optional<at::ScalarType> type_;
   WeightsFile file_;
   size_t left_out_ = 0;
@@ -129,7 +129,7 @@ void add_sidecar(const fs::path& model, const fs::path& target, StagedOutput& st
 
 }  // namespace
 
-bool file_to_file(const ModelInput& input, const ModelOutput& output, std::optional<at::ScalarType> type) {
+bool file_to_file(const ModelInput& input, const ModelTarget& output, std::optional<at::ScalarType> type) {
   const SingleFile model(find_model(input.model), {});
   if (model.recognition().kept || !has_clip_tokenizers(model)) return false;
   watch_for_interrupts();

@@ -15,6 +15,6 @@ namespace sdtorch {
 /// beside the model go along. Returns false, with nothing done, where the file has its own tokenizer beside it, which
 /// another name would not find: such a model is planned as a whole (model_plan.hpp).
 /// Throws ErrorKind::model for a file that is no model that can be drawn with.
-bool file_to_file(const ModelInput& input, const ModelOutput& output, std::optional<at::ScalarType> type);
+bool file_to_file(const ModelInput& input, const ModelTarget& output, std::optional<at::ScalarType> type);
 
 }  // namespace sdtorch

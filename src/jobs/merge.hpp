@@ -18,7 +18,7 @@ struct MergeOptions {
   std::vector<std::string> loras{};  ///< FILE[:W[:TE_W]]
   bool lora_lenient = false;         ///< keys of a LoRA that find no place are warnings
   std::string dtype = "keep";        ///< as of ConvertOptions; keep: each of A's weights' own
-  ModelOutput output{};
+  ModelTarget output{};
 };
 
 /// Computes in fp32, tensor by tensor, and rounds once. A key that one of the others lacks stays A's, and those that

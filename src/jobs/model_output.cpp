@@ -72,7 +72,7 @@ void copy_component(const fs::path& from, const fs::path& to) {
 
 class FolderWriter {
  public:
-  FolderWriter(const ModelPlan& model, const ModelOutput& output, fs::path root)
+  FolderWriter(const ModelPlan& model, const ModelTarget& output, fs::path root)
       : model_(model), output_(output), root_(std::move(root)) {}
 
   void write() {
@@ -116,7 +116,9 @@ class FolderWriter {
   /// The model's, naming what is there.
   json index() const {
     json index = model_.index;
-    index["scheduler"] = {"diffusers", model_.scheduler.at("_class_name")};
+    json& scheduler = index["scheduler"];
+    if (!scheduler.is_array() || scheduler.size() != 2) scheduler = {"diffusers", nullptr};
+    scheduler[1] = model_.scheduler.at("_class_name");
     for (auto& [name, entry] : index.items()) {
       const bool component = entry.is_array() && entry.size() == 2 && !name.starts_with('_') && name != "scheduler";
       if (component && !written_.contains(name)) entry = {nullptr, nullptr};
@@ -128,7 +130,7 @@ class FolderWriter {
   }
 
   const ModelPlan& model_;
-  const ModelOutput& output_;
+  const ModelTarget& output_;
   fs::path root_;
   std::set<std::string> written_{};
 };
@@ -175,7 +177,7 @@ void write_file(const ModelPlan& model, StagedOutput& staged, const fs::path& ta
 }
 
 /// The empty folder itself stays: it may be somebody's current one, or a mount point.
-void fill_folder(const ModelPlan& model, const ModelOutput& output, const fs::path& target) {
+void fill_folder(const ModelPlan& model, const ModelTarget& output, const fs::path& target) {
   AtomicFolder folder(target);
   FolderWriter(model, output, folder.path()).write();
   folder.commit();
@@ -193,7 +195,7 @@ fs::path resolved(const fs::path& target) {
 
 }  // namespace
 
-bool is_single_file(const ModelOutput& output) {
+bool is_single_file(const ModelTarget& output) {
   if (output.target.empty()) refuse("OUT", "where to write is missing");
   const std::string suffix = ascii_lower(output.target.extension().string());
   if (suffix == ".safetensors") return true;
@@ -206,9 +208,9 @@ bool is_single_file(const ModelOutput& output) {
   return false;
 }
 
-fs::path target_of(const ModelOutput& output) { return resolved(output.target); }
+fs::path target_of(const ModelTarget& output) { return resolved(output.target); }
 
-void check_target(const ModelOutput& output) {
+void check_target(const ModelTarget& output) {
   const fs::path target = resolved(output.target);
   const bool file = is_single_file(output);
   std::error_code ignored;
@@ -235,7 +237,7 @@ void check_target(const ModelOutput& output) {
   }
 }
 
-void write_model(const ModelPlan& model, const ModelOutput& output) {
+void write_model(const ModelPlan& model, const ModelTarget& output) {
   check_target(output);
   watch_for_interrupts();
   const fs::path target = resolved(output.target);

@@ -5,6 +5,8 @@
 
 #include "core/error.hpp"
 #include "core/paths.hpp"
+#include "core/suggest.hpp"
+#include "diffusion/scheduler_config.hpp"
 #include "networks/clip_text.hpp"
 #include "networks/depth.hpp"
 #include "networks/unet.hpp"
@@ -114,6 +116,9 @@ const ComponentPlan& ModelPlan::component(std::string_view wanted) const {
 }
 
 ModelPlan plan_model(const ModelInput& input, std::optional<at::ScalarType> type) {
+  if (!input.prediction.empty() && !find_prediction(input.prediction)) {
+    check_choice("--prediction", input.prediction, {"epsilon", "v", "x0"});
+  }
   return Planner(input, type).plan();
 }
 

@@ -19,6 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
+constexpr int64_t clip_tokens = 49408;  // with another number, readers of single files look for a tokenizer beside them
 constexpr const char* settings_file = "tokenizer_config.json";
 constexpr std::array special_tokens = {"bos_token", "eos_token", "pad_token", "unk_token"};
 
@@ -94,6 +95,9 @@ void write_tokenizer(const fs::path& folder, const ModelPlan& model, const std::
 }
 
 bool is_clip_tokenizer(const ModelPlan& model, const std::string& component) {
+  const ComponentPlan& encoder = model.component(component == "tokenizer_2" ? "text_encoder_2" : "text_encoder");
+  const auto embedding = encoder.tensors.find("embeddings.token_embedding.weight");
+  if (embedding == encoder.tensors.end() || embedding->second.shape.at(0) != clip_tokens) return false;
   const TokenizerPlace place = model.source->tokenizer(component);
   const fs::path clip = installed_clip();
   if (place.folder == clip) return true;

@@ -28,7 +28,8 @@ class KeptReader {
 
   std::map<std::string, json> objects(const char* key) const {
     std::map<std::string, json> objects;
-    for (const auto& [name, value] : object(key).items()) {
+    const json found = object(key);
+    for (const auto& [name, value] : found.items()) {
       if (!value.is_object()) {
         refuse(fmt::format("{}.{}", key, name), fmt::format("an object was expected, found {}", value.type_name()));
       }
@@ -89,8 +90,12 @@ std::optional<KeptModel> kept_model(const std::map<std::string, std::string>& me
     fail(ErrorKind::model, file, place, fmt::format("an object was expected, found {}", document.type_name()));
   }
   const KeptReader reader(document, place, file);
+  const json scheduler = reader.object("scheduler");
+  if (!scheduler.value("_class_name", json()).is_string()) {
+    fail(ErrorKind::model, file, place + ": scheduler._class_name", "a scheduler's class was expected");
+  }
   return KeptModel{.index = reader.object("model_index"),
-                   .scheduler = reader.object("scheduler"),
+                   .scheduler = scheduler,
                    .configs = reader.objects("configs"),
                    .tokenizers = reader.names("tokenizers"),
                    .prefixed = reader.names("prefixed")};

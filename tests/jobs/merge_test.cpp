@@ -14,6 +14,8 @@
 #include "support/golden.hpp"
 #include "support/models.hpp"
 #include "support/temp_dir.hpp"
+#include "weights/component_files.hpp"
+#include "weights/ldm_keys.hpp"
 
 using namespace sdtorch;
 namespace fs = std::filesystem;
@@ -42,7 +44,7 @@ void merge(const fs::path& a, std::vector<fs::path> others, const std::string& w
   merge_models({.input = {.model = a}, .others = std::move(others), .weights = weights, .output = {.target = out}});
 }
 
-Request merged_request() { return {.prompt = "a red cat", .seed = 3, .steps = 2, .width = 64, .height = 64}; }
+Request merged_request() { return {.prompt = "a red cat", .steps = 2, .seed = 3, .width = 64, .height = 64}; }
 
 KeySet unet_keys(const char* family) { return keys_of(load_component(folder_of_family(family) / "unet")); }
 
