@@ -11,6 +11,8 @@
 #include "cli/inspect.hpp"
 #include "cli/tokenize.hpp"
 #include "core/log.hpp"
+#include "jobs/convert.hpp"
+#include "jobs/merge.hpp"
 #include "jobs/output_options.hpp"
 #include "jobs/prompt_lines.hpp"
 #include "pipeline/settings.hpp"
@@ -25,6 +27,8 @@ enum class Command {
   tokenize,
   init_model,
   extract_lora,
+  convert,
+  merge,
   bench
 };
 
@@ -49,6 +53,8 @@ struct Invocation {
   TokenizeOptions tokenize{};
   InitModelOptions init_model{};
   ExtractLoraOptions extract_lora{};
+  ConvertOptions convert{};
+  MergeOptions merge{};
 };
 
 /// Reads the command line, and the picture that --from-image names.

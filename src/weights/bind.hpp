@@ -17,4 +17,7 @@ namespace sdtorch {
 void bind_weights(torch::nn::Module& module, StateDict weights, at::ScalarType dtype, at::Device device,
                   const std::string& name);
 
+/// Throws as bind_weights does where the weights do not fit, and binds nothing.
+void check_weights(torch::nn::Module& module, const StateDict& weights, const std::string& name);
+
 }  // namespace sdtorch
