@@ -35,8 +35,4 @@ class SingleFile : public ModelSource {
   nlohmann::json index_;
 };
 
-/// A VAE in a file of its own, or of a whole model: its config, where the file's names tell it, else `config`.
-nlohmann::json vae_file_config(const std::filesystem::path& file, const nlohmann::json& config);
-StateDict load_vae_file(const std::filesystem::path& file);
-
 }  // namespace sdtorch
