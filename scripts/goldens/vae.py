@@ -59,13 +59,16 @@ def make_tiled(out: pathlib.Path) -> None:
                                                        "mean": (distance.mean() / size).item()})})
 
 
-def save_tiny(out: pathlib.Path) -> AutoencoderTiny:
+def save_tiny(folder: pathlib.Path, stages: int) -> AutoencoderTiny:
     torch.manual_seed(11)
-    model = networks.randomise(AutoencoderTiny(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4))
+    widths = (8,) * stages
+    model = networks.randomise(AutoencoderTiny(
+        encoder_block_out_channels=widths, decoder_block_out_channels=widths, num_encoder_blocks=(1, 3, 3, 3)[:stages],
+        num_decoder_blocks=(3, 3, 3, 1)[-stages:]))
     model.decoder.layers[-1].weight.mul_(0.3)  # span 0…1, so that a wrong latent shows in the pixels
     model.decoder.layers[-1].bias.fill_(0.5)
     model = model.to(torch.bfloat16).float()
-    model.save_pretrained(out / "tiny")
+    model.save_pretrained(folder)
     return model
 
 
@@ -84,18 +87,19 @@ def cases() -> list[dict]:
     listed = []
 
     def add(model: str, vae: str, **request) -> None:
-        listed.append(dict({"model": model, vae: {"taesd": "tiny", "vae": "fixed"}[vae], "prompt": pipeline.PROMPT, "steps": 4,
+        flag = "vae" if vae == "fixed" else "taesd"
+        listed.append(dict({"model": model, flag: vae, "prompt": pipeline.PROMPT, "steps": 4,
                             "cfg-scale": 5, "seed": 7, "width": 64, "height": 48},
                            **{key.replace("_", "-"): value for key, value in request.items()}))
 
-    add("sd1", "taesd")
-    add("sd1", "taesd", sampler="euler_a", batch_count=2, batch_size=2)
-    add("sd1", "taesd", init_img="first.png", strength=0.6, sampler="euler")
-    add("sd1", "taesd", init_img="first.png", strength=0.6, sampler="euler_a")
-    add("sd1", "vae")
-    add("sd1", "vae", init_img="first.png", strength=0.6, sampler="euler")
-    add("xl", "taesd", cfg_scale=2)
-    add("xl", "vae", cfg_scale=2)
+    add("sd1", "tiny")
+    add("sd1", "tiny", sampler="euler_a", batch_count=2, batch_size=2)
+    add("sd1", "tiny", init_img="first.png", strength=0.6, sampler="euler")
+    add("sd1", "tiny", init_img="first.png", strength=0.6, sampler="euler_a")
+    add("sd1", "fixed")
+    add("sd1", "fixed", init_img="first.png", strength=0.6, sampler="euler")
+    add("xl", "tiny_xl", cfg_scale=2)
+    add("xl", "fixed", cfg_scale=2)
     return listed
 
 
@@ -103,8 +107,9 @@ def load(case: dict, vaes: dict):
     starts, xl = "init-img" in case, case["model"] == "xl"
     kind = StableDiffusionXLPipeline if xl else StableDiffusionImg2ImgPipeline if starts else StableDiffusionPipeline
     more = {"add_watermarker": False} if xl else {"safety_checker": None}
-    pipe = kind.from_pretrained(GOLDEN / image_to_image.FOLDERS[case["model"]], torch_dtype=torch.float32, **more)
-    pipe.vae = vaes["taesd" if "taesd" in case else "vae"]
+    vae = vaes[case.get("taesd") or case["vae"]]
+    pipe = kind.from_pretrained(GOLDEN / image_to_image.FOLDERS[case["model"]], vae=vae, torch_dtype=torch.float32,
+                                **more)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -128,7 +133,8 @@ def make(out: pathlib.Path) -> None:
     for name, config in TINY.items():
         networks.make_one(name, tiny, config, out)
     make_tiled(out)
-    vaes = {"taesd": save_tiny(out), "vae": save_fixed(out)}
+    # The tiny SDXL's own VAE has two levels.
+    vaes = {"tiny": save_tiny(out / "tiny", 4), "tiny_xl": save_tiny(out / "tiny_xl", 2), "fixed": save_fixed(out)}
     tensors, listed = {}, cases()
     for number, case in enumerate(listed):
         latents, pixels = draw(case, load(case, vaes))

@@ -82,17 +82,19 @@ void refused_at_description(ErrorKind kind, const std::string& message, const st
 
 TEST_CASE("tiny autoencoders and other VAEs draw what diffusers draws with them", "[pipeline]") {
   std::map<std::string, PipelineNetworks> loaded;
-  check_golden_pictures("vae",
-                        [&](const nlohmann::json& one) -> const PipelineNetworks& {
-                          const std::string name = one.at("model"), taesd = one.contains("taesd") ? tiny_folder : "";
-                          PipelineNetworks& networks = loaded[name + taesd];
-                          if (!networks.model.unet) {
-                            networks = networks_with(folder_of_family(name).string(), taesd.empty() ? fixed_folder : "",
-                                                     taesd);
-                          }
-                          return networks;
-                        },
-                        {{"init-img", "image_to_image"}, {"taesd", "vae"}, {"vae", "vae"}});
+  check_golden_pictures(
+      "vae",
+      [&](const nlohmann::json& one) -> const PipelineNetworks& {
+        const std::string name = one.at("model");
+        const std::string taesd =
+            one.contains("taesd") ? golden_path("vae/" + one.at("taesd").get<std::string>()).string() : "";
+        PipelineNetworks& networks = loaded[name + taesd];
+        if (!networks.model.unet) {
+          networks = networks_with(folder_of_family(name).string(), taesd.empty() ? fixed_folder : "", taesd);
+        }
+        return networks;
+      },
+      {{"init-img", "image_to_image"}, {"taesd", "vae"}, {"vae", "vae"}});
 }
 
 TEST_CASE("a tiny autoencoder is read from a folder, a file, and its own repository's files", "[pipeline]") {
