@@ -79,9 +79,11 @@ std::optional<VaeFileConfig> config_beside(const fs::path& file) {
   return VaeFileConfig{.config = std::move(config), .place = beside.string()};
 }
 
+/// A weights file, or a folder of a network or a model.
 bool may_hold_weights(const fs::path& path) {
   constexpr std::array<std::string_view, 5> endings = {".safetensors", ".pt", ".pth", ".ckpt", ".bin"};
-  return is_folder(path) || std::ranges::find(endings, path.extension().string()) != endings.end();
+  if (is_folder(path)) return is_there(path / "config.json") || is_there(path / "model_index.json");
+  return std::ranges::find(endings, path.extension().string()) != endings.end();
 }
 
 }  // namespace
