@@ -160,7 +160,7 @@ Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observ
 
   enter(observer, Stage::decode);
   release_kept_memory();
-  DecodedPictures decoded = decode(networks.last(), latent);
+  DecodedPictures decoded = decode(networks.last(), latent, batch.front().tiles);
   decoded.pictures = keep_unmasked(batch, decoded.pictures);
   show(observer, "image", decoded.pictures);
   return {.pictures = decoded.pictures, .again_in_fp32 = std::move(decoded.again_in_fp32)};

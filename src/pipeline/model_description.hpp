@@ -15,6 +15,7 @@
 #include "pipeline/classifier.hpp"
 #include "pipeline/control_nets.hpp"
 #include "pipeline/depth_estimator.hpp"
+#include "pipeline/tiny_vae.hpp"
 #include "text/tokenizer.hpp"
 #include "weights/families.hpp"
 #include "weights/model_source.hpp"
@@ -52,6 +53,7 @@ struct ModelDescription {
   ReadOptions read_options;                           ///< as given: the scheduler's config is read with each request
   UNetConfig unet;
   VaeConfig vae;
+  std::optional<TinyVaeDescription> tiny_vae;  ///< in its place, where ModelChoice names one
   Task task = Task::text_to_image;
   std::optional<ClassifierDescription> classifier;           ///< what guides it; nothing where no ModelChoice names one
   std::vector<ControlDescription> controls;                  ///< what steers it; nothing where no ModelChoice names any

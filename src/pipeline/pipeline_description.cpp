@@ -23,6 +23,7 @@ PipelineDescription describe_pipeline(const ModelChoice& choice) {
   }
   described.choice.dtype = dtype_name(described.dtype);  // a picture repeats elsewhere in the type it was made in
   described.model = describe_model(choice.model, choice.vae, choice.prediction.value_or(""), options);
+  if (!choice.taesd.empty()) described.model.tiny_vae = describe_tiny_vae(choice.taesd, described.model);
   if (!choice.depth_estimator.empty()) {
     if (described.model.task != Task::depth && choice.control_net.empty()) {
       refuse("--depth-estimator", "nothing here asks for depth", "models for depth to image and control nets do");
@@ -36,6 +37,7 @@ PipelineDescription describe_pipeline(const ModelChoice& choice) {
   if (!choice.classifier.empty()) described.model.classifier = describe_classifier(choice.classifier, described.model);
   if (!choice.refiner.empty()) {
     described.refiner = describe_model(choice.refiner, choice.vae, {}, options);
+    described.refiner->tiny_vae = described.model.tiny_vae;
     check_refiner(described.model, *described.refiner);
   }
   return described;

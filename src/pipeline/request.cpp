@@ -15,6 +15,7 @@
 #include "pipeline/resolved_guidance.hpp"
 #include "pipeline/settings.hpp"
 #include "pipeline/shortcuts.hpp"
+#include "pipeline/tiling.hpp"
 
 namespace sdtorch {
 namespace {
@@ -140,6 +141,7 @@ void check_request(const Settings& all) {
   check_guidance(all);
   check_shortcuts(all);
   check_hires(all);
+  check_tiling(all);
   if (all.spacing) check_choice("--spacing", *all.spacing, strings(spacing_names));
 }
 

@@ -157,6 +157,7 @@ std::shared_ptr<const ResolvedRequest> resolve_hires(const ModelDescription& mod
   };
   second.guidance = first.guidance;
   second.shortcuts = first.shortcuts;
+  second.tiles = first.tiles;
   second.latent_width = enlarge(request.width);
   second.latent_height = enlarge(request.height);
   in_second_pass([&] {
@@ -224,6 +225,7 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   resolved.plan = plan_from_picture(model, plan_of(model, request), request);
   resolved.guidance = resolve_guidance(model, filled, *resolved.plan.sampler);
   resolved.shortcuts = resolve_shortcuts(model, refiner, filled, steps_of(resolved.plan));
+  resolved.tiles = resolve_tiles(model, filled, resolved.warnings);
   if (resolved.plan.sampler->name == "ipndm" && resolved.plan.config.prediction_type != Prediction::v) {
     resolved.warnings.push_back("--sampler ipndm takes the network's output for v, which this model does not predict");
   }

@@ -14,6 +14,7 @@
 #include "pipeline/model_description.hpp"
 #include "pipeline/resolved_guidance.hpp"
 #include "pipeline/shortcuts.hpp"
+#include "pipeline/tiling.hpp"
 #include "sdtorch/request.hpp"
 
 namespace sdtorch {
@@ -29,6 +30,7 @@ struct ResolvedRequest {
   std::vector<ResolvedControl> controls{};  ///< one for each of the model's
   ResolvedGuidance guidance{};              ///< the model's; a refiner's is for_refiner()
   Shortcuts shortcuts{};                    ///< of the model, and of a refiner
+  std::optional<TileSize> tiles{};          ///< the VAE's; none: the whole picture at once
   int64_t latent_width = 0, latent_height = 0;
   std::shared_ptr<const ResolvedRequest> hires{};  ///< the second, larger pass, of the size that the result has
 };

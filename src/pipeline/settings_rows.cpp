@@ -4,6 +4,7 @@
 
 #include "diffusion/sampler.hpp"
 #include "pipeline/settings.hpp"
+#include "pipeline/tiling.hpp"
 
 namespace sdtorch {
 namespace {
@@ -228,7 +229,26 @@ std::vector<Setting> make_settings() {
        "what estimates depth, for a model without an estimator of its own: a folder with config.json, weights and "
        "preprocessor_config.json of a DPTForDepthEstimation, or a model's folder that has one",
        "", model, one, &S::depth_estimator},
-      {"vae", "--vae", "PATH", "another VAE than the model's own: a folder or a file", "", model, run, &S::vae},
+      {"vae", "--vae", "PATH",
+       "another VAE than the model's own: a folder or a file, under diffusers' names or the original code's; where it "
+       "is "
+       "a decoder alone, the model's own VAE encodes --init-img",
+       "", model, run, &S::vae},
+      {"taesd", "--taesd, --tae", "PATH",
+       "a tiny autoencoder (TAESD; TAESDXL for SDXL) that decodes in the VAE's place, --save-steps' pictures too: a "
+       "folder or a file; --init-img is encoded by its encoder where it has one, else by the VAE",
+       "", model, run, &S::taesd},
+      {"vae-tiling", "--vae-tiling", "",
+       "the VAE works tile by tile and takes less memory; the picture is the same but for rounding", "VAE tiling",
+       model, one, &S::vae_tiling},
+      {"vae-tile-size", "--vae-tile-size", "PIXELS", fmt::format("a tile's side at most ({})", usual_tile_size),
+       "VAE tile size", model, one, &S::vae_tile_size, SettingRange{1, largest_side}},
+      {"vae-tile-overlap", "--vae-tile-overlap", "PIXELS",
+       fmt::format(
+           "what neighbouring tiles share (as much as the VAE sees across, and {} where tiles have room for it); "
+           "with less, seams may show",
+           usual_tile_overlap),
+       "VAE tile overlap", model, one, &S::vae_tile_overlap, SettingRange{0, largest_side}},
       {"prediction", "--prediction", "NAME", "what the network predicts: epsilon, v, x0; default: what the model says",
        "Prediction", model, run, &S::prediction},
       {"ignore-unknown", "--ignore-unknown", "", "unknown keys in a model's configs are warnings, not errors", "",

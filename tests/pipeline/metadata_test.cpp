@@ -86,6 +86,10 @@ TEST_CASE("a request survives JSON with every field", "[pipeline]") {
   request.classifier = "skies";
   request.classifier_scale = 2;
   request.class_label = "night";
+  request.taesd = "taesd";
+  request.vae_tiling = true;
+  request.vae_tile_size = 256;
+  request.vae_tile_overlap = 48;
   request.inputs = {{.path = "start.png", .sha256 = std::string(64, 'a')}};
   const nlohmann::ordered_json json = settings_to_json(request);
   Settings larger;
