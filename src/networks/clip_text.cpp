@@ -36,9 +36,10 @@ ClipEncoderLayerImpl::ClipEncoderLayerImpl(const ClipTextConfig& c)
       fc1_(attach(*this, "mlp.fc1", Linear(c.hidden_size, c.intermediate_size))),
       fc2_(attach(*this, "mlp.fc2", Linear(c.intermediate_size, c.hidden_size))) {}
 
-at::Tensor ClipEncoderLayerImpl::forward(at::Tensor x) const {
+at::Tensor ClipEncoderLayerImpl::forward(at::Tensor x, const at::Tensor& key_mask) const {
   const at::Tensor h = layer_norm1_(x);
-  x = x + out_proj_(attention(q_proj_(h), k_proj_(h), v_proj_(h), {.heads = heads_, .causal = true}));
+  x = x +
+      out_proj_(attention(q_proj_(h), k_proj_(h), v_proj_(h), {.heads = heads_, .causal = true, .key_mask = key_mask}));
   return x + fc2_(activate(fc1_(layer_norm2_(x)), activation_));
 }
 
@@ -74,17 +75,21 @@ at::Tensor ClipTextModel::embed(const at::Tensor& tokens) const {
   return token_embedding_(tokens) + position_embedding_(at::arange(length, tokens.options()));
 }
 
-at::Tensor ClipTextModel::forward(const at::Tensor& tokens) const {
+at::Tensor ClipTextModel::forward(const at::Tensor& tokens, const ClipTextUse& use) const {
   at::Tensor x = embed(tokens);
-  for (const ClipEncoderLayer& layer : layers_) x = layer(x);
+  const size_t taken = layers_.size() - static_cast<size_t>(use.skipped);
+  for (size_t i = 0; i < taken; ++i) x = layers_[i](x, use.key_mask);
   return final_layer_norm_(x);
 }
 
-ClipTextStates ClipTextModel::encode(const at::Tensor& tokens) const {
+ClipTextStates ClipTextModel::encode(const at::Tensor& tokens, const ClipTextUse& use) const {
   at::Tensor x = embed(tokens);
-  for (size_t i = 0; i + 1 < layers_.size(); ++i) x = layers_[i](x);
+  const size_t taken = layers_.size() - static_cast<size_t>(1 + use.skipped);
+  for (size_t i = 0; i < taken; ++i) x = layers_[i](x, use.key_mask);
   ClipTextStates states{.penultimate = x};
-  if (text_projection_) states.pooled = text_projection_(pool(final_layer_norm_(layers_.back()(x)), tokens));
+  if (!text_projection_) return states;
+  for (size_t i = taken; i < layers_.size(); ++i) x = layers_[i](x, use.key_mask);
+  states.pooled = text_projection_(pool(final_layer_norm_(x), tokens));
   return states;
 }
 

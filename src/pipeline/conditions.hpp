@@ -30,9 +30,6 @@ using ChangingCondition = std::function<const Condition*(const DenoiserCall&)>;
 /// One that never changes.
 ChangingCondition always(Condition condition);
 
-/// One that holds at some calls.
-ChangingCondition holding(Condition condition, std::function<bool(const DenoiserCall&)> holds);
-
 /// Combines the network's outputs for x at a call, one a condition in the list's order, each fp32 [B, 4, h, w],
 /// undefined where the condition does not hold, into the one that the sampler sees.
 using CombinationRule =

@@ -70,7 +70,10 @@ std::vector<uint64_t> seeds_of(Batch batch) {
 /// Each picture's texts, each different text encoded once.
 std::vector<TextConditions> encode(const Components& model, TextMemory& memory, Batch batch) {
   std::vector<TextConditions> texts;
-  for (const ResolvedRequest& picture : batch) texts.push_back(encode_prompts(model, memory, picture.request));
+  const bool sums = std::ranges::any_of(batch, [](const ResolvedRequest& each) { return each.prompts.composed(); });
+  for (const ResolvedRequest& picture : batch) {
+    texts.push_back(encode_prompts(model, memory, picture.request, picture.prompts, sums));
+  }
   return texts;
 }
 

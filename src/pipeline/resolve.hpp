@@ -13,6 +13,7 @@
 #include "pipeline/input_pictures.hpp"
 #include "pipeline/model_description.hpp"
 #include "pipeline/resolved_guidance.hpp"
+#include "pipeline/resolved_prompts.hpp"
 #include "pipeline/shortcuts.hpp"
 #include "pipeline/tiling.hpp"
 #include "sdtorch/request.hpp"
@@ -21,7 +22,7 @@ namespace sdtorch {
 
 /// A request with what the model decides filled in.
 struct ResolvedRequest {
-  Request request{};    ///< width, height and sampler set
+  Request request{};    ///< width, height and sampler set, styles put into the prompts
   SamplingPlan plan{};  ///< the model's own part of it, where a refiner draws the rest
   std::optional<SamplingPlan> refiner_plan{};
   std::vector<std::string> warnings{};      ///< what the model has no use for, each a line for the log
@@ -31,6 +32,7 @@ struct ResolvedRequest {
   ResolvedGuidance guidance{};              ///< the model's; a refiner's is for_refiner()
   Shortcuts shortcuts{};                    ///< of the model, and of a refiner
   std::optional<TileSize> tiles{};          ///< the VAE's; none: the whole picture at once
+  ResolvedPrompts prompts{};
   int64_t latent_width = 0, latent_height = 0;
   std::shared_ptr<const ResolvedRequest> hires{};  ///< the second, larger pass, of the size that the result has
 };

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include "diffusion/sampler.hpp"
+#include "pipeline/prompt_rules.hpp"
 #include "pipeline/settings.hpp"
 #include "pipeline/tiling.hpp"
 
@@ -15,6 +16,7 @@ constexpr double most_images = 1'000'000;
 constexpr double largest_control_strength = 10;
 constexpr double most_pixels = 1LL << 40;
 constexpr double largest_batch = 4'096;
+constexpr double largest_clip_skip = 1'000;
 constexpr SettingRange any_number{.least = -1e6, .most = 1e6};
 constexpr double largest_hires_scale = 16;
 constexpr SettingRange unit{.least = 0, .most = 1};
@@ -36,6 +38,32 @@ std::vector<Setting> make_settings() {
        &S::negative_prompt,
        {},
        true},
+      {"prompt-syntax", "--prompt-syntax", "NAME",
+       fmt::format("how prompts are written: {} (a1111, or --compat's)", fmt::join(prompt_syntax_names, ", ")),
+       "Prompt syntax", picture, one, &S::prompt_syntax},
+      {"prompt-weighting", "--prompt-weighting", "NAME",
+       fmt::format("what their weights do: {} (that of the syntax, or --compat's)",
+                   fmt::join(prompt_weighting_names, ", ")),
+       "Prompt weighting", picture, one, &S::prompt_weighting},
+      {"prompt-chunks", "--prompt-chunks", "NAME",
+       fmt::format("where long ones are cut: {} (plain, or --compat's)", fmt::join(prompt_chunks_names, ", ")),
+       "Prompt chunks", picture, one, &S::prompt_chunks},
+      {"styles", "--styles", "FILE", "a table of prompt styles, as A1111 keeps them: name,prompt,negative_prompt", "",
+       picture, one, &S::styles},
+      {"style",
+       "--style",
+       "NAME",
+       "one of them, which is put into the prompts; several in their order",
+       "",
+       picture,
+       one,
+       &S::style,
+       {},
+       false,
+       true},
+      {"clip-skip", "--clip-skip", "N",
+       "which of the text encoder's layers, from the end: 1 its last, 2 the one before; SDXL counts from its own",
+       "Clip skip", picture, one, &S::clip_skip, SettingRange{1, largest_clip_skip}},
       {"sampler", "--sampler, --sampling-method", "NAME",
        fmt::format("{}; other tools' spellings work; default: what the model names", fmt::join(sampler_names(), ", ")),
        "Sampler", sampling, one, &S::sampler},
