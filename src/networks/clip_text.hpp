@@ -28,6 +28,12 @@ class ClipEncoderLayerImpl : public torch::nn::Module {
 };
 using ClipEncoderLayer = Layer<ClipEncoderLayerImpl>;
 
+/// Learned vectors that stand for ids above a text encoder's vocabulary.
+struct LearnedVectors {
+  at::Tensor rows{};             ///< [n, C] of any device and type: of the ids from vocab_size on; undefined: none
+  bool may_end_the_text = true;  ///< see ClipTextModel::encode
+};
+
 /// What SDXL takes from a text encoder.
 struct ClipTextStates {
   at::Tensor penultimate{};  ///< before the last layer, without the final norm, [B, L, C]
@@ -41,16 +47,17 @@ class ClipTextModel : public torch::nn::Module {
 
   /// tokens: int64 [B, L], L <= max_position_embeddings → last hidden state after the final norm, [B, L, C].
   /// Throws ErrorKind::model for a token or a length that the model has no embedding for.
-  at::Tensor forward(const at::Tensor& tokens) const;
+  at::Tensor forward(const at::Tensor& tokens, const LearnedVectors& learned = {}) const;
 
   /// tokens: as forward's. The text is pooled at its first eos_token_id; where the config still says 2, as files older
-  /// than transformers 4.31 do, at its highest id, CLIP's own rule.
-  ClipTextStates encode(const at::Tensor& tokens) const;
+  /// than transformers 4.31 do, at its highest id, CLIP's own rule. That may be a learned vector's, as in diffusers,
+  /// whose picture is then another than A1111's, unless LearnedVectors say otherwise.
+  ClipTextStates encode(const at::Tensor& tokens, const LearnedVectors& learned = {}) const;
 
   const ClipTextConfig& config() const { return config_; }
 
  private:
-  at::Tensor embed(const at::Tensor& tokens) const;
+  at::Tensor embed(const at::Tensor& tokens, const LearnedVectors& learned) const;
   at::Tensor pool(const at::Tensor& hidden, const at::Tensor& tokens) const;
 
   ClipTextConfig config_;

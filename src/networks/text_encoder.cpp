@@ -26,16 +26,21 @@ int64_t vocab_size(const TextEncoderConfig& config) {
   return std::visit([](const auto& any) { return any.vocab_size; }, config);
 }
 
+int64_t embedding_width(const TextEncoderConfig& config) {
+  return std::visit([](const auto& any) { return any.hidden_size; }, config);
+}
+
 int64_t longest_text(const TextEncoderConfig& config) {
   return std::visit(Overloaded{[](const ClipTextConfig& clip) { return clip.max_position_embeddings; },
                                [](const XlmRobertaConfig& roberta) { return roberta.longest_text(); }},
                     config);
 }
 
-at::Tensor encode_text(const TextEncoder& encoder, const at::Tensor& tokens, const at::Tensor& mask) {
+at::Tensor encode_text(const TextEncoder& encoder, const at::Tensor& tokens, const at::Tensor& mask,
+                       const LearnedVectors& learned) {
   return std::visit(
-      Overloaded{[&](const std::shared_ptr<ClipTextModel>& clip) { return clip->forward(tokens); },
-                 [&](const std::shared_ptr<XlmRobertaTextModel>& roberta) { return roberta->forward(tokens, mask); }},
+      Overloaded{[&](const std::shared_ptr<ClipTextModel>& clip) { return clip->forward(tokens, learned); },
+                 [&](const std::shared_ptr<XlmRobertaTextModel>& roberta) { return roberta->forward(tokens, mask, learned.rows); }},
       encoder);
 }
 

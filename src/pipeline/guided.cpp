@@ -114,7 +114,8 @@ Model guided(const Components& model, const std::vector<TextConditions>& texts, 
                 .perturbed = guidance_of.perturbed,
                 .sag_scale = request.sag_scale,
                 .freeu = guidance_of.freeu,
-                .shortcuts = shared.shortcuts});
+                .shortcuts = shared.shortcuts,
+                .hypernetworks = shared.hypernetworks});
   if (!guidance_of.target_class) return network;
   return guided_by_classifier(std::move(network), {.classifier = model.classifier,
                                                    .target = *guidance_of.target_class,
@@ -127,7 +128,10 @@ Model guided_refiner(const Components& refiner, const std::vector<TextConditions
   const Prediction prediction = shared.refiner_plan->config.prediction_type;
   return denoiser(
       refiner, conditions_of(refiner, texts, shared.request, for_refiner(shared.guidance), {}, prediction),
-      {.prediction = prediction, .guidance_scale = shared.request.cfg_scale, .shortcuts = shared.shortcuts});
+      {.prediction = prediction,
+       .guidance_scale = shared.request.cfg_scale,
+       .shortcuts = shared.shortcuts,
+       .hypernetworks = shared.hypernetworks});
 }
 
 }  // namespace sdtorch

@@ -21,6 +21,9 @@
 
 namespace sdtorch {
 
+class EmbeddingStore;
+class HypernetworkShelf;
+
 /// One text encoder and the tokenizer that feeds it.
 struct TextEncoderDescription {
   std::string name;  ///< of its folder: text_encoder, text_encoder_2
@@ -49,6 +52,8 @@ struct ModelDescription {
   bool consistency = false;        ///< PipelineKind::consistency
   std::vector<TextEncoderDescription> text_encoders;  ///< one; SDXL has two, a refiner of its the second alone
   std::optional<XlSettings> xl;                       ///< SDXL models and their refiners
+  std::shared_ptr<EmbeddingStore> embeddings;         ///< the learned words that its prompts may name
+  std::shared_ptr<HypernetworkShelf> hypernetworks;   ///< that requests may name
   ReadOptions read_options;                           ///< as given: the scheduler's config is read with each request
   UNetConfig unet;
   VaeConfig vae;

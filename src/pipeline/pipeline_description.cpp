@@ -5,6 +5,8 @@
 #include "core/device.hpp"
 #include "core/error.hpp"
 #include "nn/int8.hpp"
+#include "pipeline/embeddings.hpp"
+#include "pipeline/hypernetworks.hpp"
 #include "pipeline/resolve.hpp"
 #include "weights/model_path.hpp"
 
@@ -23,6 +25,8 @@ PipelineDescription describe_pipeline(const ModelChoice& choice) {
   }
   described.choice.dtype = dtype_name(described.dtype);  // a picture repeats elsewhere in the type it was made in
   described.model = describe_model(choice.model, choice.vae, choice.prediction.value_or(""), options);
+  described.model.embeddings = embedding_store(described.model, choice.embd_dir);
+  described.model.hypernetworks = std::make_shared<HypernetworkShelf>(choice.hypernetwork_dir);
   if (!choice.depth_estimator.empty()) {
     if (described.model.task != Task::depth && choice.control_net.empty()) {
       refuse("--depth-estimator", "nothing here asks for depth", "models for depth to image and control nets do");
@@ -37,6 +41,7 @@ PipelineDescription describe_pipeline(const ModelChoice& choice) {
   if (!choice.refiner.empty()) {
     described.refiner = describe_model(choice.refiner, choice.vae, {}, options);
     check_refiner(described.model, *described.refiner);
+    described.refiner->embeddings = embedding_store(*described.refiner, choice.embd_dir);
   }
   return described;
 }

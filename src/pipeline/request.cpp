@@ -176,6 +176,7 @@ bool can_share_batch(const Request& a, const Request& b) {
   other.prompt = a.prompt;
   other.negative_prompt = a.negative_prompt;
   other.seed = a.seed;
+  other.embedding = a.embedding;  // they change texts alone
   other.original_size = a.original_size;
   other.crop = a.crop;
   other.target_size = a.target_size;

@@ -9,6 +9,7 @@
 
 #include "core/error.hpp"
 #include "diffusion/start.hpp"
+#include "pipeline/embeddings.hpp"
 #include "pipeline/flag_names.hpp"
 #include "pipeline/input_pictures.hpp"
 #include "pipeline/settings.hpp"
@@ -157,6 +158,7 @@ std::shared_ptr<const ResolvedRequest> resolve_hires(const ModelDescription& mod
   };
   second.guidance = first.guidance;
   second.shortcuts = first.shortcuts;
+  second.hypernetworks = first.hypernetworks;
   second.latent_width = enlarge(request.width);
   second.latent_height = enlarge(request.height);
   in_second_pass([&] {
@@ -205,8 +207,11 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   request.validate();
   check_task(model, request);
   if (request.hires_scale && refiner) refuse("--hires-scale", "does not go with --refiner");
-  if (has_mask(request) && refiner) refuse("--refiner", fmt::format("does not go with {}", mask_flag(request)));
   ResolvedRequest resolved{.request = request};
+  resolved.hypernetworks = resolve_hypernetworks(model, refiner, request);
+  check_embeddings(*model.embeddings, request, resolved.warnings);
+  if (std::vector<std::string> said_already; refiner) check_embeddings(*refiner->embeddings, request, said_already);
+  if (has_mask(request) && refiner) refuse("--refiner", fmt::format("does not go with {}", mask_flag(request)));
   Request& filled = resolved.request;
   const int64_t factor = model.vae.factor();
   take_start_picture(model, resolved);

@@ -5,14 +5,16 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "pipeline/embeddings.hpp"
 #include "pipeline/settings.hpp"
 
 namespace sdtorch {
 namespace {
 
-std::vector<int64_t> encode(const Tokenizer& tokenizer, const std::string& text, const char* flag) {
+std::vector<int64_t> encode(const PromptEmbeddings& embeddings, size_t encoder, const std::string& text,
+                            const char* flag) {
   try {
-    return tokenizer.encode(text);
+    return embeddings.encode(encoder, text);
   } catch (const Error& error) {  // the tokenizer knows the offset, not which prompt it reads
     ErrorParts parts = error.parts();
     parts.file = flag;
@@ -40,17 +42,19 @@ at::Tensor token_mask(const TokenChunks& chunks, const Tokenizer& tokenizer) {
 /// One prompt as every text encoder reads it.
 struct PromptTokens {
   std::vector<std::vector<int64_t>> ids{};  ///< the text's own, one list an encoder
+  bool words_may_end = true;                ///< see LearnedVectors
 
   size_t chunks(const Components& model) const {
     size_t count = 1;
     for (size_t i = 0; i < ids.size(); ++i) {
-      count = std::max(count, model.description.text_encoders[i].tokenizer.chunk(ids[i]).chunks.size());
+      count = std::max(count, cut(model, i, 1).chunks.size());
     }
     return count;
   }
 
   TokenChunks cut(const Components& model, size_t encoder, size_t count) const {
-    return model.description.text_encoders[encoder].tokenizer.chunk(ids[encoder], count);
+    return model.description.text_encoders[encoder].tokenizer.chunk(
+        ids[encoder], count, [&](int64_t id) { return model.description.embeddings->goes_on(encoder, id); });
   }
 
   /// [count, 77]
@@ -64,11 +68,10 @@ struct PromptTokens {
   }
 };
 
-PromptTokens tokenize(const Components& model, const std::string& text, const char* flag) {
-  PromptTokens tokens;
-  for (const TextEncoderDescription& encoder : model.description.text_encoders) {
-    tokens.ids.push_back(encode(encoder.tokenizer, text, flag));
-  }
+PromptTokens tokenize(const PromptEmbeddings& embeddings, const Components& model, const std::string& text,
+                      const char* flag) {
+  PromptTokens tokens{.words_may_end = embeddings.may_end_the_text()};
+  for (size_t i = 0; i < model.text_encoders.size(); ++i) tokens.ids.push_back(encode(embeddings, i, text, flag));
   return tokens;
 }
 
@@ -78,13 +81,15 @@ EncodedText encode_rows(const Components& model, const PromptTokens& tokens, siz
   std::vector<at::Tensor> contexts;
   for (size_t i = 0; i < model.text_encoders.size(); ++i) {
     const at::Tensor rows = tokens.rows(model, i, count).to(model.device);
+    const LearnedVectors learned{.rows = model.description.embeddings->rows(i),
+                                 .may_end_the_text = tokens.words_may_end};
     at::Tensor hidden;
     if (model.description.xl) {
-      const ClipTextStates states = std::get<std::shared_ptr<ClipTextModel>>(model.text_encoders[i])->encode(rows);
+      const ClipTextStates states = std::get<std::shared_ptr<ClipTextModel>>(model.text_encoders[i])->encode(rows, learned);
       hidden = states.penultimate;
       if (states.pooled.defined()) encoded.pooled = states.pooled.slice(0, 0, 1);
     } else {
-      hidden = encode_text(model.text_encoders[i], rows, tokens.mask(model, i, count).to(model.device));
+      hidden = encode_text(model.text_encoders[i], rows, tokens.mask(model, i, count).to(model.device), learned);
     }
     contexts.push_back(hidden.reshape({1, -1, hidden.size(-1)}));
   }
@@ -154,8 +159,10 @@ void TextMemory::keep(const std::vector<std::vector<int64_t>>& ids, size_t chunk
 }
 
 TextConditions encode_prompts(const Components& model, TextMemory& memory, const Request& request) {
-  const PromptTokens prompt = tokenize(model, request.prompt, "--prompt");
-  const PromptTokens negative = tokenize(model, request.negative_prompt.value_or(""), "--negative-prompt");
+  const auto embeddings = model.description.embeddings->words_of(request);
+  const PromptTokens prompt = tokenize(*embeddings, model, request.prompt, "--prompt");
+  const PromptTokens negative =
+      tokenize(*embeddings, model, request.negative_prompt.value_or(""), "--negative-prompt");
   const size_t count = std::max(prompt.chunks(model), negative.chunks(model));
   TextConditions text{.tokens = prompt.rows(model, 0, count).reshape({1, -1}),
                       .uncond_tokens = negative.rows(model, 0, count).reshape({1, -1})};
