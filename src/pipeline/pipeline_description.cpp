@@ -4,6 +4,7 @@
 
 #include "core/device.hpp"
 #include "core/error.hpp"
+#include "core/paths.hpp"
 #include "nn/int8.hpp"
 #include "pipeline/resolve.hpp"
 #include "weights/model_path.hpp"
@@ -23,6 +24,11 @@ PipelineDescription describe_pipeline(const ModelChoice& choice) {
   }
   described.choice.dtype = dtype_name(described.dtype);  // a picture repeats elsewhere in the type it was made in
   described.model = describe_model(choice.model, choice.vae, choice.prediction.value_or(""), options);
+  described.model.loras =
+      std::make_shared<LoraShelf>(choice.lora_dir, LoraOptions{.lenient = choice.lora_lenient});
+  if (!choice.lora_dir.empty() && !is_folder(choice.lora_dir)) {
+    refuse("--lora-dir", fmt::format("{}: no such folder", choice.lora_dir));
+  }
   if (!choice.depth_estimator.empty()) {
     if (described.model.task != Task::depth && choice.control_net.empty()) {
       refuse("--depth-estimator", "nothing here asks for depth", "models for depth to image and control nets do");
