@@ -15,6 +15,7 @@
 #include "pipeline/classifier.hpp"
 #include "pipeline/control_nets.hpp"
 #include "pipeline/depth_estimator.hpp"
+#include "pipeline/loras.hpp"
 #include "text/tokenizer.hpp"
 #include "weights/families.hpp"
 #include "weights/model_source.hpp"
@@ -61,6 +62,7 @@ struct ModelDescription {
   std::optional<ClassifierDescription> classifier;           ///< what guides it; nothing where no ModelChoice names one
   std::vector<ControlDescription> controls;                  ///< what steers it; nothing where no ModelChoice names any
   std::optional<DepthEstimatorDescription> depth_estimator;  ///< its own, or the one that ModelChoice names
+  std::shared_ptr<LoraShelf> loras = std::make_shared<LoraShelf>();  ///< by ModelChoice's folder and rule
 };
 
 /// Reads and checks the configs and the tokenizer, each by itself and against one another.

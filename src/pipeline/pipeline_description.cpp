@@ -4,6 +4,7 @@
 
 #include "core/device.hpp"
 #include "core/error.hpp"
+#include "core/paths.hpp"
 #include "nn/int8.hpp"
 #include "pipeline/embeddings.hpp"
 #include "pipeline/hypernetworks.hpp"
@@ -27,6 +28,11 @@ PipelineDescription describe_pipeline(const ModelChoice& choice) {
   described.model = describe_model(choice.model, choice.vae, choice.prediction.value_or(""), options);
   described.model.embeddings = embedding_store(described.model, choice.embd_dir);
   described.model.hypernetworks = std::make_shared<HypernetworkShelf>(choice.hypernetwork_dir);
+  described.model.loras =
+      std::make_shared<LoraShelf>(choice.lora_dir, LoraOptions{.lenient = choice.lora_lenient});
+  if (!choice.lora_dir.empty() && !is_folder(choice.lora_dir)) {
+    refuse("--lora-dir", fmt::format("{}: no such folder", choice.lora_dir));
+  }
   if (!choice.depth_estimator.empty()) {
     if (described.model.task != Task::depth && choice.control_net.empty()) {
       refuse("--depth-estimator", "nothing here asks for depth", "models for depth to image and control nets do");

@@ -12,6 +12,7 @@
 #include "diffusion/sampler.hpp"
 #include "diffusion/scheduler_config.hpp"
 #include "pipeline/flag_names.hpp"
+#include "pipeline/prompt_tags.hpp"
 #include "pipeline/resolved_guidance.hpp"
 #include "pipeline/settings.hpp"
 #include "pipeline/shortcuts.hpp"
@@ -192,7 +193,7 @@ bool can_share_batch(const Request& a, const Request& b) {
   }
   if (given_size && a.control_image.size() == b.control_image.size()) other.control_image = a.control_image;
   other.inputs = a.inputs;
-  return a == other;
+  return a == other && same_tags(a, b);
 }
 
 void Settings::validate() const {

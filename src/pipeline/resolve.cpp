@@ -159,6 +159,7 @@ std::shared_ptr<const ResolvedRequest> resolve_hires(const ModelDescription& mod
   second.guidance = first.guidance;
   second.shortcuts = first.shortcuts;
   second.hypernetworks = first.hypernetworks;
+  second.loras = first.loras;
   second.latent_width = enlarge(request.width);
   second.latent_height = enlarge(request.height);
   in_second_pass([&] {
@@ -167,6 +168,15 @@ std::shared_ptr<const ResolvedRequest> resolve_hires(const ModelDescription& mod
     second.plan = in_flags([&] { return plan_from_step(plan_of(model, request), request.steps - steps); });
   });
   return std::make_shared<const ResolvedRequest>(std::move(second));
+}
+
+/// A text that changes in the middle of a run has no place in layers that keep what it last said.
+void check_loras(const ResolvedRequest& resolved, const ModelDescription* refiner, std::vector<std::string>& warnings) {
+  if (resolved.shortcuts.gate_step && std::ranges::any_of(resolved.loras, &ResolvedLora::text_varies)) {
+    refuse("--tgate", "does not go with a LoRA whose weight in the text encoder changes over the steps",
+           "give it one number there, as FILE:0.2@0,0.8@0.5:1");
+  }
+  if (refiner && !resolved.loras.empty()) warnings.emplace_back("--refiner: LoRAs are put on the model alone");
 }
 
 /// What a model for more than text needs, and what it has no use for.
@@ -229,6 +239,8 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   resolved.plan = plan_from_picture(model, plan_of(model, request), request);
   resolved.guidance = resolve_guidance(model, filled, *resolved.plan.sampler);
   resolved.shortcuts = resolve_shortcuts(model, refiner, filled, steps_of(resolved.plan));
+  resolved.loras = resolve_loras(model, filled, resolved.warnings);
+  check_loras(resolved, refiner, resolved.warnings);
   if (resolved.plan.sampler->name == "ipndm" && resolved.plan.config.prediction_type != Prediction::v) {
     resolved.warnings.push_back("--sampler ipndm takes the network's output for v, which this model does not predict");
   }

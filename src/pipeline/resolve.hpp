@@ -12,6 +12,7 @@
 #include "pipeline/depth_to_image.hpp"
 #include "pipeline/hypernetworks.hpp"
 #include "pipeline/input_pictures.hpp"
+#include "pipeline/loras.hpp"
 #include "pipeline/model_description.hpp"
 #include "pipeline/resolved_guidance.hpp"
 #include "pipeline/shortcuts.hpp"
@@ -29,6 +30,7 @@ struct ResolvedRequest {
   std::optional<ResolvedDepth> depth{};     ///< where the model is one for depth
   std::vector<ResolvedControl> controls{};  ///< one for each of the model's
   std::vector<WeightedHypernetwork> hypernetworks{};  ///< of the model, and of a refiner
+  std::vector<ResolvedLora> loras{};        ///< what is put on the model, and not on a refiner
   ResolvedGuidance guidance{};              ///< the model's; a refiner's is for_refiner()
   Shortcuts shortcuts{};                    ///< of the model, and of a refiner
   int64_t latent_width = 0, latent_height = 0;

@@ -158,6 +158,11 @@ void TextMemory::keep(const std::vector<std::vector<int64_t>>& ids, size_t chunk
   if (texts_.size() > most_texts) texts_.pop_back();
 }
 
+void TextMemory::clear() {
+  const std::lock_guard lock(mutex_);
+  texts_.clear();
+}
+
 TextConditions encode_prompts(const Components& model, TextMemory& memory, const Request& request) {
   const auto embeddings = model.description.embeddings->words_of(request);
   const PromptTokens prompt = tokenize(*embeddings, model, request.prompt, "--prompt");

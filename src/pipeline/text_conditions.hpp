@@ -31,6 +31,9 @@ class TextMemory {
   std::optional<EncodedText> find(const std::vector<std::vector<int64_t>>& ids, size_t chunks);
   void keep(const std::vector<std::vector<int64_t>>& ids, size_t chunks, EncodedText text);
 
+  /// Forgets them all: the text encoders are others now.
+  void clear();
+
  private:
   using Key = std::pair<std::vector<std::vector<int64_t>>, size_t>;
 
