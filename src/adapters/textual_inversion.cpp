@@ -110,7 +110,7 @@ TextualInversion read_textual_inversion(const std::map<std::string, at::Tensor>&
   }
   if (!placed.empty()) return {.words = read_words(placed, name, file), .named_by_file = true};
   if (rest.size() > 1) refuse_others(rest, file);
-  const bool paired = std::ranges::any_of(rest, [](const auto& entry) { return part_of_pair(entry.first); });
+  const bool paired = std::ranges::any_of(rest, [](const auto& entry) { return part_of_pair(entry.first).has_value(); });
   if (paired) return {.words = {read_pair(rest, name, file)}};
   if (rest.empty()) fail_in(file, "", "holds no embedding");
   return {.words = read_words(rest, name, file)};

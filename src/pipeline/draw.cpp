@@ -70,10 +70,11 @@ std::vector<uint64_t> seeds_of(Batch batch) {
 }
 
 /// Each picture's texts, each different text encoded once.
-std::vector<TextConditions> encode(const Components& model, TextMemory& memory, Batch batch) {
+std::vector<TextConditions> encode(const Components& model, TextMemory& memory, Batch batch,
+                                   std::shared_ptr<const PromptEmbeddings> ResolvedRequest::*words) {
   std::vector<TextConditions> texts;
   for (const ResolvedRequest& picture : batch) {
-    texts.push_back(encode_prompts(model, memory, without_tags(picture.request)));
+    texts.push_back(encode_prompts(model, memory, without_tags(picture.request), *(picture.*words)));
   }
   return texts;
 }
@@ -118,11 +119,15 @@ at::Tensor draw_latent(const PipelineNetworks& networks, const AdaptedNetworks::
 
   enter(observer, Stage::text);
   std::vector<TextStretch> stretches =
-      encode_stretches(adapted, shared.loras, all, [&] { return encode(model, *networks.texts, batch); });
+      encode_stretches(adapted, shared.loras, all, [&] {
+        return encode(model, *networks.texts, batch, &ResolvedRequest::words);
+      });
   const std::vector<TextConditions>& texts = stretches.front().texts;
   show_texts(observer, texts);
   std::vector<TextConditions> refining;
-  if (networks.refiner) refining = encode(*networks.refiner, *networks.refiner_texts, batch);
+  if (networks.refiner) {
+    refining = encode(*networks.refiner, *networks.refiner_texts, batch, &ResolvedRequest::refiner_words);
+  }
 
   enter(observer, Stage::denoise);
   Noise noise(seeds_of(batch));

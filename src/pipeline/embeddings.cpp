@@ -11,7 +11,9 @@
 #include "core/error.hpp"
 #include "core/paths.hpp"
 #include "core/suggest.hpp"
+#include "pipeline/loras.hpp"
 #include "pipeline/model_description.hpp"
+#include "pipeline/prompt_tags.hpp"
 
 namespace sdtorch {
 namespace {
@@ -58,6 +60,18 @@ std::string without_grammar(std::string text) {
     if (std::string_view("()[]|\\:").find(c) != std::string_view::npos) c = ' ';
   }
   return text;
+}
+
+BundledWord bundled_word(const std::string& name, const StateDict& weights) {
+  const std::string file = weights.empty() ? std::string() : weights.begin()->second.file;
+  std::map<std::string, at::Tensor> tensors;
+  for (const auto& [key, tensor] : weights) tensors[key] = tensor.tensor;
+  TextualInversion read = read_textual_inversion(tensors, name, file);
+  if (read.words.size() != 1) {
+    fail(ErrorKind::model, file, "bundle_emb." + name, fmt::format("holds {} embeddings", read.words.size()));
+  }
+  read.words.front().name = name;
+  return {.file = file, .word = std::move(read.words.front())};
 }
 
 bool one_of(const std::string& name, std::initializer_list<std::string_view> names) {
@@ -108,10 +122,12 @@ bool EmbeddingStore::goes_on(size_t encoder, int64_t id) const {
   return !firsts_.contains(place);
 }
 
-std::shared_ptr<const PromptEmbeddings> EmbeddingStore::words_of(const Request& request) {
+std::shared_ptr<const PromptEmbeddings> EmbeddingStore::words_of(const Request& request,
+                                                                 const std::vector<BundledWord>& bundled) {
   constexpr size_t most_kept = 8;
-  const std::string key = fmt::format("{}\n{}\n{}", request.compat.value_or(""), request.prompt_syntax.value_or(""),
-                                      fmt::join(request.embedding, "\n"));
+  std::string key = fmt::format("{}\n{}\n{}", request.compat.value_or(""), request.prompt_syntax.value_or(""),
+                                fmt::join(request.embedding, "\n"));
+  for (const BundledWord& word : bundled) key += fmt::format("\n\n{}\n{}", word.word.name, word.file);
   {
     const std::lock_guard lock(mutex_);
     const auto known = std::ranges::find(words_, key, [](const auto& entry) { return entry.first; });
@@ -120,7 +136,7 @@ std::shared_ptr<const PromptEmbeddings> EmbeddingStore::words_of(const Request& 
       return words_.front().second;
     }
   }
-  auto made = std::make_shared<const PromptEmbeddings>(*this, request);
+  auto made = std::make_shared<const PromptEmbeddings>(*this, request, bundled);
   const std::lock_guard lock(mutex_);
   words_.emplace_front(key, made);
   if (words_.size() > most_kept) words_.pop_back();
@@ -326,8 +342,17 @@ void PromptEmbeddings::check(const std::vector<std::string>& texts, std::vector<
   }
 }
 
-void check_embeddings(EmbeddingStore& store, const Request& request, std::vector<std::string>& warnings) {
-  store.words_of(request)->check({request.prompt, request.negative_prompt.value_or("")}, warnings);
+std::shared_ptr<const PromptEmbeddings> resolve_embeddings(const ModelDescription& model, const Request& request,
+                                                           const std::vector<ResolvedLora>& loras,
+                                                           std::vector<std::string>& warnings) {
+  std::vector<BundledWord> bundled;
+  for (const ResolvedLora& lora : loras) {
+    for (const auto& [name, tensors] : lora.file->embeddings) bundled.push_back(bundled_word(name, tensors));
+  }
+  auto words = model.embeddings->words_of(request, bundled);
+  const Request read = without_tags(request);
+  words->check({read.prompt, read.negative_prompt.value_or("")}, warnings);
+  return words;
 }
 
 }  // namespace sdtorch

@@ -24,7 +24,14 @@
 namespace sdtorch {
 
 struct ModelDescription;
+struct ResolvedLora;
 class PromptEmbeddings;
+
+/// A word that another add-on's file brings along, as LoRAs may.
+struct BundledWord {
+  std::string file{};
+  LearnedWord word{};  ///< with a name
+};
 
 /// The ids of a word's vectors: `count` of them, from the vocabulary's size + first on, whichever text encoder's.
 struct PlacedWord {
@@ -60,8 +67,8 @@ class EmbeddingStore {
   /// Whether the id is one of a word's vectors, and not its first.
   bool goes_on(size_t encoder, int64_t id) const;
 
-  /// Those of a request without bundled words, made once for requests that name the same. Throws as they do.
-  std::shared_ptr<const PromptEmbeddings> words_of(const Request& request);
+  /// A request's words, made once for requests that name the same. Throws as PromptEmbeddings.
+  std::shared_ptr<const PromptEmbeddings> words_of(const Request& request, const std::vector<BundledWord>& bundled);
 
  private:
   std::string model_;
@@ -79,12 +86,6 @@ class EmbeddingStore {
 /// Of a model whose text encoders are described. folder: ModelChoice::embd_dir. Throws as the store.
 std::shared_ptr<EmbeddingStore> embedding_store(const ModelDescription& model, const std::string& folder);
 
-/// A word that a file outside of both flags brings along, as LoRAs may.
-struct BundledWord {
-  std::string file{};
-  LearnedWord word{};  ///< with a name
-};
-
 /// The words of one request. The tool's whose rules it follows decides what counts as one (Request::compat, and
 /// prompt_syntax where that says so): in ComfyUI's only `embedding:NAME` of the folder's; in A1111's names as they are
 /// spelled in ids; in diffusers' also within other words; in sdtorch's own as A1111's and ComfyUI's, and where signs
@@ -94,7 +95,7 @@ class PromptEmbeddings {
   /// Reads the files that the request names. store has to outlive this.
   /// Throws ErrorKind::usage naming --embedding for files that are not there and words that are there twice,
   /// ErrorKind::model naming file and key.
-  PromptEmbeddings(EmbeddingStore& store, const Request& request, const std::vector<BundledWord>& bundled = {});
+  PromptEmbeddings(EmbeddingStore& store, const Request& request, const std::vector<BundledWord>& bundled);
 
   /// The text's own ids as Tokenizer::encode gives them, a word's vectors in the place of the ids that spell it.
   /// Throws as Tokenizer::encode and EmbeddingStore::place, and ErrorKind::usage naming a word that several files have.
@@ -136,7 +137,9 @@ class PromptEmbeddings {
   std::vector<std::string> given_{};        ///< Request::embedding
 };
 
-/// Holds a request's embeddings against a model: see PromptEmbeddings::check.
-void check_embeddings(EmbeddingStore& store, const Request& request, std::vector<std::string>& warnings);
+/// A request's words for a model, held against it and against the prompts: see PromptEmbeddings::check.
+std::shared_ptr<const PromptEmbeddings> resolve_embeddings(const ModelDescription& model, const Request& request,
+                                                           const std::vector<ResolvedLora>& loras,
+                                                           std::vector<std::string>& warnings);
 
 }  // namespace sdtorch

@@ -159,6 +159,7 @@ std::shared_ptr<const ResolvedRequest> resolve_hires(const ModelDescription& mod
   second.guidance = first.guidance;
   second.shortcuts = first.shortcuts;
   second.hypernetworks = first.hypernetworks;
+  second.words = first.words;
   second.loras = first.loras;
   second.latent_width = enlarge(request.width);
   second.latent_height = enlarge(request.height);
@@ -218,9 +219,6 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   check_task(model, request);
   if (request.hires_scale && refiner) refuse("--hires-scale", "does not go with --refiner");
   ResolvedRequest resolved{.request = request};
-  resolved.hypernetworks = resolve_hypernetworks(model, refiner, request);
-  check_embeddings(*model.embeddings, request, resolved.warnings);
-  if (std::vector<std::string> said_already; refiner) check_embeddings(*refiner->embeddings, request, said_already);
   if (has_mask(request) && refiner) refuse("--refiner", fmt::format("does not go with {}", mask_flag(request)));
   Request& filled = resolved.request;
   const int64_t factor = model.vae.factor();
@@ -241,6 +239,11 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   resolved.shortcuts = resolve_shortcuts(model, refiner, filled, steps_of(resolved.plan));
   resolved.loras = resolve_loras(model, filled, resolved.warnings);
   check_loras(resolved, refiner, resolved.warnings);
+  resolved.hypernetworks = resolve_hypernetworks(model, refiner, filled);
+  resolved.words = resolve_embeddings(model, filled, resolved.loras, resolved.warnings);
+  if (std::vector<std::string> said_already; refiner) {
+    resolved.refiner_words = resolve_embeddings(*refiner, filled, {}, said_already);
+  }
   if (resolved.plan.sampler->name == "ipndm" && resolved.plan.config.prediction_type != Prediction::v) {
     resolved.warnings.push_back("--sampler ipndm takes the network's output for v, which this model does not predict");
   }

@@ -10,6 +10,7 @@
 #include "diffusion/sampler.hpp"
 #include "pipeline/control.hpp"
 #include "pipeline/depth_to_image.hpp"
+#include "pipeline/embeddings.hpp"
 #include "pipeline/hypernetworks.hpp"
 #include "pipeline/input_pictures.hpp"
 #include "pipeline/loras.hpp"
@@ -31,6 +32,7 @@ struct ResolvedRequest {
   std::vector<ResolvedControl> controls{};  ///< one for each of the model's
   std::vector<WeightedHypernetwork> hypernetworks{};  ///< of the model, and of a refiner
   std::vector<ResolvedLora> loras{};        ///< what is put on the model, and not on a refiner
+  std::shared_ptr<const PromptEmbeddings> words{}, refiner_words{};  ///< that the prompts may have, for each model
   ResolvedGuidance guidance{};              ///< the model's; a refiner's is for_refiner()
   Shortcuts shortcuts{};                    ///< of the model, and of a refiner
   int64_t latent_width = 0, latent_height = 0;

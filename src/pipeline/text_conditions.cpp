@@ -163,11 +163,11 @@ void TextMemory::clear() {
   texts_.clear();
 }
 
-TextConditions encode_prompts(const Components& model, TextMemory& memory, const Request& request) {
-  const auto embeddings = model.description.embeddings->words_of(request);
-  const PromptTokens prompt = tokenize(*embeddings, model, request.prompt, "--prompt");
+TextConditions encode_prompts(const Components& model, TextMemory& memory, const Request& request,
+                              const PromptEmbeddings& embeddings) {
+  const PromptTokens prompt = tokenize(embeddings, model, request.prompt, "--prompt");
   const PromptTokens negative =
-      tokenize(*embeddings, model, request.negative_prompt.value_or(""), "--negative-prompt");
+      tokenize(embeddings, model, request.negative_prompt.value_or(""), "--negative-prompt");
   const size_t count = std::max(prompt.chunks(model), negative.chunks(model));
   TextConditions text{.tokens = prompt.rows(model, 0, count).reshape({1, -1}),
                       .uncond_tokens = negative.rows(model, 0, count).reshape({1, -1})};
