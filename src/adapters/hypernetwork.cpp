@@ -83,7 +83,7 @@ class HyperValues {
 
 /// How the layers of each of a file's networks follow one another.
 struct HyperStructure {
-  std::vector<double> widths{};  ///< in and out of the linear layers, in widths of the network
+  std::vector<double> widths{};                 ///< in and out of the linear layers, in widths of the network
   const HyperActivation* activation = nullptr;  ///< nullptr: there is none
   bool norm = false;
   bool activates_output = true;
@@ -246,9 +246,9 @@ std::shared_ptr<const Hypernetwork> load_hypernetwork(const std::filesystem::pat
     const auto parsed = parse_hyper_key(key);
     if (!parsed) continue;
     const auto place = [&](int part) { return fmt::format("{}.{}.", parsed->width, part); };
-    auto& both = found
-                     .try_emplace(parsed->width, std::array{HyperTensors(place(0), file), HyperTensors(place(1), file)})
-                     .first->second;
+    auto& both =
+        found.try_emplace(parsed->width, std::array{HyperTensors(place(0), file), HyperTensors(place(1), file)})
+            .first->second;
     both[parsed->part].add(parsed->rest, tensor.tensor);
   }
   if (found.empty()) {

@@ -24,10 +24,11 @@ constexpr std::string_view by_placeholder = "string_to_param", tokens_of_placeho
 /// Keys that are no words: `tensor` is what a tensor saved by itself is called.
 constexpr std::array<std::string_view, 3> nameless = {"*", "emb_params", "tensor"};
 
-constexpr std::array<std::pair<std::string_view, LearnedFor>, 4> pair_keys = {{{"clip_l", LearnedFor::first},
-                                                                               {"clip_g", LearnedFor::second},
-                                                                               {"text_encoders_0", LearnedFor::first},
-                                                                               {"text_encoders_1", LearnedFor::second}}};
+constexpr std::array<std::pair<std::string_view, LearnedFor>, 4> pair_keys = {
+    {{"clip_l", LearnedFor::first},
+     {"clip_g", LearnedFor::second},
+     {"text_encoders_0", LearnedFor::first},
+     {"text_encoders_1", LearnedFor::second}}};
 
 constexpr size_t most_words = 1000;
 
@@ -47,8 +48,8 @@ at::Tensor vectors_of(const at::Tensor& tensor, const std::string& file, const s
   }
   const bool shaped = (tensor.dim() == 1 || tensor.dim() == 2) && tensor.numel() > 0;
   if (!shaped) {
-    fail_in(file, key, fmt::format("an embedding has the shape [C] or [n, C], this has [{}]",
-                                   fmt::join(tensor.sizes(), ", ")));
+    fail_in(file, key,
+            fmt::format("an embedding has the shape [C] or [n, C], this has [{}]", fmt::join(tensor.sizes(), ", ")));
   }
   at::Tensor vectors = tensor.detach().to(at::kCPU, at::kFloat);
   if (!vectors.isfinite().all().item<bool>()) fail_in(file, key, "has numbers that are not finite");
@@ -110,7 +111,8 @@ TextualInversion read_textual_inversion(const std::map<std::string, at::Tensor>&
   }
   if (!placed.empty()) return {.words = read_words(placed, name, file), .named_by_file = true};
   if (rest.size() > 1) refuse_others(rest, file);
-  const bool paired = std::ranges::any_of(rest, [](const auto& entry) { return part_of_pair(entry.first).has_value(); });
+  const bool paired =
+      std::ranges::any_of(rest, [](const auto& entry) { return part_of_pair(entry.first).has_value(); });
   if (paired) return {.words = {read_pair(rest, name, file)}};
   if (rest.empty()) fail_in(file, "", "holds no embedding");
   return {.words = read_words(rest, name, file)};
@@ -131,8 +133,9 @@ at::Tensor vectors_for(const LearnedWord& word, const EncoderPlace& encoder, con
   const bool alone = word.vectors.contains(LearnedFor::only);
   if (alone && encoder.encoders > 1) {
     const int64_t width = word.vectors.at(LearnedFor::only).size(1);
-    fail_in(file, "", fmt::format("vectors of {} numbers{}; {} has two text encoders, and needs a pair, clip_l and clip_g",
-                                  width, made_for(LearnedFor::only, width), model));
+    fail_in(file, "",
+            fmt::format("vectors of {} numbers{}; {} has two text encoders, and needs a pair, clip_l and clip_g", width,
+                        made_for(LearnedFor::only, width), model));
   }
   const LearnedFor part = alone ? LearnedFor::only : encoder.second ? LearnedFor::second : LearnedFor::first;
   if (!alone && encoder.encoders == 1 && !encoder.second) {
@@ -144,7 +147,10 @@ at::Tensor vectors_for(const LearnedWord& word, const EncoderPlace& encoder, con
   }
   const int64_t width = found->second.size(1);
   if (width != encoder.width) {
-    fail_in(file, alone ? "" : part == LearnedFor::second ? "clip_g" : "clip_l",
+    fail_in(file,
+            alone                        ? ""
+            : part == LearnedFor::second ? "clip_g"
+                                         : "clip_l",
             fmt::format("vectors of {} numbers{}; the text encoder of {} takes {}", width, made_for(part, width), model,
                         encoder.width));
   }

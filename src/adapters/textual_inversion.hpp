@@ -1,5 +1,5 @@
-// Learned words (Gal et al. 2022, "An Image is Worth One Word"): vectors that take a word's place among a text encoder's
-// token embeddings, in the layouts of A1111, diffusers and their kin.
+// Learned words (Gal et al. 2022, "An Image is Worth One Word"): vectors that take a word's place among a text
+// encoder's token embeddings, in the layouts of A1111, diffusers and their kin.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -20,8 +20,8 @@ enum class LearnedFor {
 };
 
 struct LearnedWord {
-  std::string name{};                           ///< as the file calls it; empty: it does not
-  std::map<LearnedFor, at::Tensor> vectors{};   ///< fp32 [n, C], n >= 1 and the same for all, C the encoder's width
+  std::string name{};                          ///< as the file calls it; empty: it does not
+  std::map<LearnedFor, at::Tensor> vectors{};  ///< fp32 [n, C], n >= 1 and the same for all, C the encoder's width
   int64_t count() const { return vectors.begin()->second.size(0); }  ///< n
 };
 
@@ -31,9 +31,9 @@ struct TextualInversion {
   bool named_by_file = false;        ///< A1111's layout: there the word is what the file is called
 };
 
-/// Reads a .pt, .bin or .safetensors file: A1111's (`string_to_param`, with `name`), a dict of words (diffusers'), SDXL's
-/// pair (`clip_l`, `clip_g`; `text_encoders_0` and `_1` of trainers), a bare tensor or `emb_params`.
-/// Throws ErrorKind::model naming file and key.
+/// Reads a .pt, .bin or .safetensors file: A1111's (`string_to_param`, with `name`), a dict of words (diffusers'),
+/// SDXL's pair (`clip_l`, `clip_g`; `text_encoders_0` and `_1` of trainers), a bare tensor or `emb_params`. Throws
+/// ErrorKind::model naming file and key.
 TextualInversion load_textual_inversion(const std::filesystem::path& file);
 
 /// The same of tensors by their keys in such a file, `string_to_param.*`, as a LoRA brings them along.
@@ -41,14 +41,15 @@ TextualInversion load_textual_inversion(const std::filesystem::path& file);
 TextualInversion read_textual_inversion(const std::map<std::string, at::Tensor>& tensors, const std::string& name,
                                         const std::string& file);
 
-/// The vectors for encoder number `index` of `encoders`, which is the second of SDXL where `second` says so (a refiner
-/// has that one alone). Throws ErrorKind::model naming the file, its width, the encoder's and what it was made for, where
-/// they do not fit. model: its name.
+/// One of a model's text encoders.
 struct EncoderPlace {
-  size_t encoders = 1;      ///< how many the model has
-  bool second = false;      ///< SDXL's second; a refiner has it alone
-  int64_t width = 0;        ///< C of its token embeddings
+  size_t encoders = 1;  ///< how many the model has
+  bool second = false;  ///< SDXL's second; a refiner has it alone
+  int64_t width = 0;    ///< C of its token embeddings
 };
+
+/// fp32 [n, width]. file and model: names, for messages. Throws ErrorKind::model naming the file, its width, the
+/// encoder's and what the file was made for, where they do not fit.
 at::Tensor vectors_for(const LearnedWord& word, const EncoderPlace& encoder, const std::string& file,
                        const std::string& model);
 

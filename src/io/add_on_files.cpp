@@ -61,13 +61,13 @@ void require_add_on(const fs::path& file, std::string_view flag) {
   const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     const fs::path other = entry->path();
-    const bool alike = !file.has_extension() || ascii_lower(other.extension().string()) ==
-                                                    ascii_lower(file.extension().string());
+    const bool alike =
+        !file.has_extension() || ascii_lower(other.extension().string()) == ascii_lower(file.extension().string());
     if (alike && !entry->is_directory(error)) names.push_back(other.filename().string());
   }
   std::ranges::sort(names);
   const std::string near = nearest(file.filename().string(), names);
-  const std::string hint = names.empty() ? std::string()
+  const std::string hint = names.empty()  ? std::string()
                            : near.empty() ? fmt::format("its folder has {}", listed(names))
                                           : fmt::format("did you mean {}? Its folder has {}", near, listed(names));
   refuse(flag, fmt::format("there is no file '{}'", file.string()), hint);

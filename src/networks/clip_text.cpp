@@ -86,8 +86,7 @@ ClipTextStates ClipTextModel::encode(const at::Tensor& tokens, const LearnedVect
   for (size_t i = 0; i + 1 < layers_.size(); ++i) x = layers_[i](x);
   ClipTextStates states{.penultimate = x};
   if (text_projection_) {
-    const at::Tensor ending =
-        learned.may_end_the_text ? tokens : tokens.masked_fill(tokens.ge(config_.vocab_size), 0);
+    const at::Tensor ending = learned.may_end_the_text ? tokens : tokens.masked_fill(tokens.ge(config_.vocab_size), 0);
     states.pooled = text_projection_(pool(final_layer_norm_(layers_.back()(x)), ending));
   }
   return states;

@@ -31,12 +31,13 @@ at::Tensor over_pictures(const at::Tensor& x, const std::vector<int64_t>& pictur
   return result;
 }
 
-/// torch.nn's modules with their defaults, as they are when nothing is trained; A1111's swish is their Hardswish. Softmax
-/// and its kin take the first of three axes, the rows.
+/// torch.nn's modules with their defaults, as they are when nothing is trained; A1111's swish is their Hardswish.
+/// Softmax and its kin take the first of three axes, the rows.
 constexpr HyperActivation hyper_activations[] = {
     {"linear", [](const at::Tensor& x, const HyperLayer&, const HyperPictures&) { return x; }},
     {"relu", [](const at::Tensor& x, const HyperLayer&, const HyperPictures&) { return at::relu(x); }},
-    {"rrelu", [](const at::Tensor& x, const HyperLayer&, const HyperPictures&) { return at::leaky_relu(x, rrelu_slope); }},
+    {"rrelu",
+     [](const at::Tensor& x, const HyperLayer&, const HyperPictures&) { return at::leaky_relu(x, rrelu_slope); }},
     {"leakyrelu", [](const at::Tensor& x, const HyperLayer&, const HyperPictures&) { return at::leaky_relu(x); }},
     {"hardtanh", [](const at::Tensor& x, const HyperLayer&, const HyperPictures&) { return at::hardtanh(x); }},
     {"relu6", [](const at::Tensor& x, const HyperLayer&, const HyperPictures&) { return at::hardtanh(x, 0, 6); }},
@@ -58,7 +59,8 @@ constexpr HyperActivation hyper_activations[] = {
     {"softplus", [](const at::Tensor& x, const HyperLayer&, const HyperPictures&) { return at::softplus(x); }},
     {"softsign", [](const at::Tensor& x, const HyperLayer&, const HyperPictures&) { return x / (1 + x.abs()); }},
     {"prelu",
-     [](const at::Tensor& x, const HyperLayer& layer, const HyperPictures&) { return at::prelu(x, layer.weight); }, true},
+     [](const at::Tensor& x, const HyperLayer& layer, const HyperPictures&) { return at::prelu(x, layer.weight); },
+     true},
     {"softmax",
      [](const at::Tensor& x, const HyperLayer&, const HyperPictures& pictures) {
        return over_pictures(x, pictures, [](const at::Tensor& rows) { return at::softmax(rows, 0); });

@@ -32,7 +32,8 @@ const HyperActivation* find_hyper_activation(std::string_view name);
 struct HyperLayer {
   enum class Kind { linear, norm, activation };
   Kind kind = Kind::linear;
-  at::Tensor weight{}, bias{};  ///< linear: [out, in], [out]; norm: [C], [C]; an activation's slope: [1]; else undefined
+  at::Tensor weight{},
+      bias{};  ///< linear: [out, in], [out]; norm: [C], [C]; an activation's slope: [1]; else undefined
   const HyperActivation* activation = nullptr;
 };
 

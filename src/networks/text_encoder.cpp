@@ -40,7 +40,9 @@ at::Tensor encode_text(const TextEncoder& encoder, const at::Tensor& tokens, con
                        const LearnedVectors& learned) {
   return std::visit(
       Overloaded{[&](const std::shared_ptr<ClipTextModel>& clip) { return clip->forward(tokens, learned); },
-                 [&](const std::shared_ptr<XlmRobertaTextModel>& roberta) { return roberta->forward(tokens, mask, learned.rows); }},
+                 [&](const std::shared_ptr<XlmRobertaTextModel>& roberta) {
+                   return roberta->forward(tokens, mask, learned.rows);
+                 }},
       encoder);
 }
 

@@ -118,10 +118,8 @@ at::Tensor draw_latent(const PipelineNetworks& networks, const AdaptedNetworks::
   const int64_t own = steps_of(shared.plan), all = networks.refiner ? own + steps_of(*shared.refiner_plan) : own;
 
   enter(observer, Stage::text);
-  std::vector<TextStretch> stretches =
-      encode_stretches(adapted, shared.loras, all, [&] {
-        return encode(model, *networks.texts, batch, &ResolvedRequest::words);
-      });
+  std::vector<TextStretch> stretches = encode_stretches(
+      adapted, shared.loras, all, [&] { return encode(model, *networks.texts, batch, &ResolvedRequest::words); });
   const std::vector<TextConditions>& texts = stretches.front().texts;
   show_texts(observer, texts);
   std::vector<TextConditions> refining;

@@ -175,22 +175,24 @@ void PromptEmbeddings::add_given(const Request& request) {
   for (size_t i = 0; i < request.embedding.size(); ++i) {
     const GivenEmbedding said = parse_embedding(request.embedding[i]);
     const fs::path file = embedding_file(said.file);
-    if (said.token && said.token->empty()) refuse(embedding_flag, fmt::format("'{}' names no word", request.embedding[i]));
+    if (said.token && said.token->empty())
+      refuse(embedding_flag, fmt::format("'{}' names no word", request.embedding[i]));
     const auto read = store_.read(file);
     if (said.token && read->words.size() > 1) {
       std::vector<std::string> names;
       for (const LearnedWord& word : read->words) names.push_back(word.name);
-      refuse(embedding_flag, fmt::format("'{}' has {} words of its own: {}", file.string(), names.size(),
-                                         fmt::join(names, ", ")), "give it without =TOKEN");
+      refuse(embedding_flag,
+             fmt::format("'{}' has {} words of its own: {}", file.string(), names.size(), fmt::join(names, ", ")),
+             "give it without =TOKEN");
     }
     for (size_t k = 0; k < read->words.size(); ++k) {
       const std::string stem = file.stem().string(), &own = read->words[k].name;
       const std::string name = said.token ? *said.token : own.empty() ? stem : own;
-      const size_t meaning = add({.name = name, .files = {file}, .number = k, .given = i},
-                                 spellings_of_given(name));
+      const size_t meaning = add({.name = name, .files = {file}, .number = k, .given = i}, spellings_of_given(name));
       if (const Source& other = sources_[meaning]; other.given != i || other.number != k) {
-        refuse(embedding_flag, fmt::format("'{}' is the word of '{}' and of '{}'", name, other.files.front().string(),
-                                           file.string()), "give one of them another: FILE=TOKEN");
+        refuse(embedding_flag,
+               fmt::format("'{}' is the word of '{}' and of '{}'", name, other.files.front().string(), file.string()),
+               "give one of them another: FILE=TOKEN");
       }
       if (!said.token && read->named_by_file && read->words.size() == 1) spell(stem, meaning);
     }
@@ -204,7 +206,8 @@ std::vector<std::string> PromptEmbeddings::spellings_of_given(const std::string&
 }
 
 /// In ComfyUI a name may have its ending, too.
-std::vector<std::string> PromptEmbeddings::spellings_in_folder(const std::string& name, const std::string& ending) const {
+std::vector<std::string> PromptEmbeddings::spellings_in_folder(const std::string& name,
+                                                               const std::string& ending) const {
   std::vector<std::string> spellings;
   if (bare_) spellings.push_back(name);
   if (prefixed_) spellings.push_back(std::string(embedding_prefix) + name);
@@ -255,7 +258,8 @@ size_t PromptEmbeddings::spell(const std::string& text, size_t meaning) {
 }
 
 PlacedWord PromptEmbeddings::placed(const Source& source) const {
-  // Where a vector may end a text the same vector has other ids than where it may not: what was encoded with it differs.
+  // Where a vector may end a text the same vector has other ids than where it may not: what was encoded with it
+  // differs.
   const std::string mode = may_end_ ? "" : "within ";
   if (source.bundled) {
     const BundledWord& word = *source.bundled;
@@ -264,8 +268,9 @@ PlacedWord PromptEmbeddings::placed(const Source& source) const {
   if (source.files.size() > 1) {
     std::vector<std::string> names;
     for (const fs::path& file : source.files) names.push_back(file.string());
-    refuse("--embd-dir", fmt::format("'{}' is the name of {} embeddings: {}", source.name, names.size(),
-                                     fmt::join(names, ", ")), "say which by its folder, or by --embedding FILE=TOKEN");
+    refuse("--embd-dir",
+           fmt::format("'{}' is the name of {} embeddings: {}", source.name, names.size(), fmt::join(names, ", ")),
+           "say which by its folder, or by --embedding FILE=TOKEN");
   }
   const fs::path& file = source.files.front();
   const auto read = store_.read(file);

@@ -131,10 +131,10 @@ class PromptEmbeddings {
   EmbeddingStore& store_;
   bool bare_ = true, prefixed_ = true, within_words_ = false, by_ids_alone_ = false, may_end_ = true;
   std::vector<Source> sources_{};
-  std::vector<EmbeddingWords> words_{};     ///< one a text encoder
-  std::vector<std::string> apart_{};        ///< spellings to set apart
-  std::set<std::string> spelled_{};         ///< all spellings, in lower case
-  std::vector<std::string> given_{};        ///< Request::embedding
+  std::vector<EmbeddingWords> words_{};  ///< one a text encoder
+  std::vector<std::string> apart_{};     ///< spellings to set apart
+  std::set<std::string> spelled_{};      ///< all spellings, in lower case
+  std::vector<std::string> given_{};     ///< Request::embedding
 };
 
 /// A request's words for a model, held against it and against the prompts: see PromptEmbeddings::check.

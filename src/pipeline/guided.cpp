@@ -126,12 +126,11 @@ Model guided(const Components& model, const std::vector<TextConditions>& texts, 
 Model guided_refiner(const Components& refiner, const std::vector<TextConditions>& texts,
                      const ResolvedRequest& shared) {
   const Prediction prediction = shared.refiner_plan->config.prediction_type;
-  return denoiser(
-      refiner, conditions_of(refiner, texts, shared.request, for_refiner(shared.guidance), {}, prediction),
-      {.prediction = prediction,
-       .guidance_scale = shared.request.cfg_scale,
-       .shortcuts = shared.shortcuts,
-       .hypernetworks = shared.hypernetworks});
+  return denoiser(refiner, conditions_of(refiner, texts, shared.request, for_refiner(shared.guidance), {}, prediction),
+                  {.prediction = prediction,
+                   .guidance_scale = shared.request.cfg_scale,
+                   .shortcuts = shared.shortcuts,
+                   .hypernetworks = shared.hypernetworks});
 }
 
 }  // namespace sdtorch

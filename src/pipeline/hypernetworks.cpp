@@ -37,8 +37,7 @@ double hypernetwork_weight(const std::string& asked_by, const std::string& text)
 }
 
 fs::path in_folder(const std::string& name, const std::string& asked_by, const std::string& folder) {
-  return find_add_on(folder, name,
-                     {.asked_by = asked_by, .kind = "hypernetwork", .dir_flag = hypernetwork_dir_flag});
+  return find_add_on(folder, name, {.asked_by = asked_by, .kind = "hypernetwork", .dir_flag = hypernetwork_dir_flag});
 }
 
 /// FILE[:W], or a name in the folder in the file's place.
@@ -81,8 +80,7 @@ void require_any_width(const Hypernetwork& network, const std::set<int64_t>& wid
 
 }  // namespace
 
-HypernetworkShelf::HypernetworkShelf(std::string folder)
-    : folder_(std::move(folder)), files_(most_hypernetworks_kept) {
+HypernetworkShelf::HypernetworkShelf(std::string folder) : folder_(std::move(folder)), files_(most_hypernetworks_kept) {
   if (!folder_.empty() && !is_folder(folder_)) refuse(hypernetwork_dir_flag, fmt::format("'{}' is no folder", folder_));
 }
 

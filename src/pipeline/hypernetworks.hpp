@@ -36,10 +36,10 @@ class HypernetworkShelf {
   FileCache<Hypernetwork> files_;
 };
 
-/// Those of Request::hypernetwork, then those of the prompt's `<hypernet:NAME:W>` tags, in their order, as A1111 applies
-/// them. A weight of 0 changes nothing, and is left out. refiner: may be nullptr.
-/// Throws ErrorKind::usage naming flag or tag: a file that is not there, a name that is ambiguous, no weight;
-/// ErrorKind::model naming the file that is no hypernetwork, or none for these models' widths.
+/// Those of Request::hypernetwork, then those of the prompt's `<hypernet:NAME:W>` tags, in their order, as A1111
+/// applies them. A weight of 0 changes nothing, and is left out. refiner: may be nullptr. Throws ErrorKind::usage
+/// naming flag or tag: a file that is not there, a name that is ambiguous, no weight; ErrorKind::model naming the file
+/// that is no hypernetwork, or none for these models' widths.
 std::vector<WeightedHypernetwork> resolve_hypernetworks(const ModelDescription& model, const ModelDescription* refiner,
                                                         const Request& request);
 

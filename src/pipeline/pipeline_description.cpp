@@ -28,8 +28,7 @@ PipelineDescription describe_pipeline(const ModelChoice& choice) {
   described.model = describe_model(choice.model, choice.vae, choice.prediction.value_or(""), options);
   described.model.embeddings = embedding_store(described.model, choice.embd_dir);
   described.model.hypernetworks = std::make_shared<HypernetworkShelf>(choice.hypernetwork_dir);
-  described.model.loras =
-      std::make_shared<LoraShelf>(choice.lora_dir, LoraOptions{.lenient = choice.lora_lenient});
+  described.model.loras = std::make_shared<LoraShelf>(choice.lora_dir, LoraOptions{.lenient = choice.lora_lenient});
   if (!choice.lora_dir.empty() && !is_folder(choice.lora_dir)) {
     refuse("--lora-dir", fmt::format("{}: no such folder", choice.lora_dir));
   }

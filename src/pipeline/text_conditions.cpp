@@ -85,7 +85,8 @@ EncodedText encode_rows(const Components& model, const PromptTokens& tokens, siz
                                  .may_end_the_text = tokens.words_may_end};
     at::Tensor hidden;
     if (model.description.xl) {
-      const ClipTextStates states = std::get<std::shared_ptr<ClipTextModel>>(model.text_encoders[i])->encode(rows, learned);
+      const ClipTextStates states =
+          std::get<std::shared_ptr<ClipTextModel>>(model.text_encoders[i])->encode(rows, learned);
       hidden = states.penultimate;
       if (states.pooled.defined()) encoded.pooled = states.pooled.slice(0, 0, 1);
     } else {
@@ -166,8 +167,7 @@ void TextMemory::clear() {
 TextConditions encode_prompts(const Components& model, TextMemory& memory, const Request& request,
                               const PromptEmbeddings& embeddings) {
   const PromptTokens prompt = tokenize(embeddings, model, request.prompt, "--prompt");
-  const PromptTokens negative =
-      tokenize(embeddings, model, request.negative_prompt.value_or(""), "--negative-prompt");
+  const PromptTokens negative = tokenize(embeddings, model, request.negative_prompt.value_or(""), "--negative-prompt");
   const size_t count = std::max(prompt.chunks(model), negative.chunks(model));
   TextConditions text{.tokens = prompt.rows(model, 0, count).reshape({1, -1}),
                       .uncond_tokens = negative.rows(model, 0, count).reshape({1, -1})};

@@ -53,8 +53,8 @@ struct TextConditions {
 /// Tokenizes both prompts into equally many chunks and encodes those that the guidance scale uses: at 0 only the
 /// negative prompt, at 1 only the prompt, else both; only the prompt where the model takes the scale as an input.
 /// SDXL's two encoders see the same prompts, and their contexts stand side by side; without a negative prompt its
-/// context and pooled text are zeros where the model says so. request: with width and height; embeddings: the words that it may use.
-/// Throws ErrorKind::input for a prompt that is not UTF-8.
+/// context and pooled text are zeros where the model says so. request: with width and height; embeddings: the words
+/// that it may use. Throws ErrorKind::input for a prompt that is not UTF-8.
 TextConditions encode_prompts(const Components& model, TextMemory& memory, const Request& request,
                               const PromptEmbeddings& embeddings);
 

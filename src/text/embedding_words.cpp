@@ -23,8 +23,8 @@ size_t EmbeddingWords::add(std::vector<int64_t> spelling, size_t meaning) {
   std::vector<Word>& words = by_first_[spelling.front()];
   const auto same = std::ranges::find(words, spelling, &Word::spelling);
   if (same != words.end()) return same->meaning;
-  const auto shorter = std::ranges::find_if(
-      words, [&](const Word& word) { return word.spelling.size() < spelling.size(); });
+  const auto shorter =
+      std::ranges::find_if(words, [&](const Word& word) { return word.spelling.size() < spelling.size(); });
   words.insert(shorter, {std::move(spelling), meaning});
   return meaning;
 }

@@ -99,8 +99,8 @@ TEST_CASE("values that say no layers are refused by key", "[adapters]") {
   const std::string structure = text("layer_structure"), single = numbers({1, 1}), activation = text("activation_func");
   write_file(folder / "a.pt", torch_zip(one_layer({structure, single})));
   CHECK(load_hypernetwork(folder / "a.pt")->widths().size() == 1);
-  write_file(folder / "a.pt", torch_zip(one_layer({structure, single, activation, text("ReLU"), text("is_layer_norm"), "N",
-                                                   text("activate_output"), "\x89"})));
+  write_file(folder / "a.pt", torch_zip(one_layer({structure, single, activation, text("ReLU"), text("is_layer_norm"),
+                                                   "N", text("activate_output"), "\x89"})));
   CHECK(load_hypernetwork(folder / "a.pt")->widths().at(2)[0].size() == 1);
 
   refused(one_layer({}), "a.pt: 2.0.linear.0.weight: numbers of the shape [4, 2] were expected, this is Float [2, 2]");
@@ -113,15 +113,18 @@ TEST_CASE("values that say no layers are refused by key", "[adapters]") {
   refused(one_layer({structure, text("1, 1")}), "layer_structure: must be a list of numbers");
   refused(one_layer({structure, tuple({text("1"), text("1")})}), "layer_structure: must be a list of numbers");
   refused(one_layer({structure, numbers({1, 1, 1})}), "2.0.linear.1.weight: is missing");
-  refused(one_layer({structure, single, activation, text("wobble")}), "a.pt: activation_func: there is no activation 'wobble'");
+  refused(one_layer({structure, single, activation, text("wobble")}),
+          "a.pt: activation_func: there is no activation 'wobble'");
   refused(one_layer({structure, single, activation, text("GLU")}), "activation_func: GLU halves what it is given");
   refused(one_layer({structure, single, activation, text("threshold")}), "needs numbers that no file has");
   refused(one_layer({structure, single, activation, integer(3)}), "activation_func: must be a name");
   refused(one_layer({structure, single, activation, text("prelu")}), "2.0.linear.1.weight: is missing");
   refused(one_layer({structure, single, text("is_layer_norm"), text("no")}), "is_layer_norm: must be true or false");
   refused(one_layer({structure, single, text("is_layer_norm"), "\x88"}), "2.0.linear.1.weight: is missing");
-  refused(one_layer({structure, single, text("dropout_structure"), numbers({0})}), "dropout_structure: 1 numbers for 2 widths");
-  refused(one_layer({structure, single, text("dropout_structure"), numbers({0, 2})}), "dropout_structure: 2 is no share");
+  refused(one_layer({structure, single, text("dropout_structure"), numbers({0})}),
+          "dropout_structure: 1 numbers for 2 widths");
+  refused(one_layer({structure, single, text("dropout_structure"), numbers({0, 2})}),
+          "dropout_structure: 2 is no share");
   refused(dict({text("x"), tensor()}), "a.pt: this is nothing known, no hypernetwork");
   refused(dict({integer(2), tuple({dict({text("linear.0.weight"), tensor()})})}), "2.0.linear.0.weight");
   write_file(folder / "b.pt", "no pickle");
@@ -132,7 +135,8 @@ TEST_CASE("layers that no value tells of are refused", "[adapters]") {
   using namespace pickled;
   const TempDir folder;
   const std::string bias = tensor({.shape = {2}, .strides = {1}});
-  const std::string state = dict({text("linear.0.weight"), tensor(), text("linear.0.bias"), bias, text("linear.7.bias"), bias});
+  const std::string state =
+      dict({text("linear.0.weight"), tensor(), text("linear.0.bias"), bias, text("linear.7.bias"), bias});
   write_file(folder / "a.pt",
              torch_zip(dict({integer(2), tuple({state, state}), text("layer_structure"), numbers({1, 1})})));
   check_error(ErrorKind::model, "a.pt: 2.0.linear.7.bias: does not fit layer_structure and its kin",

@@ -30,8 +30,10 @@ TEST_CASE("learned words are read in every layout that trainers write", "[adapte
     std::vector<int64_t> shape;
     bool named_by_file;
   };
-  for (const Layout& one : {Layout{"statue.pt", "cat-statue", {2, 24}, true}, {"inkwash.pt", "", {1, 24}, true},
-                            {"learned_embeds.bin", "<cat>", {1, 24}, false}, {"bare.bin", "", {3, 24}, false},
+  for (const Layout& one : {Layout{"statue.pt", "cat-statue", {2, 24}, true},
+                            {"inkwash.pt", "", {1, 24}, true},
+                            {"learned_embeds.bin", "<cat>", {1, 24}, false},
+                            {"bare.bin", "", {3, 24}, false},
                             {"gloom.safetensors", "", {3, 24}, false}}) {
     INFO(one.file);
     const TextualInversion read = load_golden_words(one.file);
@@ -82,7 +84,8 @@ TEST_CASE("hostile files of learned words end in a message", "[adapters]") {
   };
   refused(dict({text("string_to_param"), dict({})}), "holds no tensors");
   refused(dict({text("string_to_param"), text("x")}), "holds no tensors");
-  refused(dict({text("string_to_param"), dict({text("*"), tensor(), text("+"), tensor()})}), "*: is one of 2 embeddings");
+  refused(dict({text("string_to_param"), dict({text("*"), tensor(), text("+"), tensor()})}),
+          "*: is one of 2 embeddings");
   write_file(folder / "b.bin", "no pickle");
   check_error(ErrorKind::model, "b.bin", [&] { load_textual_inversion(folder / "b.bin"); });
   // A name that is no text, and one that says nothing, count as none.
@@ -96,7 +99,8 @@ TEST_CASE("hostile files of learned words end in a message", "[adapters]") {
 
 TEST_CASE("vectors go to the text encoder that they were made for, or to none", "[adapters]") {
   const LearnedWord single{.name = "a", .vectors = {{LearnedFor::only, at::ones({2, 768})}}};
-  const LearnedWord pair{.vectors = {{LearnedFor::first, at::ones({1, 768})}, {LearnedFor::second, at::ones({1, 1280})}}};
+  const LearnedWord pair{
+      .vectors = {{LearnedFor::first, at::ones({1, 768})}, {LearnedFor::second, at::ones({1, 1280})}}};
   const auto of = [](const LearnedWord& word, const EncoderPlace& place) {
     return vectors_for(word, place, "a.pt", "model").size(1);
   };

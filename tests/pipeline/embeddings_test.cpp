@@ -215,7 +215,8 @@ TEST_CASE("misused embeddings end in a message before anything is drawn", "[pipe
   comfy.compat = "comfy";
   refused(ErrorKind::usage, "--prompt: there is no embedding 'inc'; did you mean ink", comfy);
   check_error(ErrorKind::usage, "--embd-dir: 'nowhere' is no folder", [] { Words("nowhere"); });
-  const auto lines = Words().check(given({word_file("statue.pt"), word_file("gloom.safetensors")}, "a (cat-statue:1.2)"));
+  const auto lines =
+      Words().check(given({word_file("statue.pt"), word_file("gloom.safetensors")}, "a (cat-statue:1.2)"));
   REQUIRE(lines.size() == 1);
   CHECK(lines.front() == "--embedding " + word_file("gloom.safetensors") + ": no prompt has its word, 'gloom'");
 }
