@@ -172,6 +172,7 @@ PromptEmbeddings::PromptEmbeddings(EmbeddingStore& store, const Request& request
 }
 
 void PromptEmbeddings::add_given(const Request& request) {
+  std::vector<std::pair<std::string, size_t>> stems;
   for (size_t i = 0; i < request.embedding.size(); ++i) {
     const GivenEmbedding said = parse_embedding(request.embedding[i]);
     const fs::path file = embedding_file(said.file);
@@ -194,9 +195,10 @@ void PromptEmbeddings::add_given(const Request& request) {
                fmt::format("'{}' is the word of '{}' and of '{}'", name, other.files.front().string(), file.string()),
                "give one of them another: FILE=TOKEN");
       }
-      if (!said.token && read->named_by_file && read->words.size() == 1) spell(stem, meaning);
+      if (!said.token && read->named_by_file && read->words.size() == 1) stems.emplace_back(stem, meaning);
     }
   }
+  for (const auto& [stem, meaning] : stems) spell(stem, meaning);  // where no other has that name
 }
 
 std::vector<std::string> PromptEmbeddings::spellings_of_given(const std::string& name) const {
