@@ -41,7 +41,7 @@ fs::path in_folder(const std::string& name, const std::string& asked_by, const s
 }
 
 /// FILE[:W], or a name in the folder in the file's place.
-NamedHypernetwork of_flag(const std::string& text, const std::string& folder) {
+NamedHypernetwork hypernetwork_of_flag(const std::string& text, const std::string& folder) {
   NamedHypernetwork named{.file = text};
   const size_t colon = text.rfind(':');
   if (colon != std::string::npos && !is_there(text)) {
@@ -54,7 +54,7 @@ NamedHypernetwork of_flag(const std::string& text, const std::string& folder) {
   return named;
 }
 
-NamedHypernetwork of_tag(const ExtraNetworkTag& tag, const std::string& folder) {
+NamedHypernetwork hypernetwork_of_tag(const ExtraNetworkTag& tag, const std::string& folder) {
   const std::string asked_by = "--prompt: " + tag.text;
   if (tag.arguments.size() > 2 || !tag.named.empty()) refuse(asked_by, "a name and a weight were expected");
   NamedHypernetwork named;
@@ -92,9 +92,9 @@ std::vector<WeightedHypernetwork> resolve_hypernetworks(const ModelDescription& 
                                                         const Request& request) {
   HypernetworkShelf& shelf = *model.hypernetworks;
   std::vector<NamedHypernetwork> named;
-  for (const std::string& text : request.hypernetwork) named.push_back(of_flag(text, shelf.folder()));
+  for (const std::string& text : request.hypernetwork) named.push_back(hypernetwork_of_flag(text, shelf.folder()));
   for (const ExtraNetworkTag& tag : tags_of(request)) {
-    if (tag.kind == "hypernet") named.push_back(of_tag(tag, shelf.folder()));
+    if (tag.kind == "hypernet") named.push_back(hypernetwork_of_tag(tag, shelf.folder()));
   }
   std::set<int64_t> widths;
   if (!named.empty()) add_widths(model, widths);
