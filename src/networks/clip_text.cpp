@@ -36,9 +36,10 @@ ClipEncoderLayerImpl::ClipEncoderLayerImpl(const ClipTextConfig& c)
       fc1_(attach(*this, "mlp.fc1", Linear(c.hidden_size, c.intermediate_size))),
       fc2_(attach(*this, "mlp.fc2", Linear(c.intermediate_size, c.hidden_size))) {}
 
-at::Tensor ClipEncoderLayerImpl::forward(at::Tensor x) const {
+at::Tensor ClipEncoderLayerImpl::forward(at::Tensor x, const at::Tensor& key_mask) const {
   const at::Tensor h = layer_norm1_(x);
-  x = x + out_proj_(attention(q_proj_(h), k_proj_(h), v_proj_(h), {.heads = heads_, .causal = true}));
+  x = x +
+      out_proj_(attention(q_proj_(h), k_proj_(h), v_proj_(h), {.heads = heads_, .causal = true, .key_mask = key_mask}));
   return x + fc2_(activate(fc1_(layer_norm2_(x)), activation_));
 }
 
@@ -75,20 +76,23 @@ at::Tensor ClipTextModel::embed(const at::Tensor& tokens, const LearnedVectors& 
   return token_embedding_(tokens, learned.rows) + position_embedding_(at::arange(length, tokens.options()));
 }
 
-at::Tensor ClipTextModel::forward(const at::Tensor& tokens, const LearnedVectors& learned) const {
-  at::Tensor x = embed(tokens, learned);
-  for (const ClipEncoderLayer& layer : layers_) x = layer(x);
+at::Tensor ClipTextModel::forward(const at::Tensor& tokens, const ClipTextUse& use) const {
+  at::Tensor x = embed(tokens, use.learned);
+  const size_t taken = layers_.size() - static_cast<size_t>(use.skipped);
+  for (size_t i = 0; i < taken; ++i) x = layers_[i](x, use.key_mask);
   return final_layer_norm_(x);
 }
 
-ClipTextStates ClipTextModel::encode(const at::Tensor& tokens, const LearnedVectors& learned) const {
-  at::Tensor x = embed(tokens, learned);
-  for (size_t i = 0; i + 1 < layers_.size(); ++i) x = layers_[i](x);
+ClipTextStates ClipTextModel::encode(const at::Tensor& tokens, const ClipTextUse& use) const {
+  at::Tensor x = embed(tokens, use.learned);
+  const size_t taken = layers_.size() - static_cast<size_t>(1 + use.skipped);
+  for (size_t i = 0; i < taken; ++i) x = layers_[i](x, use.key_mask);
   ClipTextStates states{.penultimate = x};
-  if (text_projection_) {
-    const at::Tensor ending = learned.may_end_the_text ? tokens : tokens.masked_fill(tokens.ge(config_.vocab_size), 0);
-    states.pooled = text_projection_(pool(final_layer_norm_(layers_.back()(x)), ending));
-  }
+  if (!text_projection_) return states;
+  for (size_t i = taken; i < layers_.size(); ++i) x = layers_[i](x, use.key_mask);
+  const bool all_may_end = use.learned.may_end_the_text;
+  const at::Tensor ending = all_may_end ? tokens : tokens.masked_fill(tokens.ge(config_.vocab_size), 0);
+  states.pooled = text_projection_(pool(final_layer_norm_(x), ending));
   return states;
 }
 

@@ -15,8 +15,8 @@ class ClipEncoderLayerImpl : public torch::nn::Module {
  public:
   explicit ClipEncoderLayerImpl(const ClipTextConfig& config);
 
-  /// x: [B, L, C] → the same shape.
-  at::Tensor forward(at::Tensor x) const;
+  /// x: [B, L, C]; key_mask: bool [B, L], true where a token is seen, or undefined → x's shape.
+  at::Tensor forward(at::Tensor x, const at::Tensor& key_mask = {}) const;
 
  private:
   int64_t heads_;
@@ -34,9 +34,16 @@ struct LearnedVectors {
   bool may_end_the_text = true;  ///< see ClipTextModel::encode
 };
 
+/// What is taken of a text encoder's layers, and what they see.
+struct ClipTextUse {
+  int64_t skipped = 0;    ///< layers that are left out before the one that is taken otherwise; -1 for SDXL: its last
+  at::Tensor key_mask{};  ///< bool [B, L], true where a token is seen; undefined: all are
+  LearnedVectors learned{};
+};
+
 /// What SDXL takes from a text encoder.
 struct ClipTextStates {
-  at::Tensor penultimate{};  ///< before the last layer, without the final norm, [B, L, C]
+  at::Tensor penultimate{};  ///< before the last layer (see ClipTextUse), without the final norm, [B, L, C]
   at::Tensor pooled{};       ///< the end token's final state, projected, [B, projection_dim]; undefined without a head
 };
 
@@ -47,12 +54,12 @@ class ClipTextModel : public torch::nn::Module {
 
   /// tokens: int64 [B, L], L <= max_position_embeddings → last hidden state after the final norm, [B, L, C].
   /// Throws ErrorKind::model for a token or a length that the model has no embedding for.
-  at::Tensor forward(const at::Tensor& tokens, const LearnedVectors& learned = {}) const;
+  at::Tensor forward(const at::Tensor& tokens, const ClipTextUse& use = {}) const;
 
   /// tokens: as forward's. The text is pooled at its first eos_token_id; where the config still says 2, as files older
   /// than transformers 4.31 do, at its highest id, CLIP's own rule. That may be a learned vector's, as in diffusers,
   /// whose picture is then another than A1111's, unless LearnedVectors say otherwise.
-  ClipTextStates encode(const at::Tensor& tokens, const LearnedVectors& learned = {}) const;
+  ClipTextStates encode(const at::Tensor& tokens, const ClipTextUse& use = {}) const;
 
   const ClipTextConfig& config() const { return config_; }
 

@@ -36,14 +36,18 @@ int64_t longest_text(const TextEncoderConfig& config) {
                     config);
 }
 
+int64_t layer_count(const TextEncoderConfig& config) {
+  return std::visit([](const auto& any) { return any.num_hidden_layers; }, config);
+}
+
 at::Tensor encode_text(const TextEncoder& encoder, const at::Tensor& tokens, const at::Tensor& mask,
-                       const LearnedVectors& learned) {
-  return std::visit(
-      Overloaded{[&](const std::shared_ptr<ClipTextModel>& clip) { return clip->forward(tokens, learned); },
-                 [&](const std::shared_ptr<XlmRobertaTextModel>& roberta) {
-                   return roberta->forward(tokens, mask, learned.rows);
-                 }},
-      encoder);
+                       const ClipTextUse& use) {
+  const at::Tensor seen = use.key_mask.defined() ? mask.logical_and(use.key_mask) : mask;
+  return std::visit(Overloaded{[&](const std::shared_ptr<ClipTextModel>& clip) { return clip->forward(tokens, use); },
+                               [&](const std::shared_ptr<XlmRobertaTextModel>& roberta) {
+                                 return roberta->forward(tokens, seen, use.learned.rows);
+                               }},
+                    encoder);
 }
 
 }  // namespace sdtorch

@@ -29,7 +29,11 @@ int64_t longest_text(const TextEncoderConfig& config);
 using TextEncoder = std::variant<std::shared_ptr<ClipTextModel>, std::shared_ptr<XlmRobertaTextModel>>;
 
 /// tokens: int64 [B, L]; mask: bool [B, L], true but for padding, which not every encoder leaves unseen → [B, L, C].
+/// use: for others than CLIP's nothing is skipped.
 at::Tensor encode_text(const TextEncoder& encoder, const at::Tensor& tokens, const at::Tensor& mask,
-                       const LearnedVectors& learned = {});
+                       const ClipTextUse& use = {});
+
+/// How many layers it has.
+int64_t layer_count(const TextEncoderConfig& config);
 
 }  // namespace sdtorch

@@ -73,8 +73,9 @@ std::vector<uint64_t> seeds_of(Batch batch) {
 std::vector<TextConditions> encode(const Components& model, TextMemory& memory, Batch batch,
                                    std::shared_ptr<const PromptEmbeddings> ResolvedRequest::*words) {
   std::vector<TextConditions> texts;
+  const bool sums = std::ranges::any_of(batch, [](const ResolvedRequest& each) { return each.prompts.composed(); });
   for (const ResolvedRequest& picture : batch) {
-    texts.push_back(encode_prompts(model, memory, without_tags(picture.request), *(picture.*words)));
+    texts.push_back(encode_prompts(model, memory, picture.request, picture.prompts, *(picture.*words), sums));
   }
   return texts;
 }

@@ -13,7 +13,6 @@
 #include "core/suggest.hpp"
 #include "pipeline/loras.hpp"
 #include "pipeline/model_description.hpp"
-#include "pipeline/prompt_tags.hpp"
 
 namespace sdtorch {
 namespace {
@@ -52,14 +51,6 @@ fs::path embedding_file(const fs::path& said) {
     if (is_there(said / name)) return said / name;
   }
   refuse(embedding_flag, fmt::format("'{}' is a folder without {}", said.string(), fmt::join(folder_names, " or ")));
-}
-
-/// Brackets and their like may hide where a word ends from the tokenizer, but not from the prompt's grammar.
-std::string without_grammar(std::string text) {
-  for (char& c : text) {
-    if (std::string_view("()[]|\\:").find(c) != std::string_view::npos) c = ' ';
-  }
-  return text;
 }
 
 BundledWord bundled_word(const std::string& name, const StateDict& weights) {
@@ -305,13 +296,11 @@ std::vector<int64_t> PromptEmbeddings::encode(size_t encoder, const std::string&
 
 void PromptEmbeddings::find_used(const std::string& text, std::set<size_t>& used) const {
   const Tokenizer& tokenizer = store_.encoders().front().tokenizer;
-  for (const std::string& read : {text, without_grammar(text)}) {
-    const std::vector<int64_t> ids = tokenizer.encode(apart_.empty() ? read : set_apart(read, apart_));
-    for (size_t at = 0; at < ids.size();) {
-      const auto found = words_.front().find(ids, at);
-      if (found) used.insert(found->meaning);
-      at += found ? found->length : 1;
-    }
+  const std::vector<int64_t> ids = tokenizer.encode(apart_.empty() ? text : set_apart(text, apart_));
+  for (size_t at = 0; at < ids.size();) {
+    const auto found = words_.front().find(ids, at);
+    if (found) used.insert(found->meaning);
+    at += found ? found->length : 1;
   }
 }
 
@@ -351,15 +340,17 @@ void PromptEmbeddings::check(const std::vector<std::string>& texts, std::vector<
 
 std::shared_ptr<const PromptEmbeddings> resolve_embeddings(const ModelDescription& model, const Request& request,
                                                            const std::vector<ResolvedLora>& loras,
+                                                           const std::vector<std::string>& texts,
                                                            std::vector<std::string>& warnings) {
   std::vector<BundledWord> bundled;
   for (const ResolvedLora& lora : loras) {
     for (const auto& [name, tensors] : lora.file->embeddings) bundled.push_back(bundled_word(name, tensors));
   }
   auto words = model.embeddings->words_of(request, bundled);
-  const Request read = without_tags(request);
-  words->check({read.prompt, read.negative_prompt.value_or("")}, warnings);
-  return words;
+  words->check(texts, warnings);
+  const auto both =
+      std::make_shared<const std::pair<decltype(model.embeddings), decltype(words)>>(model.embeddings, words);
+  return {both, words.get()};
 }
 
 }  // namespace sdtorch

@@ -17,6 +17,7 @@
 #include "adapters/textual_inversion.hpp"
 #include "io/add_on_files.hpp"
 #include "io/file_cache.hpp"
+#include "networks/clip_text.hpp"
 #include "sdtorch/request.hpp"
 #include "text/embedding_words.hpp"
 #include "text/tokenizer.hpp"
@@ -101,8 +102,11 @@ class PromptEmbeddings {
   /// Throws as Tokenizer::encode and EmbeddingStore::place, and ErrorKind::usage naming a word that several files have.
   std::vector<int64_t> encode(size_t encoder, const std::string& text) const;
 
-  /// Whether a word's vector may be where a text is pooled (LearnedVectors): diffusers' way.
-  bool may_end_the_text() const { return may_end_; }
+  /// As EmbeddingStore::goes_on.
+  bool goes_on(size_t encoder, int64_t id) const { return store_.goes_on(encoder, id); }
+
+  /// For a text encoder that is given such ids. A word's vector may be where a text is pooled in diffusers' way.
+  LearnedVectors learned(size_t encoder) const { return {.rows = store_.rows(encoder), .may_end_the_text = may_end_}; }
 
   /// Reads what the texts name and holds it against the model. Throws as `encode`, and ErrorKind::usage for an
   /// `embedding:NAME` that ComfyUI would not find. What is given and not used becomes a warning.
@@ -137,9 +141,11 @@ class PromptEmbeddings {
   std::vector<std::string> given_{};     ///< Request::embedding
 };
 
-/// A request's words for a model, held against it and against the prompts: see PromptEmbeddings::check.
+/// A request's words for a model, held against it and against the texts of its prompts: see PromptEmbeddings::check.
+/// Keeps the model's store alive.
 std::shared_ptr<const PromptEmbeddings> resolve_embeddings(const ModelDescription& model, const Request& request,
                                                            const std::vector<ResolvedLora>& loras,
+                                                           const std::vector<std::string>& texts,
                                                            std::vector<std::string>& warnings);
 
 }  // namespace sdtorch

@@ -12,6 +12,7 @@
 #include "diffusion/sampler.hpp"
 #include "diffusion/scheduler_config.hpp"
 #include "pipeline/flag_names.hpp"
+#include "pipeline/prompt_rules.hpp"
 #include "pipeline/prompt_tags.hpp"
 #include "pipeline/resolved_guidance.hpp"
 #include "pipeline/settings.hpp"
@@ -141,6 +142,7 @@ void check_request(const Settings& all) {
   check_guidance(all);
   check_shortcuts(all);
   check_hires(all);
+  check_prompt_rules(all);
   if (all.spacing) check_choice("--spacing", *all.spacing, strings(spacing_names));
 }
 

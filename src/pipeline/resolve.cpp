@@ -12,6 +12,7 @@
 #include "pipeline/embeddings.hpp"
 #include "pipeline/flag_names.hpp"
 #include "pipeline/input_pictures.hpp"
+#include "pipeline/prompt_tags.hpp"
 #include "pipeline/settings.hpp"
 
 namespace sdtorch {
@@ -143,6 +144,9 @@ auto in_second_pass(F&& f) -> decltype(f()) {
   }
 }
 
+/// Network calls as schedules in prompts count them: samplers that take two a step have twice as many.
+int64_t counted_calls(const SamplingPlan& plan, int64_t steps) { return steps * plan.sampler->calls_per_step; }
+
 /// A1111's hires fix: the picture once more, larger, from what the first pass drew. A size that is no multiple of the
 /// VAE's factor is rounded down.
 std::shared_ptr<const ResolvedRequest> resolve_hires(const ModelDescription& model, const ResolvedRequest& first) {
@@ -167,6 +171,11 @@ std::shared_ptr<const ResolvedRequest> resolve_hires(const ModelDescription& mod
     check_ranges({ModelChoice{}, request});
     second.controls = resolve_controls(model, request, nullptr, second.warnings);
     second.plan = in_flags([&] { return plan_from_step(plan_of(model, request), request.steps - steps); });
+    std::vector<std::string> said_already;
+    second.prompts = resolve_prompts(
+        model, without_tags(request),
+        {.calls = counted_calls(second.plan, steps), .before = counted_calls(first.plan, first.request.steps)},
+        said_already);
   });
   return std::make_shared<const ResolvedRequest>(std::move(second));
 }
@@ -221,6 +230,7 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   ResolvedRequest resolved{.request = request};
   if (has_mask(request) && refiner) refuse("--refiner", fmt::format("does not go with {}", mask_flag(request)));
   Request& filled = resolved.request;
+  take_styles(filled);
   const int64_t factor = model.vae.factor();
   take_start_picture(model, resolved);
   if (model.task == Task::depth) resolved.depth = resolve_depth(model, filled, resolved.start->image);
@@ -240,9 +250,12 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   resolved.loras = resolve_loras(model, filled, resolved.warnings);
   check_loras(resolved, refiner, resolved.warnings);
   resolved.hypernetworks = resolve_hypernetworks(model, refiner, filled);
-  resolved.words = resolve_embeddings(model, filled, resolved.loras, resolved.warnings);
+  resolved.prompts = resolve_prompts(model, without_tags(filled), {.calls = counted_calls(resolved.plan, filled.steps)},
+                                     resolved.warnings);
+  const std::vector<std::string> texts = texts_of(resolved.prompts);
+  resolved.words = resolve_embeddings(model, filled, resolved.loras, texts, resolved.warnings);
   if (std::vector<std::string> said_already; refiner) {
-    resolved.refiner_words = resolve_embeddings(*refiner, filled, {}, said_already);
+    resolved.refiner_words = resolve_embeddings(*refiner, filled, {}, texts, said_already);
   }
   if (resolved.plan.sampler->name == "ipndm" && resolved.plan.config.prediction_type != Prediction::v) {
     resolved.warnings.push_back("--sampler ipndm takes the network's output for v, which this model does not predict");

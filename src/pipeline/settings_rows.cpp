@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include "diffusion/sampler.hpp"
+#include "pipeline/prompt_rules.hpp"
 #include "pipeline/settings.hpp"
 
 namespace sdtorch {
@@ -14,6 +15,7 @@ constexpr double most_images = 1'000'000;
 constexpr double largest_control_strength = 10;
 constexpr double most_pixels = 1LL << 40;
 constexpr double largest_batch = 4'096;
+constexpr double largest_clip_skip = 1'000;
 constexpr SettingRange any_number{.least = -1e6, .most = 1e6};
 constexpr double largest_hires_scale = 16;
 constexpr SettingRange unit{.least = 0, .most = 1};
@@ -35,6 +37,32 @@ std::vector<Setting> make_settings() {
        &S::negative_prompt,
        {},
        true},
+      {"prompt-syntax", "--prompt-syntax", "NAME",
+       fmt::format("how prompts are written: {} (a1111, or --compat's)", fmt::join(prompt_syntax_names, ", ")),
+       "Prompt syntax", picture, one, &S::prompt_syntax},
+      {"prompt-weighting", "--prompt-weighting", "NAME",
+       fmt::format("what their weights do: {} (that of the syntax, or --compat's)",
+                   fmt::join(prompt_weighting_names, ", ")),
+       "Prompt weighting", picture, one, &S::prompt_weighting},
+      {"prompt-chunks", "--prompt-chunks", "NAME",
+       fmt::format("where long ones are cut: {} (plain, or --compat's)", fmt::join(prompt_chunks_names, ", ")),
+       "Prompt chunks", picture, one, &S::prompt_chunks},
+      {"styles", "--styles", "FILE", "a table of prompt styles, as A1111 keeps them: name,prompt,negative_prompt", "",
+       picture, one, &S::styles},
+      {"style",
+       "--style",
+       "NAME",
+       "one of them, which is put into the prompts; several in their order",
+       "",
+       picture,
+       one,
+       &S::style,
+       {},
+       false,
+       true},
+      {"clip-skip", "--clip-skip", "N",
+       "which of the text encoder's layers, from the end: 1 its last, 2 the one before; SDXL counts from its own",
+       "Clip skip", picture, one, &S::clip_skip, SettingRange{1, largest_clip_skip}},
       {"sampler", "--sampler, --sampling-method", "NAME",
        fmt::format("{}; other tools' spellings work; default: what the model names", fmt::join(sampler_names(), ", ")),
        "Sampler", sampling, one, &S::sampler},
@@ -231,7 +259,8 @@ std::vector<Setting> make_settings() {
       {"lora",
        "--lora",
        "FILE[:W[:TE_W]]",
-       "a LoRA or one of its kin, and its weight: one number for all (1), or the U-Net's and the text encoders'; numbers "
+       "a LoRA or one of its kin, and its weight: one number for all (1), or the U-Net's and the text encoders'; "
+       "numbers "
        "by shares of the steps, as 0.2@0,0.8@0.5, change on the way; several add up",
        "",
        model,
@@ -241,7 +270,8 @@ std::vector<Setting> make_settings() {
        false,
        true},
       {"lora-dir", "--lora-dir", "DIR",
-       "where prompts' <lora:NAME:W> and <lora:NAME:TE_W:W> find their files: names without endings, in folders below it "
+       "where prompts' <lora:NAME:W> and <lora:NAME:TE_W:W> find their files: names without endings, in folders below "
+       "it "
        "too",
        "", model, run, &S::lora_dir},
       {"lora-lenient", "--lora-lenient", "", "keys of a LoRA that find no place in the model are warnings, not errors",
@@ -249,7 +279,8 @@ std::vector<Setting> make_settings() {
       {"embedding",
        "--embedding, --textual-inversion",
        "FILE[=TOKEN]",
-       "a learned word (textual inversion) that prompts may use: TOKEN, else what the file calls it, else the file's name",
+       "a learned word (textual inversion) that prompts may use: TOKEN, else what the file calls it, else the file's "
+       "name",
        "",
        model,
        one,
@@ -272,8 +303,8 @@ std::vector<Setting> make_settings() {
        {},
        false,
        true},
-      {"hypernetwork-dir", "--hypernetwork-dir", "DIR", "where prompts' <hypernet:NAME:W> find their files, likewise", "",
-       model, run, &S::hypernetwork_dir},
+      {"hypernetwork-dir", "--hypernetwork-dir", "DIR", "where prompts' <hypernet:NAME:W> find their files, likewise",
+       "", model, run, &S::hypernetwork_dir},
       {"vae", "--vae", "PATH", "another VAE than the model's own: a folder or a file", "", model, run, &S::vae},
       {"prediction", "--prediction", "NAME", "what the network predicts: epsilon, v, x0; default: what the model says",
        "Prediction", model, run, &S::prediction},

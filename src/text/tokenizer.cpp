@@ -28,27 +28,24 @@ const std::string& Tokenizer::piece(int64_t id) const {
 
 int64_t Tokenizer::vocab_size() const { return static_cast<int64_t>(model_->pieces().size()); }
 
-TokenChunks Tokenizer::chunk(const std::vector<int64_t>& ids, size_t min_chunks,
-                             const std::function<bool(int64_t id)>& goes_on) const {
+std::vector<int64_t> Tokenizer::framed(const std::vector<int64_t>& ids) const {
+  std::vector<int64_t> chunk;
+  chunk.reserve(static_cast<size_t>(model_max_length()));
+  if (frame_.start_id) chunk.push_back(*frame_.start_id);
+  chunk.insert(chunk.end(), ids.begin(), ids.end());
+  chunk.push_back(frame_.end_id);
+  chunk.resize(static_cast<size_t>(model_max_length()), frame_.pad_id);
+  return chunk;
+}
+
+TokenChunks Tokenizer::chunk(const std::vector<int64_t>& ids, size_t min_chunks) const {
   const auto usable = static_cast<size_t>(chunk_size());
-  const auto end_of_chunk = [&](size_t first) {
-    const size_t full = std::min(first + usable, ids.size());
-    size_t last = full;
-    while (goes_on && last < ids.size() && last > first && goes_on(ids[last])) --last;
-    return last > first ? last : full;
-  };
+  const size_t count = std::max({(ids.size() + usable - 1) / usable, min_chunks, size_t{1}});
   TokenChunks result;
-  for (size_t first = 0, last = 0; first < ids.size() || result.chunks.size() < std::max(min_chunks, size_t{1});
-       first = last) {
-    last = end_of_chunk(first);
-    std::vector<int64_t> chunk;
-    chunk.reserve(static_cast<size_t>(model_max_length()));
-    if (frame_.start_id) chunk.push_back(*frame_.start_id);
-    chunk.insert(chunk.end(), ids.begin() + static_cast<std::ptrdiff_t>(first),
-                 ids.begin() + static_cast<std::ptrdiff_t>(last));
-    chunk.push_back(frame_.end_id);
-    chunk.resize(static_cast<size_t>(model_max_length()), frame_.pad_id);
-    result.chunks.push_back(std::move(chunk));
+  for (size_t i = 0; i < count; ++i) {
+    const size_t first = std::min(i * usable, ids.size()), last = std::min(first + usable, ids.size());
+    result.chunks.push_back(
+        framed({ids.begin() + static_cast<std::ptrdiff_t>(first), ids.begin() + static_cast<std::ptrdiff_t>(last)}));
     result.lengths.push_back(last - first);
   }
   return result;

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,10 +48,11 @@ class Tokenizer {
   /// The vocabulary's spelling of an id, as `convert_ids_to_tokens` prints it. id: 0…vocab_size() - 1.
   const std::string& piece(int64_t id) const;
 
-  /// Cuts ids into chunks of `chunk_size`, at least `min_chunks` (and one) of them. goes_on: whether an id may not be
-  /// parted from the one before it, for no more ids than a chunk has; where a cut would, it comes before the first.
-  TokenChunks chunk(const std::vector<int64_t>& ids, size_t min_chunks = 1,
-                    const std::function<bool(int64_t id)>& goes_on = {}) const;
+  /// One chunk: start, ids, end, padding. ids: chunk_size of them at most.
+  std::vector<int64_t> framed(const std::vector<int64_t>& ids) const;
+
+  /// Cuts ids into chunks of `chunk_size`, at least `min_chunks` (and one) of them.
+  TokenChunks chunk(const std::vector<int64_t>& ids, size_t min_chunks = 1) const;
 
   std::optional<int64_t> start_id() const { return frame_.start_id; }
   int64_t end_id() const { return frame_.end_id; }

@@ -17,6 +17,7 @@
 #include "support/pictures.hpp"
 #include "support/temp_dir.hpp"
 #include "support/tolerance.hpp"
+#include "text/prompt/chunks.hpp"
 
 using namespace sdtorch;
 namespace fs = std::filesystem;
@@ -149,8 +150,8 @@ TEST_CASE("each tool's rule says what a learned word is", "[pipeline]") {
   CHECK_FALSE(has_word("inkwashes", given));
   given.compat = "comfy";
   CHECK(has_word("an inkwash", given));
-  CHECK(PromptEmbeddings(*words.store, with_compat("diffusers"), {}).may_end_the_text());
-  CHECK_FALSE(PromptEmbeddings(*words.store, with_compat("a1111"), {}).may_end_the_text());
+  CHECK(PromptEmbeddings(*words.store, with_compat("diffusers"), {}).learned(0).may_end_the_text);
+  CHECK_FALSE(PromptEmbeddings(*words.store, with_compat("a1111"), {}).learned(0).may_end_the_text);
 }
 
 TEST_CASE("a file's word is what is given, what it says, or what it is called", "[pipeline]") {
@@ -230,8 +231,14 @@ TEST_CASE("a word's vectors count as tokens, and stay in one chunk", "[pipeline]
   const auto cut = [&](size_t before) {
     std::string text;
     for (size_t i = 0; i < before; ++i) text += "a ";
-    const Ids ids = embeddings.encode(0, text + "gloom a");
-    return tokenizer.chunk(ids, 1, [&](int64_t id) { return words.store->goes_on(0, id); }).lengths;
+    const TokenSource source{.encode = [&](std::string_view part) { return embeddings.encode(0, std::string(part)); },
+                             .goes_on = [&](int64_t id) { return words.store->goes_on(0, id); }};
+    const auto groups = token_groups(source, {{.text = text + "gloom a"}}, ChunkRule::plain);
+    std::vector<size_t> lengths;
+    for (const WeightedChunk& chunk : cut_into_chunks(tokenizer, groups, ChunkRule::plain)) {
+      lengths.push_back(chunk.size());
+    }
+    return lengths;
   };
   CHECK(cut(71) == std::vector<size_t>{75});
   CHECK(cut(72) == std::vector<size_t>{75, 1});
