@@ -68,7 +68,7 @@ TEST_CASE("what is no learned word is refused by file and key", "[adapters]") {
   refused({{"cat", at::ones({})}}, "this has []");
   refused({{"cat", vector / 0}}, "a.pt: cat: has numbers that are not finite");
   refused({{"*", vector}, {"cat", vector}}, "a.pt: *: is one of 2 embeddings");
-  refused({{"clip_l", vector}, {"clip_g", at::ones({2, 8})}}, "clip_g: 1 vectors, and clip_l has 2");
+  refused({{"clip_l", vector}, {"clip_g", at::ones({2, 8})}}, "clip_g: 2 vectors, and clip_l has 1");
   refused({{"clip_l", vector}, {"text_encoders_0", vector}}, "text_encoders_0: is there twice");
   refused({{"clip_l", vector}, {"clip_g", vector}, {"x", vector}}, "a.pt: x: does not belong beside clip_l and clip_g");
   refused({{"lora_unet_a.lora_down.weight", at::ones({2, 2})}, {"lora_unet_a.lora_up.weight", at::ones({2, 2})}},
