@@ -58,38 +58,41 @@ ClipTextModel::ClipTextModel(const ClipTextConfig& c)
   }
 }
 
-at::Tensor ClipTextModel::embed(const at::Tensor& tokens) const {
+at::Tensor ClipTextModel::embed(const at::Tensor& tokens, const LearnedVectors& learned) const {
   const int64_t length = tokens.size(-1);
   if (length > config_.max_position_embeddings) {
     throw Error(ErrorKind::model, {.file = "text encoder",
                                    .reason = fmt::format("{} tokens, but max_position_embeddings is {}", length,
                                                          config_.max_position_embeddings)});
   }
-  const auto outside = tokens.masked_select((tokens < 0).logical_or(tokens >= config_.vocab_size));
+  const int64_t known = config_.vocab_size + (learned.rows.defined() ? learned.rows.size(0) : 0);
+  const auto outside = tokens.masked_select((tokens < 0).logical_or(tokens >= known));
   if (outside.numel() > 0) {
     throw Error(ErrorKind::model, {.file = "text encoder",
                                    .reason = fmt::format("token {} is outside its vocabulary of {}",
                                                          outside[0].item<int64_t>(), config_.vocab_size),
                                    .hint = "tokenizer and text encoder are of different models"});
   }
-  return token_embedding_(tokens) + position_embedding_(at::arange(length, tokens.options()));
+  return token_embedding_(tokens, learned.rows) + position_embedding_(at::arange(length, tokens.options()));
 }
 
 at::Tensor ClipTextModel::forward(const at::Tensor& tokens, const ClipTextUse& use) const {
-  at::Tensor x = embed(tokens);
+  at::Tensor x = embed(tokens, use.learned);
   const size_t taken = layers_.size() - static_cast<size_t>(use.skipped);
   for (size_t i = 0; i < taken; ++i) x = layers_[i](x, use.key_mask);
   return final_layer_norm_(x);
 }
 
 ClipTextStates ClipTextModel::encode(const at::Tensor& tokens, const ClipTextUse& use) const {
-  at::Tensor x = embed(tokens);
+  at::Tensor x = embed(tokens, use.learned);
   const size_t taken = layers_.size() - static_cast<size_t>(1 + use.skipped);
   for (size_t i = 0; i < taken; ++i) x = layers_[i](x, use.key_mask);
   ClipTextStates states{.penultimate = x};
   if (!text_projection_) return states;
   for (size_t i = taken; i < layers_.size(); ++i) x = layers_[i](x, use.key_mask);
-  states.pooled = text_projection_(pool(final_layer_norm_(x), tokens));
+  const bool all_may_end = use.learned.may_end_the_text;
+  const at::Tensor ending = all_may_end ? tokens : tokens.masked_fill(tokens.ge(config_.vocab_size), 0);
+  states.pooled = text_projection_(pool(final_layer_norm_(x), ending));
   return states;
 }
 

@@ -28,10 +28,17 @@ class ClipEncoderLayerImpl : public torch::nn::Module {
 };
 using ClipEncoderLayer = Layer<ClipEncoderLayerImpl>;
 
+/// Learned vectors that stand for ids above a text encoder's vocabulary.
+struct LearnedVectors {
+  at::Tensor rows{};             ///< [n, C] of any device and type: of the ids from vocab_size on; undefined: none
+  bool may_end_the_text = true;  ///< see ClipTextModel::encode
+};
+
 /// What is taken of a text encoder's layers, and what they see.
 struct ClipTextUse {
   int64_t skipped = 0;    ///< layers that are left out before the one that is taken otherwise; -1 for SDXL: its last
   at::Tensor key_mask{};  ///< bool [B, L], true where a token is seen; undefined: all are
+  LearnedVectors learned{};
 };
 
 /// What SDXL takes from a text encoder.
@@ -50,13 +57,14 @@ class ClipTextModel : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& tokens, const ClipTextUse& use = {}) const;
 
   /// tokens: as forward's. The text is pooled at its first eos_token_id; where the config still says 2, as files older
-  /// than transformers 4.31 do, at its highest id, CLIP's own rule.
+  /// than transformers 4.31 do, at its highest id, CLIP's own rule. That may be a learned vector's, as in diffusers,
+  /// whose picture is then another than A1111's, unless LearnedVectors say otherwise.
   ClipTextStates encode(const at::Tensor& tokens, const ClipTextUse& use = {}) const;
 
   const ClipTextConfig& config() const { return config_; }
 
  private:
-  at::Tensor embed(const at::Tensor& tokens) const;
+  at::Tensor embed(const at::Tensor& tokens, const LearnedVectors& learned) const;
   at::Tensor pool(const at::Tensor& hidden, const at::Tensor& tokens) const;
 
   ClipTextConfig config_;

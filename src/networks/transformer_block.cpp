@@ -24,19 +24,26 @@ CrossAttentionImpl::CrossAttentionImpl(int64_t width, int64_t source_width, int6
       to_v_(attach(*this, "to_v", Linear(source_width, inner, LinearOptions{.bias = false}))),
       to_out_(attach(*this, "to_out.0", Linear(inner, width))) {}
 
-at::Tensor CrossAttentionImpl::attend(const at::Tensor& x, const at::Tensor& source, SelfAttentionHooks* hooks) const {
-  const at::Tensor q = to_q_(x), k = to_k_(source), v = to_v_(source);
+at::Tensor CrossAttentionImpl::attend(const at::Tensor& x, const AttentionSources& from,
+                                      SelfAttentionHooks* hooks) const {
+  const at::Tensor q = to_q_(x), k = to_k_(from.keys), v = to_v_(from.values);
   if (!hooks || hooks->observed != this) return attention(q, k, v, {.heads = heads_});
   hooks->map = attention_map(q, k, heads_);
   return attention_by_map(hooks->map, v);
 }
 
 at::Tensor CrossAttentionImpl::forward(const at::Tensor& x, const at::Tensor& source, SelfAttentionHooks* hooks) const {
-  if (!hooks || !hooks->perturbed.contains(this)) return to_out_(attend(x, source, hooks));
+  AttentionSources from{.keys = source, .values = source};
+  if (hooks && hooks->hypernetworks) from = apply_hypernetworks(*hooks->hypernetworks, source);
+  if (!hooks || !hooks->perturbed.contains(this)) return to_out_(attend(x, from, hooks));
   const int64_t rows = x.size(0), attending = std::min(hooks->first_perturbed, rows);
   std::vector<at::Tensor> mixed;
-  if (attending > 0) mixed.push_back(attend(x.narrow(0, 0, attending), source.narrow(0, 0, attending), hooks));
-  if (attending < rows) mixed.push_back(to_v_(source.narrow(0, attending, rows - attending)));
+  if (attending > 0) {
+    const AttentionSources first{.keys = from.keys.narrow(0, 0, attending),
+                                 .values = from.values.narrow(0, 0, attending)};
+    mixed.push_back(attend(x.narrow(0, 0, attending), first, hooks));
+  }
+  if (attending < rows) mixed.push_back(to_v_(from.values.narrow(0, attending, rows - attending)));
   return to_out_(at::cat(mixed));
 }
 
@@ -59,7 +66,7 @@ at::Tensor BasicTransformerBlockImpl::forward(at::Tensor x, const at::Tensor& co
   } else {
     x = attend_first(norm1_(x), context, hooks) + x;
   }
-  const auto attend_second = [&] { return attn2_(norm2_(x), context); };
+  const auto attend_second = [&] { return attn2_(norm2_(x), context, hooks); };
   x = (hooks && hooks->gate ? hooks->gate->pass(attn2_.get(), attend_second) : attend_second()) + x;
   return feed_forward(norm3_(x)) + x;
 }

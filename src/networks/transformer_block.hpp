@@ -32,7 +32,7 @@ class CrossAttentionImpl : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x, const at::Tensor& source, SelfAttentionHooks* hooks = nullptr) const;
 
  private:
-  at::Tensor attend(const at::Tensor& x, const at::Tensor& source, SelfAttentionHooks* hooks) const;
+  at::Tensor attend(const at::Tensor& x, const AttentionSources& from, SelfAttentionHooks* hooks) const;
 
   int64_t heads_;
   Linear to_q_, to_k_, to_v_, to_out_;

@@ -74,6 +74,12 @@ void Conv2dImpl::prepare(const Placement& to) {
   }
 }
 
+void Conv2dImpl::renew() {
+  int8_.reset();
+  filtered_ = false;
+  if (weight.is_mkldnn()) parameters_["weight"] = weight = at::empty({0});
+}
+
 bool Conv2dImpl::is_pointwise() const { return kernel_ == 1 && options_.stride == 1 && options_.padding == 0; }
 
 at::Tensor Conv2dImpl::plain_weight() const {

@@ -94,6 +94,9 @@ class Denoiser {
       guidance_ = guidance_embedding(options_.guidance_scale, width).to(model.device);
     }
     for (const std::string& key : options_.perturbed) perturbed_.insert(find_self_attention(*unet_, key));
+    for (const WeightedHypernetwork& one : options_.hypernetworks) {
+      hypernetworks_.networks.emplace_back(one.network->on(model.device, dtype_), one.weight);
+    }
     if (options_.sag_scale != 0) observed_ = find_self_attention(*unet_, middle_self_attention(unet_->config()));
   }
 
@@ -153,6 +156,11 @@ class Denoiser {
     SelfAttentionHooks hooks{.perturbed = perturbed_, .first_perturbed = group.first_perturbed, .observed = observed};
     std::optional<TokenMerging> merging = merging_at(sample, call);
     if (merging) hooks.merging = &*merging;
+    if (!hypernetworks_.networks.empty()) {
+      hypernetworks_.pictures.clear();
+      for (const int64_t number : group.numbers) hypernetworks_.pictures.push_back(number % x.size(0));
+      hooks.hypernetworks = &hypernetworks_;
+    }
     if (options_.shortcuts.gate_step) {
       gate_.set_rows(at::tensor(group.numbers, at::kLong).remainder(x.size(0)).to(x.device()));
       hooks.gate = &gate_;
@@ -162,7 +170,7 @@ class Denoiser {
                     .context = group.context,
                     .pooled = group.pooled,
                     .time_ids = group.time_ids,
-                    .attention = observed || !perturbed_.empty() || hooks.merging || hooks.gate ? &hooks : nullptr,
+                    .attention = observed || !perturbed_.empty() || hooks.acts() ? &hooks : nullptr,
                     .freeu = options_.freeu,
                     .deep_cache = options_.shortcuts.deep_cache ? &group.deep_cache : nullptr};
     if (group.extra_channels.defined()) input.extra_channels = group.extra_channels.to(dtype_);
@@ -232,6 +240,7 @@ class Denoiser {
   std::vector<Group> groups_{};
   int64_t calls_ = 0;  ///< so far
   ContextGate gate_{};
+  HypernetworkCall hypernetworks_{};
 };
 
 }  // namespace

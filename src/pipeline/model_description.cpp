@@ -7,6 +7,8 @@
 #include "core/error.hpp"
 #include "core/paths.hpp"
 #include "diffusion/scheduler_config.hpp"
+#include "pipeline/embeddings.hpp"
+#include "pipeline/hypernetworks.hpp"
 #include "text/load_tokenizer.hpp"
 #include "weights/model_folder.hpp"
 #include "weights/pipeline_kind.hpp"
@@ -180,6 +182,8 @@ ModelDescription describe_model(const std::string& model, const std::string& vae
     description.depth_estimator = describe_depth_estimator(description.source, options);
   }
   check_parts_fit(description);
+  description.embeddings = embedding_store(description, "");
+  description.hypernetworks = std::make_shared<HypernetworkShelf>("");
   return description;
 }
 

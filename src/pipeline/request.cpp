@@ -13,6 +13,7 @@
 #include "diffusion/scheduler_config.hpp"
 #include "pipeline/flag_names.hpp"
 #include "pipeline/prompt_rules.hpp"
+#include "pipeline/prompt_tags.hpp"
 #include "pipeline/resolved_guidance.hpp"
 #include "pipeline/settings.hpp"
 #include "pipeline/shortcuts.hpp"
@@ -180,6 +181,7 @@ bool can_share_batch(const Request& a, const Request& b) {
   other.prompt = a.prompt;
   other.negative_prompt = a.negative_prompt;
   other.seed = a.seed;
+  other.embedding = a.embedding;  // they change texts alone
   other.original_size = a.original_size;
   other.crop = a.crop;
   other.target_size = a.target_size;
@@ -195,7 +197,7 @@ bool can_share_batch(const Request& a, const Request& b) {
   }
   if (given_size && a.control_image.size() == b.control_image.size()) other.control_image = a.control_image;
   other.inputs = a.inputs;
-  return a == other;
+  return a == other && same_tags(a, b);
 }
 
 void Settings::validate() const {

@@ -10,7 +10,10 @@
 #include "diffusion/sampler.hpp"
 #include "pipeline/control.hpp"
 #include "pipeline/depth_to_image.hpp"
+#include "pipeline/embeddings.hpp"
+#include "pipeline/hypernetworks.hpp"
 #include "pipeline/input_pictures.hpp"
+#include "pipeline/loras.hpp"
 #include "pipeline/model_description.hpp"
 #include "pipeline/resolved_guidance.hpp"
 #include "pipeline/resolved_prompts.hpp"
@@ -33,6 +36,10 @@ struct ResolvedRequest {
   Shortcuts shortcuts{};                    ///< of the model, and of a refiner
   std::optional<TileSize> tiles{};          ///< the VAE's; none: the whole picture at once
   ResolvedPrompts prompts{};
+  std::vector<ResolvedLora> loras{};  ///< what is put on the model, and not on a refiner
+  /// The words that the prompts may have, for the model and for a refiner.
+  std::shared_ptr<const PromptEmbeddings> words{}, refiner_words{};
+  std::vector<WeightedHypernetwork> hypernetworks{};  ///< of the model, and of a refiner
   int64_t latent_width = 0, latent_height = 0;
   std::shared_ptr<const ResolvedRequest> hires{};  ///< the second, larger pass, of the size that the result has
 };

@@ -109,13 +109,13 @@ void sort_by_place(std::vector<Leaf>& leaves, const StateDict& weights) {
   });
 }
 
-/// Taken out of the dictionary, so that what was converted is let go before the next layer is.
-void bind_leaf(Leaf& leaf, StateDict& weights, const Placement& to) {
-  std::vector<at::Tensor> sources;
-  for (auto& [key, slot] : leaf.slots) {
-    sources.push_back(weights.extract(key).mapped().tensor);
+/// sources: the slots' tensors, as their files have them; values: what the slots get.
+void bind_leaf(Leaf& leaf, const std::vector<at::Tensor>& sources, const std::vector<at::Tensor>& values,
+               const Placement& to) {
+  for (size_t i = 0; i < leaf.slots.size(); ++i) {
+    at::Tensor& slot = leaf.slots[i].second;
     slot.set_requires_grad(false);
-    slot.set_data(slot.is_floating_point() ? sources.back() : sources.back().to(slot.scalar_type()));
+    slot.set_data(slot.is_floating_point() ? values[i] : values[i].to(slot.scalar_type()));
   }
   if (auto* layer = dynamic_cast<Prepared*>(leaf.module)) {
     layer->prepare(to);
@@ -126,6 +126,13 @@ void bind_leaf(Leaf& leaf, StateDict& weights, const Placement& to) {
     if (!leaf.slots[i].second.is_alias_of(sources[i])) release_pages(sources[i]);
   }
   leaf.slots.clear();  // a layer may have put another tensor in a parameter's place
+}
+
+/// Taken out of the dictionary, so that what was converted is let go before the next layer is.
+void bind_leaf(Leaf& leaf, StateDict& weights, const Placement& to) {
+  std::vector<at::Tensor> sources;
+  for (auto& [key, slot] : leaf.slots) sources.push_back(weights.extract(key).mapped().tensor);
+  bind_leaf(leaf, sources, sources, to);
 }
 
 void check_leaves(const std::vector<Leaf>& leaves, const StateDict& weights, const std::string& name) {
@@ -165,6 +172,31 @@ void bind_weights(torch::nn::Module& module, StateDict weights, at::ScalarType d
   for (Leaf& leaf : leaves) {
     leave_if_cancelled();
     bind_leaf(leaf, weights, {.dtype = dtype, .device = device});
+  }
+}
+
+void rebind_weights(torch::nn::Module& module, const StateDict& weights, const std::vector<std::string>& keys,
+                    const Placement& to, const WeightAdaptation& adapted) {
+  const std::set<std::string> wanted(keys.begin(), keys.end());
+  std::vector<Leaf> leaves;
+  add_leaves(leaves, module, {});
+  std::erase_if(leaves, [&](const Leaf& leaf) {
+    return std::ranges::none_of(leaf.slots, [&](const auto& slot) { return wanted.contains(slot.first); });
+  });
+  sort_by_place(leaves, weights);
+  for (const Leaf& old : leaves) {
+    leave_if_cancelled();
+    if (auto* layer = dynamic_cast<Prepared*>(old.module)) layer->renew();
+    const std::string& key = old.slots.front().first;
+    std::vector<Leaf> renewed;
+    add_leaves(renewed, *old.module, key.substr(0, key.rfind('.') + 1));
+    Leaf& leaf = renewed.front();
+    std::vector<at::Tensor> sources, values;
+    for (const auto& [own, slot] : leaf.slots) {
+      sources.push_back(weights.at(own).tensor);
+      values.push_back(adapted(own, sources.back()));
+    }
+    bind_leaf(leaf, sources, values, to);
   }
 }
 
