@@ -35,6 +35,7 @@ struct DenoiserOptions {
   double sag_scale = 0;                         ///< of self-attention guidance; 0 is none
   std::optional<FreeU> freeu{};
   Shortcuts shortcuts{};
+  std::vector<double> image_scales{};  ///< of the model's IP-Adapters; empty: no picture prompts
 };
 
 /// The combined network output for a batch of as many pictures as there are lists of conditions. Evaluates all of them

@@ -47,6 +47,15 @@ void show_texts(const Observer& observer, const std::vector<TextConditions>& tex
             [&](const TextConditions& text) { return part(text.unconditional, &Condition::context); });
   show_rows("pooled", [&](const TextConditions& text) { return part(text.conditional, &Condition::pooled); });
   show_rows("uncond_pooled", [&](const TextConditions& text) { return part(text.unconditional, &Condition::pooled); });
+  const auto& first = texts.front().conditional ? texts.front().conditional : texts.front().unconditional;
+  for (size_t i = 0; i < first->image_tokens.size(); ++i) {
+    const auto tokens = [i](const std::optional<Condition>& condition) {
+      return condition ? condition->image_tokens[i].to(at::kFloat) : at::Tensor();
+    };
+    show_rows(fmt::format("image_tokens.{}", i), [&](const TextConditions& text) { return tokens(text.conditional); });
+    show_rows(fmt::format("uncond_image_tokens.{}", i),
+              [&](const TextConditions& text) { return tokens(text.unconditional); });
+  }
 }
 
 /// Where the network is called, by both models in their turn, and between which noise levels.
@@ -112,6 +121,7 @@ at::Tensor draw_latent(const PipelineNetworks& networks, Batch batch, const Begi
 
   enter(observer, Stage::text);
   auto texts = encode(model, *networks.texts, batch);
+  prompt_by_pictures(model, batch, texts);
   show_texts(observer, texts);
   std::vector<TextConditions> refining;
   if (networks.refiner) refining = encode(*networks.refiner, *networks.refiner_texts, batch);

@@ -114,7 +114,8 @@ Model guided(const Components& model, const std::vector<TextConditions>& texts, 
                 .perturbed = guidance_of.perturbed,
                 .sag_scale = request.sag_scale,
                 .freeu = guidance_of.freeu,
-                .shortcuts = shared.shortcuts});
+                .shortcuts = shared.shortcuts,
+                .image_scales = image_scales(shared)});
   if (!guidance_of.target_class) return network;
   return guided_by_classifier(std::move(network), {.classifier = model.classifier,
                                                    .target = *guidance_of.target_class,

@@ -15,6 +15,7 @@
 #include "pipeline/classifier.hpp"
 #include "pipeline/control_nets.hpp"
 #include "pipeline/depth_estimator.hpp"
+#include "pipeline/ip_adapter.hpp"
 #include "text/tokenizer.hpp"
 #include "weights/families.hpp"
 #include "weights/model_source.hpp"
@@ -56,6 +57,9 @@ struct ModelDescription {
   std::optional<ClassifierDescription> classifier;           ///< what guides it; nothing where no ModelChoice names one
   std::vector<ControlDescription> controls;                  ///< what steers it; nothing where no ModelChoice names any
   std::optional<DepthEstimatorDescription> depth_estimator;  ///< its own, or the one that ModelChoice names
+
+  /// What lets pictures prompt it; nothing where no ModelChoice names any.
+  IpAdaptersDescription ip_adapters;
 };
 
 /// Reads and checks the configs and the tokenizer, each by itself and against one another.
