@@ -144,10 +144,20 @@ int64_t ip_extent(const StateDict& weights, const std::string& key, int64_t axes
   const std::string name = std::string(projection_prefix) + key;
   if (found == weights.end()) fail(ErrorKind::model, place, name, "missing: this is no whole IP-Adapter");
   const at::Tensor& tensor = found->second.tensor;
-  if (tensor.dim() != axes || tensor.numel() == 0) {
+  if (tensor.dim() != axes) {
     fail(ErrorKind::model, place, name, fmt::format("has {} axes, where {} were expected", tensor.dim(), axes));
   }
+  if (tensor.numel() == 0) fail(ErrorKind::model, place, name, "is empty");
   return tensor.size(axis);
+}
+
+/// Sizes that are told by one tensor are held against another that has them, before networks are made of them.
+void check_extent(const StateDict& weights, const std::string& key, int64_t axis, int64_t expected,
+                  const std::string& place) {
+  const int64_t found = ip_extent(weights, key, 2, axis, place);
+  if (found == expected) return;
+  fail(ErrorKind::model, place, std::string(projection_prefix) + key,
+       fmt::format("has {} {}, where {} were expected", found, axis == 0 ? "rows" : "columns", expected));
 }
 
 /// Keys and values of original files lie in one tensor, one behind the other.
@@ -183,19 +193,23 @@ StateDict with_ip_names(const StateDict& weights, const IpRename (&names)[count]
 }
 
 IpProjectionConfig plain_config(const StateDict& weights, const std::string& place) {
-  const auto of = [&](int64_t axis) { return ip_extent(weights, "image_embeds.weight", 2, axis, place); };
-  return {.kind = IpKind::plain,
-          .seen_width = of(1),
-          .width = ip_extent(weights, "norm.weight", 1, 0, place),
-          .tokens = plain_tokens};
+  constexpr const char* key = "image_embeds.weight";
+  const IpProjectionConfig config{.kind = IpKind::plain,
+                                  .seen_width = ip_extent(weights, key, 2, 1, place),
+                                  .width = ip_extent(weights, "norm.weight", 1, 0, place),
+                                  .tokens = plain_tokens};
+  check_extent(weights, key, 0, config.tokens * config.width, place);
+  return config;
 }
 
 IpProjectionConfig full_config(const StateDict& weights, const std::string& place) {
   const auto of = [&](const char* key, int64_t axis) { return ip_extent(weights, key, 2, axis, place); };
-  return {.kind = IpKind::full,
-          .seen_width = of("ff.net.0.proj.weight", 1),
-          .width = of("ff.net.2.weight", 0),
-          .inner = of("ff.net.0.proj.weight", 0)};
+  const IpProjectionConfig config{.kind = IpKind::full,
+                                  .seen_width = of("ff.net.0.proj.weight", 1),
+                                  .width = of("ff.net.2.weight", 0),
+                                  .inner = of("ff.net.0.proj.weight", 0)};
+  check_extent(weights, "ff.net.2.weight", 1, config.inner, place);
+  return config;
 }
 
 IpProjectionConfig plus_config(const StateDict& weights, const std::string& place) {
@@ -213,6 +227,10 @@ IpProjectionConfig plus_config(const StateDict& weights, const std::string& plac
          fmt::format("{} rows are no multiple of {}, the width of a head", width, ip_head_width));
   }
   config.heads = width / ip_head_width;
+  check_extent(weights, "proj_in.weight", 0, config.inner, place);
+  check_extent(weights, "proj_out.weight", 1, config.inner, place);
+  check_extent(weights, "layers.0.attn.to_q.weight", 1, config.inner, place);
+  check_extent(weights, "layers.0.ff.1.net.0.proj.weight", 1, config.inner, place);
   return config;
 }
 

@@ -174,6 +174,10 @@ TEST_CASE("files that are no IP-Adapter of these kinds are called what they are"
                    changed_adapter([](StateDict& w) { w.erase("image_proj.norm.weight"); }));
   check_ip_refused("image_proj.image_embeds.weight: has 1 axes",
                    changed_adapter([](StateDict& w) { w["image_proj.proj.weight"] = ip_zeros({3}); }));
+  check_ip_refused("image_proj.image_embeds.weight: has 8 rows, where 96 were expected",
+                   changed_adapter([](StateDict& w) {
+                     w["image_proj.proj.weight"] = ip_zeros({8, 20});
+                   }));
   const std::string plus = "wide/plus_sd1.safetensors";
   check_ip_refused("image_proj.latents: has 2 axes", changed_adapter(
                                                          [](StateDict& w) {

@@ -6,15 +6,18 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "core/device.hpp"
 #include "pipeline/metadata.hpp"
 #include "pipeline/settings_json.hpp"
 #include "support/catch.hpp"
+#include "support/cuda.hpp"
 #include "support/errors.hpp"
 #include "support/families.hpp"
 #include "support/files.hpp"
 #include "support/golden_pictures.hpp"
 #include "support/pictures.hpp"
 #include "support/temp_dir.hpp"
+#include "support/tolerance.hpp"
 #include "weights/state_dict.hpp"
 
 using namespace sdtorch;
@@ -261,4 +264,25 @@ TEST_CASE("what prompted a picture stands in its file, and draws it again", "[pi
   ModelChoice again = read;
   again.device = "cpu";
   CHECK((Pipeline::open(again).draw(static_cast<const Request&>(read)).image == drawn.image));
+}
+
+TEST_CASE("on CUDA pictures prompt as on the CPU, by remembered calls, too", "[pipeline][cuda]") {
+  if (no_cuda_device()) return;
+  use_exact_fp32();
+  const auto networks = [](at::Device device) {
+    ModelDescription model = describe_family("sd1");
+    model.ip_adapters = describe_ip_adapters(prompted_sd1({plain, plus}), model);
+    return networks_of(std::move(model), at::kFloat, device);
+  };
+  const PipelineNetworks on_cpu = networks(at::kCPU), on_gpu = networks(at::Device("cuda:0"));
+  for (const double scale : {1.0, 0.4}) {
+    for (const char* second : {"b.png", "c.png"}) {
+      Request request = small_request({"a.png", second});
+      request.steps = 8;
+      request.sampler = "euler";
+      request.ip_scale = {scale};
+      const at::Tensor expected = draw_tensors(on_cpu, request).pictures;
+      CHECK((draw_tensors(on_gpu, request).pictures - expected).abs().max().item<double>() <= tolerance::pixel);
+    }
+  }
 }
