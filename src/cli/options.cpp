@@ -365,10 +365,17 @@ void forget_controls(Request& request) {
   request.control_preprocess = none.control_preprocess;
 }
 
+/// Likewise.
+void forget_image_prompts(Request& request) {
+  request.ip_image.clear();
+  request.ip_scale.clear();
+}
+
 void finish_settings(Reading& r) {
   Invocation& i = r.invocation;
   if (!r.from_image.empty()) i.settings = settings_from_picture(r.from_image);
   if (r.has("control-net")) forget_controls(i.settings);
+  if (r.has("ip-adapter")) forget_image_prompts(i.settings);
   for (const Setting& known : settings()) {
     std::vector<std::string> texts;
     for (const auto& given : r.overrides) {
@@ -396,7 +403,7 @@ void check_prompt_source(const Reading& r) {
   const bool from_file = r.invocation.from_file.has_value();
   if (!from_file && r.invocation.from_file_format) refuse("--from-file-format", "there is no --from-file");
   if (from_file && r.has("prompt")) refuse("--from-file", "does not go with --prompt", "leave one of them out");
-  for (const char* picture : {"init-img", "control-image", "depth-img"}) {
+  for (const char* picture : {"init-img", "control-image", "depth-img", "ip-image"}) {
     if (r.invocation.from_file == "-" && r.says(picture, "-")) {
       refuse(fmt::format("--{}", picture), "standard input holds the prompts already");
     }

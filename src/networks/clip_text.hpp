@@ -10,16 +10,26 @@
 
 namespace sdtorch {
 
-/// One layer: causal self-attention and a feed-forward layer, each on a residual and after its norm.
+struct ClipLayerOptions {
+  int64_t width = 0;
+  int64_t inner = 0;  ///< of the feed-forward layer
+  int64_t heads = 1;  ///< divides width
+  Activation activation = Activation::quick_gelu;
+  double eps = 1e-5;    ///< of the norms
+  bool causal = false;  ///< no token sees those behind it: a text's
+};
+
+/// One layer: self-attention and a feed-forward layer, each on a residual and after its norm.
 class ClipEncoderLayerImpl : public torch::nn::Module {
  public:
-  explicit ClipEncoderLayerImpl(const ClipTextConfig& config);
+  explicit ClipEncoderLayerImpl(const ClipLayerOptions& options);
 
   /// x: [B, L, C]; key_mask: bool [B, L], true where a token is seen, or undefined → x's shape.
   at::Tensor forward(at::Tensor x, const at::Tensor& key_mask = {}) const;
 
  private:
   int64_t heads_;
+  bool causal_;
   Activation activation_;
   LayerNorm layer_norm1_;
   Linear q_proj_, k_proj_, v_proj_, out_proj_;

@@ -52,6 +52,9 @@ Components load_components(ModelDescription description, at::Device device, at::
   for (const ControlDescription& control : model.controls) {
     components.controls.push_back(load_control(control, model, dtype, device));
   }
+  if (!model.ip_adapters.adapters.empty()) {
+    components.ip_adapters = std::make_shared<const IpAdapters>(model, dtype, device);
+  }
   if (model.depth_estimator && (model.task == Task::depth || !model.controls.empty())) {
     components.depth_estimator = load_depth_estimator(*model.depth_estimator, device);
   }

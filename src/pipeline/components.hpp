@@ -23,6 +23,7 @@ struct Components {
   std::shared_ptr<const Autoencoder> vae{};               ///< what decodes
   std::vector<ControlNetwork> controls{};                 ///< as described
   std::shared_ptr<const LatentClassifier> classifier{};   ///< likewise; in fp32
+  std::shared_ptr<const IpAdapters> ip_adapters{};        ///< as described; none where there are none
   std::optional<LoadedDepthEstimator> depth_estimator{};  ///< where something may need it
   at::Device device = at::kCPU;
   at::ScalarType dtype = at::kFloat;

@@ -49,6 +49,15 @@ void show_texts(const Observer& observer, const std::vector<TextConditions>& tex
             [&](const TextConditions& text) { return part(text.unconditional, &Condition::context); });
   show_rows("pooled", [&](const TextConditions& text) { return part(text.conditional, &Condition::pooled); });
   show_rows("uncond_pooled", [&](const TextConditions& text) { return part(text.unconditional, &Condition::pooled); });
+  const auto& first = texts.front().conditional ? texts.front().conditional : texts.front().unconditional;
+  for (size_t i = 0; i < first->image_tokens.size(); ++i) {
+    const auto tokens = [i](const std::optional<Condition>& condition) {
+      return condition ? condition->image_tokens[i].to(at::kFloat) : at::Tensor();
+    };
+    show_rows(fmt::format("image_tokens.{}", i), [&](const TextConditions& text) { return tokens(text.conditional); });
+    show_rows(fmt::format("uncond_image_tokens.{}", i),
+              [&](const TextConditions& text) { return tokens(text.unconditional); });
+  }
 }
 
 /// Where the network is called, by both models in their turn, and between which noise levels.
@@ -121,6 +130,7 @@ at::Tensor draw_latent(const PipelineNetworks& networks, const AdaptedNetworks::
   enter(observer, Stage::text);
   std::vector<TextStretch> stretches = encode_stretches(
       adapted, shared.loras, all, [&] { return encode(model, *networks.texts, batch, &ResolvedRequest::words); });
+  for (TextStretch& stretch : stretches) prompt_by_pictures(model, batch, stretch.texts);
   const std::vector<TextConditions>& texts = stretches.front().texts;
   show_texts(observer, texts);
   std::vector<TextConditions> refining;

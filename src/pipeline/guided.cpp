@@ -208,7 +208,8 @@ Model guided(const Components& model, const std::vector<TextConditions>& texts, 
                             .sag_scale = request.sag_scale,
                             .freeu = guidance_of.freeu,
                             .shortcuts = shared.shortcuts,
-                            .hypernetworks = shared.hypernetworks});
+                            .hypernetworks = shared.hypernetworks,
+                            .image_scales = image_scales(shared)});
   if (!guidance_of.target_class) return network;
   return guided_by_classifier(std::move(network), {.classifier = model.classifier,
                                                    .target = *guidance_of.target_class,

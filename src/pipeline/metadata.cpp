@@ -165,6 +165,9 @@ std::vector<PngText> picture_metadata(const ModelChoice& choice, const Picture& 
   whole.depth_img = anchored(whole.depth_img);
   for (std::string& net : whole.control_net) net = anchored(net);
   for (std::string& file : whole.control_image) file = anchored(file);
+  for (std::string& file : whole.ip_adapter) file = anchored(file);
+  for (std::string& file : whole.ip_image) file = anchored(file);
+  whole.ip_encoder = anchored(whole.ip_encoder);
   for (InputFile& input : whole.inputs) input.path = anchored(input.path);
   const std::string json = settings_to_json(whole).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return {{parameters_keyword, parameters_text(choice, picture)}, {request_keyword, json}};

@@ -15,6 +15,7 @@
 #include "pipeline/classifier.hpp"
 #include "pipeline/control_nets.hpp"
 #include "pipeline/depth_estimator.hpp"
+#include "pipeline/ip_adapter.hpp"
 #include "pipeline/loras.hpp"
 #include "pipeline/tiny_vae.hpp"
 #include "text/tokenizer.hpp"
@@ -65,6 +66,9 @@ struct ModelDescription {
   std::vector<ControlDescription> controls;                  ///< what steers it; nothing where no ModelChoice names any
   std::optional<DepthEstimatorDescription> depth_estimator;  ///< its own, or the one that ModelChoice names
   std::shared_ptr<LoraShelf> loras = std::make_shared<LoraShelf>();  ///< by ModelChoice's folder and rule
+
+  /// What lets pictures prompt it; nothing where no ModelChoice names any.
+  IpAdaptersDescription ip_adapters;
 };
 
 /// Reads and checks the configs and the tokenizer, each by itself and against one another.

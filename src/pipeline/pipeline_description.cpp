@@ -43,6 +43,7 @@ PipelineDescription describe_pipeline(const ModelChoice& choice) {
     if (net.empty()) refuse("--control-net", "is empty");
     described.model.controls.push_back(describe_control(net, described.model));
   }
+  described.model.ip_adapters = describe_ip_adapters(choice, described.model);
   if (!choice.classifier.empty()) described.model.classifier = describe_classifier(choice.classifier, described.model);
   if (!choice.refiner.empty()) {
     described.refiner = describe_model(choice.refiner, choice.vae, {}, options);

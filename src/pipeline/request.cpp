@@ -196,6 +196,7 @@ bool can_share_batch(const Request& a, const Request& b) {
     other.keep_unmasked = a.keep_unmasked;
   }
   if (given_size && a.control_image.size() == b.control_image.size()) other.control_image = a.control_image;
+  if (a.ip_image.size() == b.ip_image.size()) other.ip_image = a.ip_image;
   other.inputs = a.inputs;
   return a == other && same_tags(a, b);
 }

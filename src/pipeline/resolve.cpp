@@ -166,6 +166,7 @@ std::shared_ptr<const ResolvedRequest> resolve_hires(const ModelDescription& mod
   second.hypernetworks = first.hypernetworks;
   second.words = first.words;
   second.loras = first.loras;
+  second.image_prompts = first.image_prompts;
   second.latent_width = enlarge(request.width);
   second.latent_height = enlarge(request.height);
   in_second_pass([&] {
@@ -237,6 +238,7 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   if (model.task == Task::depth) resolved.depth = resolve_depth(model, filled, resolved.start->image);
   const bool masked = resolved.start && resolved.start->mask;
   resolved.controls = resolve_controls(model, filled, masked ? &*resolved.start->mask : nullptr, resolved.warnings);
+  resolved.image_prompts = resolve_image_prompts(model, filled);
   filled.width = filled.width.value_or(model.unet.sample_size * factor);
   filled.height = filled.height.value_or(model.unet.sample_size * factor);
   resolved.latent_width = latent_size("--width", *filled.width, factor);

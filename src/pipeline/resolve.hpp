@@ -42,6 +42,9 @@ struct ResolvedRequest {
   std::vector<WeightedHypernetwork> hypernetworks{};  ///< of the model, and of a refiner
   int64_t latent_width = 0, latent_height = 0;
   std::shared_ptr<const ResolvedRequest> hires{};  ///< the second, larger pass, of the size that the result has
+
+  /// One for each of the model's IP-Adapters.
+  std::vector<ResolvedImagePrompt> image_prompts{};
 };
 
 /// Checks a request against the model, and against its refiner where it names one, reads the pictures that it names,
