@@ -149,6 +149,10 @@ TEST_CASE("what merely looks odd in a prompt is said", "[text]") {
   using enum PromptSyntax;
   CHECK(warned("a (cat", a1111).starts_with("--prompt: column 3: '(' is not closed"));
   CHECK(warned("[x:a) cat:2]", a1111).find("column 5: ')' closes nothing") != std::string::npos);
+  CHECK(warned("[a:b:2] | c", a1111).find("column 9: '|' here makes text of the whole prompt") != std::string::npos);
+  CHECK(warned("[a:b:2] c\\", a1111).find("column 10: '\\' here") != std::string::npos);
+  CHECK(warned("a | c", a1111).empty());
+  CHECK(warned("(a BREAK b)", a1111).find("BREAK in brackets is a word") != std::string::npos);
   CHECK(warned("a (cat", comfy).find("column 3: '(' has no partner") != std::string::npos);
   CHECK(warned("(\"a\",\"b\").and() c", compel).find("column 17: compel leaves out") != std::string::npos);
   CHECK(warned("a (cat) [dog:cat:2] \\( [", plain).empty());

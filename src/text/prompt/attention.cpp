@@ -129,7 +129,7 @@ class AttentionParser {
     pieces_.push_back({.text = std::string(text.substr(from))});
   }
 
-  PromptPieces merged() const {
+  PromptPieces merged() {
     PromptPieces merged;
     for (const PromptPiece& piece : pieces_) {
       if (!merged.empty() && merged.back().weight == piece.weight) {
@@ -141,6 +141,9 @@ class AttentionParser {
     if (merged.empty()) merged.emplace_back();
     for (PromptPiece& piece : merged) {
       piece.new_chunk = piece.text == break_word && piece.weight == break_weight;
+      if (piece.text == break_word && !piece.new_chunk) {
+        warnings_.emplace_back("BREAK in brackets is a word, as A1111 has it; outside of them it begins a chunk");
+      }
       if (!std::isfinite(piece.weight) || std::abs(piece.weight) > std::numeric_limits<float>::max()) {
         throw PromptSyntaxError{.reason = fmt::format("the weight of '{}' is too large", piece.text)};
       }

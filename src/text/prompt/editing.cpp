@@ -1,5 +1,7 @@
 #include "text/prompt/editing.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 
@@ -18,22 +20,35 @@ struct Group {
 
 class EditingParser {
  public:
-  EditingParser(std::string_view text, size_t first, size_t last) : text_(text), first_(first), last_(last) {}
+  EditingParser(std::string_view text, size_t first, size_t last, std::vector<std::string>& warnings)
+      : text_(text), first_(first), last_(last), warnings_(warnings) {}
 
   EditTree parse() {
-    if (!mark_escapes()) return {text_node(first_, last_)};
+    if (!mark_escapes()) return literal();
     check_depth();
     groups_.resize(last_ - first_);
     for (size_t at = last_; at-- > first_;) {
       if (opens(at)) group_at(at) = text_[at] == '(' ? round_group(at) : square_group(at);
     }
     EditTree tree;
-    if (!append(tree, first_, last_)) return {text_node(first_, last_)};
+    if (!append(tree, first_, last_)) return literal();
     return tree;
   }
 
  private:
   static EditNode text_node(size_t first, size_t last) { return {.first = first, .last = last}; }
+
+  /// The whole as text, which is said where it looks like more.
+  EditTree literal() {
+    const std::string_view whole = text_.substr(first_, last_ - first_);
+    if (whole.find('[') != std::string_view::npos) {
+      warnings_.push_back(
+          fmt::format("column {}: '{}' here makes text of the whole prompt, as A1111 has it, [from:to:when] "
+                      "and [one|other] included; write \\{} for one that is text",
+                      column_of(text_, literal_at_), text_[literal_at_], text_[literal_at_]));
+    }
+    return {text_node(first_, last_)};
+  }
 
   Group& group_at(size_t at) { return groups_[at - first_]; }
   bool special(size_t at, char c) const { return text_[at] == c && !escaped_[at - first_]; }
@@ -44,6 +59,7 @@ class EditingParser {
     escaped_.assign(last_ - first_, false);
     for (size_t at = first_; at < last_; ++at) {
       if (text_[at] != '\\') continue;
+      literal_at_ = at;
       if (at + 1 == last_ || text_[at + 1] == '\n') return false;
       escaped_[++at - first_] = true;
     }
@@ -110,6 +126,7 @@ class EditingParser {
   /// False where a `|` separates nothing.
   bool append(EditTree& tree, size_t at, size_t end) {
     while (at < end) {
+      literal_at_ = at;
       if (special(at, '|')) return false;
       const Group group = opens(at) ? group_at(at) : Group{};
       if (group.end != 0 && group.kind != EditNode::Kind::text) {
@@ -143,6 +160,8 @@ class EditingParser {
 
   std::string_view text_;
   size_t first_, last_;
+  std::vector<std::string>& warnings_;
+  size_t literal_at_ = 0;  ///< what is looked at, and makes text of all
   std::vector<bool> escaped_{};
   std::vector<Group> groups_{};
 };
@@ -183,8 +202,8 @@ void append_at(const EditTree& tree, std::string_view text, const PromptCalls& c
 
 }  // namespace
 
-EditTree parse_editing(std::string_view text, size_t first, size_t last) {
-  return EditingParser(text, first, last).parse();
+EditTree parse_editing(std::string_view text, size_t first, size_t last, std::vector<std::string>& warnings) {
+  return EditingParser(text, first, last, warnings).parse();
 }
 
 std::vector<std::pair<int64_t, EditedText>> edited_versions(const EditTree& tree, std::string_view text,

@@ -29,7 +29,7 @@ PromptPart read_part(std::string_view text, const ComposedPart& composed, const 
                      std::vector<std::string>& warnings) {
   PromptPart part{.weight = composed.weight};
   if (reader.editing) {
-    part.tree = parse_editing(text, composed.first, composed.last);
+    part.tree = parse_editing(text, composed.first, composed.last, warnings);
   } else {
     part.tree = {{.first = composed.first, .last = composed.last}};
   }
