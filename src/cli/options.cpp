@@ -7,7 +7,9 @@
 #include <array>
 #include <type_traits>
 
+#include "cli/extract_lora.hpp"
 #include "cli/flags.hpp"
+#include "cli/model_commands.hpp"
 #include "core/error.hpp"
 #include "core/number.hpp"
 #include "core/suggest.hpp"
@@ -138,6 +140,9 @@ constexpr const char* generate_footer =
     R"(Commands (sdtorch COMMAND --help tells more):
   inspect PATH            what a PNG says of itself, what a model is
   tokenize TEXT           a prompt's token ids, pieces and chunks
+  extract-lora A B -o OUT what B has over A, as a LoRA
+  convert MODEL OUT       a model as a folder or a single file, in another type
+  merge A B [C] -o OUT    a sum of models; adapters baked in
   init-model PATH         write a model of random weights, for tests
   bench                   time and memory of each stage
 
@@ -285,15 +290,26 @@ CommandSpec init_model_spec(Reading& r) {
           ""};
 }
 
+CommandSpec extract_lora_command_spec(Reading& r) {
+  return extract_lora_spec(r.invocation.extract_lora, general_group(r, true));
+}
+
+CommandSpec convert_command_spec(Reading& r) { return convert_spec(r.invocation.convert, general_group(r, true)); }
+
+CommandSpec merge_command_spec(Reading& r) { return merge_spec(r.invocation.merge, general_group(r, true)); }
+
 struct CommandEntry {
   std::string_view name;
   Command command;
   CommandSpec (*spec)(Reading&);
 };
 
-constexpr std::array<CommandEntry, 4> commands = {{
+constexpr std::array<CommandEntry, 7> commands = {{
     {"inspect", Command::inspect, inspect_spec},
     {"tokenize", Command::tokenize, tokenize_spec},
+    {"convert", Command::convert, convert_command_spec},
+    {"merge", Command::merge, merge_command_spec},
+    {"extract-lora", Command::extract_lora, extract_lora_command_spec},
     {"init-model", Command::init_model, init_model_spec},
     {"bench", Command::bench, bench_spec},
 }};
@@ -349,10 +365,17 @@ void forget_controls(Request& request) {
   request.control_preprocess = none.control_preprocess;
 }
 
+/// Likewise.
+void forget_image_prompts(Request& request) {
+  request.ip_image.clear();
+  request.ip_scale.clear();
+}
+
 void finish_settings(Reading& r) {
   Invocation& i = r.invocation;
   if (!r.from_image.empty()) i.settings = settings_from_picture(r.from_image);
   if (r.has("control-net")) forget_controls(i.settings);
+  if (r.has("ip-adapter")) forget_image_prompts(i.settings);
   for (const Setting& known : settings()) {
     std::vector<std::string> texts;
     for (const auto& given : r.overrides) {
@@ -380,7 +403,7 @@ void check_prompt_source(const Reading& r) {
   const bool from_file = r.invocation.from_file.has_value();
   if (!from_file && r.invocation.from_file_format) refuse("--from-file-format", "there is no --from-file");
   if (from_file && r.has("prompt")) refuse("--from-file", "does not go with --prompt", "leave one of them out");
-  for (const char* picture : {"init-img", "control-image", "depth-img"}) {
+  for (const char* picture : {"init-img", "control-image", "depth-img", "ip-image"}) {
     if (r.invocation.from_file == "-" && r.says(picture, "-")) {
       refuse(fmt::format("--{}", picture), "standard input holds the prompts already");
     }
@@ -437,6 +460,15 @@ void finish(Reading& r) {
       break;
     case Command::init_model:
       if (i.init_model.target.empty()) refuse("PATH", "what to make is missing", "see sdtorch init-model --help");
+      break;
+    case Command::extract_lora:
+      check_extract_lora(i.extract_lora);
+      break;
+    case Command::convert:
+      check_convert(i.convert);
+      break;
+    case Command::merge:
+      check_merge(i.merge);
       break;
   }
 }

@@ -19,8 +19,9 @@ using TextEncoderConfig = std::variant<ClipTextConfig, XlmRobertaConfig>;
 int64_t context_width(const TextEncoderConfig& config);
 const char* context_width_key(const TextEncoderConfig& config);
 
-/// How many ids have an embedding.
+/// How many ids have an embedding, and how wide that is.
 int64_t vocab_size(const TextEncoderConfig& config);
+int64_t embedding_width(const TextEncoderConfig& config);
 
 /// How many tokens one text may have.
 int64_t longest_text(const TextEncoderConfig& config);

@@ -207,7 +207,9 @@ Model guided(const Components& model, const std::vector<TextConditions>& texts, 
                             .perturbed = guidance_of.perturbed,
                             .sag_scale = request.sag_scale,
                             .freeu = guidance_of.freeu,
-                            .shortcuts = shared.shortcuts});
+                            .shortcuts = shared.shortcuts,
+                            .hypernetworks = shared.hypernetworks,
+                            .image_scales = image_scales(shared)});
   if (!guidance_of.target_class) return network;
   return guided_by_classifier(std::move(network), {.classifier = model.classifier,
                                                    .target = *guidance_of.target_class,
@@ -219,14 +221,16 @@ Model guided_refiner(const Components& refiner, const std::vector<TextConditions
                      const ResolvedRequest& shared) {
   const Prediction prediction = shared.refiner_plan->config.prediction_type;
   const ResolvedGuidance own = for_refiner(shared.guidance);
-  return denoiser(
-      refiner,
-      conditions_of(refiner, texts,
-                    {.request = shared.request,
-                     .guidance_of = own,
-                     .prediction = prediction,
-                     .calls_before = std::ssize(shared.plan.timesteps)}),
-      {.prediction = prediction, .guidance_scale = shared.request.cfg_scale, .shortcuts = shared.shortcuts});
+  return denoiser(refiner,
+                  conditions_of(refiner, texts,
+                                {.request = shared.request,
+                                 .guidance_of = own,
+                                 .prediction = prediction,
+                                 .calls_before = std::ssize(shared.plan.timesteps)}),
+                  {.prediction = prediction,
+                   .guidance_scale = shared.request.cfg_scale,
+                   .shortcuts = shared.shortcuts,
+                   .hypernetworks = shared.hypernetworks});
 }
 
 }  // namespace sdtorch

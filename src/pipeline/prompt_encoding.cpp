@@ -70,8 +70,9 @@ EncodedText encode_rows(const Components& model, const PromptTokens& tokens, siz
   std::vector<at::Tensor> contexts;
   for (size_t i = 0; i < model.text_encoders.size(); ++i) {
     const Tokenizer& tokenizer = model.description.text_encoders[i].tokenizer;
+    const LearnedVectors learned = rules.words->learned(i);
     const auto encode = [&](const at::Tensor& ids, const at::Tensor& mask, const at::Tensor& seen) -> EncodedChunks {
-      const ClipTextUse use{.skipped = rules.skipped_layers, .key_mask = seen};
+      const ClipTextUse use{.skipped = rules.skipped_layers, .key_mask = seen, .learned = learned};
       const TextEncoder& encoder = model.text_encoders[i];
       if (!model.description.xl) return {.hidden = encode_text(encoder, ids, mask, use)};
       const ClipTextStates states = std::get<std::shared_ptr<ClipTextModel>>(encoder)->encode(ids, use);
@@ -117,6 +118,11 @@ void TextMemory::keep(std::string key, EncodedText text) {
   if (texts_.size() > most_texts) texts_.pop_back();
 }
 
+void TextMemory::clear() {
+  const std::lock_guard lock(mutex_);
+  texts_.clear();
+}
+
 size_t PromptTokens::count() const {
   size_t most = 1;
   for (const auto& own : chunks) most = std::max(most, own.size());
@@ -136,12 +142,15 @@ at::Tensor PromptTokens::rows(const Components& model, size_t encoder, size_t co
   return at::stack(rows);
 }
 
-PromptTokens tokenize_pieces(const Components& model, const PromptPieces& pieces, ChunkRule rule, const char* flag) {
+PromptTokens tokenize_pieces(const Components& model, const PromptEmbeddings& words, const PromptPieces& pieces,
+                             ChunkRule rule, const char* flag) {
   PromptTokens tokens{.pieces = pieces};
-  for (const TextEncoderDescription& encoder : model.description.text_encoders) {
+  for (size_t i = 0; i < model.description.text_encoders.size(); ++i) {
+    const Tokenizer& tokenizer = model.description.text_encoders[i].tokenizer;
+    const TokenSource source{.encode = [&](std::string_view text) { return words.encode(i, std::string(text)); },
+                             .goes_on = [&](int64_t id) { return words.goes_on(i, id); }};
     try {
-      const TokenSource source{.encode = [&](std::string_view text) { return encoder.tokenizer.encode(text); }};
-      tokens.chunks.push_back(cut_into_chunks(encoder.tokenizer, token_groups(source, pieces, rule), rule));
+      tokens.chunks.push_back(cut_into_chunks(tokenizer, token_groups(source, pieces, rule), rule));
     } catch (const Error& error) {  // the tokenizer knows the offset, not which prompt it reads
       ErrorParts parts = error.parts();
       parts.file = flag;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "pipeline/components.hpp"
+#include "pipeline/embeddings.hpp"
 #include "pipeline/prompt_rules.hpp"
 #include "text/prompt/chunks.hpp"
 
@@ -32,6 +33,9 @@ class TextMemory {
   std::optional<EncodedText> find(const std::string& key);
   void keep(std::string key, EncodedText text);
 
+  /// Forgets them all: the text encoders are others now.
+  void clear();
+
  private:
   std::mutex mutex_{};
   std::list<std::pair<std::string, EncodedText>> texts_{};  ///< the one used last in front
@@ -48,13 +52,15 @@ struct PromptTokens {
   at::Tensor rows(const Components& model, size_t encoder, size_t count) const;
 };
 
-/// Throws ErrorKind::input naming flag and offset for text that is not UTF-8.
-PromptTokens tokenize_pieces(const Components& model, const PromptPieces& pieces, ChunkRule rule, const char* flag);
+/// words: that the text may have. Throws ErrorKind::input naming flag and offset for text that is not UTF-8.
+PromptTokens tokenize_pieces(const Components& model, const PromptEmbeddings& words, const PromptPieces& pieces,
+                             ChunkRule rule, const char* flag);
 
 /// How texts are encoded.
 struct EncodingRules {
   PromptWeighting weighting = PromptWeighting::none;
-  int64_t skipped_layers = 0;  ///< see ClipTextUse
+  int64_t skipped_layers = 0;               ///< see ClipTextUse
+  const PromptEmbeddings* words = nullptr;  ///< whose ids the tokens are
 };
 
 /// Each chunk is encoded by itself, weighted, and joined to the others along the token axis; SDXL's encoders' contexts

@@ -67,6 +67,22 @@ void warn_of_own_weight(const PromptReading& reading, std::vector<std::string>& 
 
 bool ResolvedPrompts::composed() const { return prompt.parts.size() > 1 || prompt.parts.front().weight != 1; }
 
+std::vector<std::string> texts_of(const ResolvedPrompts& prompts) {
+  std::vector<std::string> texts;
+  for (const PromptReading* reading : {&prompts.prompt, &prompts.negative}) {
+    for (const PromptPart& part : reading->parts) {
+      for (const PromptVersion& version : part.versions) {
+        for (const PromptBlend& blend : version.joined) {
+          for (const PromptPieces& pieces : blend.texts) {
+            for (const PromptPiece& piece : pieces) texts.push_back(piece.text);
+          }
+        }
+      }
+    }
+  }
+  return texts;
+}
+
 void take_styles(Request& request) {
   if (request.style.empty()) {
     request.styles.clear();

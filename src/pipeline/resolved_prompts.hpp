@@ -20,6 +20,9 @@ struct ResolvedPrompts {
   bool composed() const;
 };
 
+/// All texts that are encoded for either prompt, whatever weighs them and whenever they hold.
+std::vector<std::string> texts_of(const ResolvedPrompts& prompts);
+
 /// Puts the styles that a request names into its prompts, and leaves their names out: the prompts then say all.
 /// Throws ErrorKind::usage naming --style for one that is not in the table, ErrorKind::input for the table.
 void take_styles(Request& request);

@@ -35,11 +35,14 @@ struct TokenVersion {
 /// One side of guidance, and how it is encoded.
 class SideEncoder {
  public:
-  SideEncoder(const Components& model, TextMemory& memory, const PromptRules& rules, bool negative)
+  SideEncoder(const Components& model, TextMemory& memory, const PromptEmbeddings& words, const PromptRules& rules,
+              bool negative)
       : model_(model),
         memory_(memory),
+        words_(words),
         rules_({.weighting = rules.weighting,
-                .skipped_layers = skipped_layers(rules, model.description.xl.has_value(), negative)}),
+                .skipped_layers = skipped_layers(rules, model.description.xl.has_value(), negative),
+                .words = &words}),
         chunk_rule_(rules.chunks),
         flag_(negative ? "--negative-prompt" : "--prompt") {}
 
@@ -70,7 +73,7 @@ class SideEncoder {
 
   /// The pooled output of a text as it is written: compel's.
   at::Tensor pooled_of(const std::string& text) const {
-    PromptTokens tokens = tokenize_pieces(model_, {{.text = text}}, ChunkRule::plain, flag_);
+    PromptTokens tokens = tokenize_pieces(model_, words_, {{.text = text}}, ChunkRule::plain, flag_);
     for (auto& chunks : tokens.chunks) chunks.resize(1);
     return encode_tokens(model_, memory_, tokens, 1, rules_).pooled;
   }
@@ -86,7 +89,7 @@ class SideEncoder {
 
  private:
   PromptTokens tokenized(const PromptPieces& pieces) const {
-    return tokenize_pieces(model_, pieces, chunk_rule_, flag_);
+    return tokenize_pieces(model_, words_, pieces, chunk_rule_, flag_);
   }
 
   EncodedText mixed(const TokenBlend& blend, size_t count) const {
@@ -114,6 +117,7 @@ class SideEncoder {
 
   const Components& model_;
   TextMemory& memory_;
+  const PromptEmbeddings& words_;
   EncodingRules rules_;
   ChunkRule chunk_rule_;
   const char* flag_;
@@ -219,9 +223,9 @@ size_t TextTimeline::at_call(int64_t call) const {
 bool TextConditions::composed() const { return parts.size() > 1 || (parts.size() == 1 && parts.front().weight != 1); }
 
 TextConditions encode_prompts(const Components& model, TextMemory& memory, const Request& request,
-                              const ResolvedPrompts& prompts, bool sums) {
-  const SideEncoder side(model, memory, prompts.rules, /*negative=*/false);
-  const SideEncoder away(model, memory, prompts.rules, /*negative=*/true);
+                              const ResolvedPrompts& prompts, const PromptEmbeddings& words, bool sums) {
+  const SideEncoder side(model, memory, words, prompts.rules, /*negative=*/false);
+  const SideEncoder away(model, memory, words, prompts.rules, /*negative=*/true);
   std::vector<TokenPart> parts;
   for (const PromptPart& part : prompts.prompt.parts) parts.emplace_back(side, part);
   const PromptPart& negative = prompts.negative.parts.front();

@@ -49,9 +49,9 @@ struct TextConditions {
 /// the scale as an input; both where `sums`, which is whether any picture of the batch composes its prompt. SDXL's two
 /// encoders see the same prompts, and their contexts stand side by side; without a negative prompt its context and
 /// pooled text are zeros where the model says so. Each different text of a schedule is encoded once; the parts of a
-/// composed prompt are filled up to one length by their last vectors, as A1111 does. request: with width and height.
-/// Throws ErrorKind::input for a prompt that is not UTF-8.
+/// composed prompt are filled up to one length by their last vectors, as A1111 does. request: with width and height;
+/// words: that they may have. Throws ErrorKind::input for a prompt that is not UTF-8.
 TextConditions encode_prompts(const Components& model, TextMemory& memory, const Request& request,
-                              const ResolvedPrompts& prompts, bool sums = false);
+                              const ResolvedPrompts& prompts, const PromptEmbeddings& words, bool sums = false);
 
 }  // namespace sdtorch

@@ -129,7 +129,7 @@ TEST_CASE("a schedule's texts are encoded once, and unchanging ones are one cond
   Request request = prompted("[a|b] house");
   request.steps = 9;
   const ResolvedRequest picture = resolved(request);
-  const TextConditions text = encode_prompts(networks.model, memory, picture.request, picture.prompts);
+  const TextConditions text = encode_prompts(networks.model, memory, picture.request, picture.prompts, *picture.words);
   const TextTimeline& timeline = text.parts.front().timeline;
   REQUIRE(timeline.texts.size() == 9);
   CHECK(timeline.texts[2].context.is_same(timeline.texts[0].context));

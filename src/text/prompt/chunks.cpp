@@ -139,7 +139,8 @@ size_t best_cut(const Tokenizer& tokenizer, std::span<const WeightedToken> token
   if (tokens.size() <= capacity) return tokens.size();
   const auto cut_behind = [&](auto ends) -> size_t {
     for (size_t i = capacity; i-- > 0;) {
-      if (ends(std::string_view(tokenizer.piece(tokens[i].id)))) return i + 1;
+      const bool learned = tokens[i].id >= tokenizer.vocab_size();
+      if (!learned && ends(std::string_view(tokenizer.piece(tokens[i].id)))) return i + 1;
     }
     return 0;
   };
