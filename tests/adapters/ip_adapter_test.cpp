@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <functional>
+#include <memory>
 
 #include "io/json.hpp"
 #include "networks/unet.hpp"
@@ -71,7 +72,8 @@ TEST_CASE("IP-Adapters make the tokens that diffusers' make, and the U-Net atten
     const at::Tensor tokens = projection_of(file)->forward(given("seen"));
     CHECK(relative_error(tokens, given("tokens")) <= tolerance::tensor_relative);
 
-    UNet2DConditionModel unet(ip_unet_config(ip_unet_folder(name)));
+    const auto network = std::make_shared<UNet2DConditionModel>(ip_unet_config(ip_unet_folder(name)));
+    UNet2DConditionModel& unet = *network;
     bind_weights(unet, load_component(ip_unet_folder(name)), at::kFloat, at::kCPU, "unet");
     const auto places = cross_attention_places(unet.config());
     REQUIRE_NOTHROW(require_fit(file, places, name));

@@ -20,7 +20,8 @@ TEST_CASE("a depth estimator's pictures are made ready as transformers does", "[
       INFO(from.dump());
       CHECK(json(preparation.size_of(from[0], from[1])) == row.at("sizes")[i]);
     }
-    CHECK(relative_error(preparation.normalised(tensors.at("pixels")), tensors.at(name)) <= tolerance::tensor_relative);
+    CHECK(relative_error(preparation.colours.normalised(tensors.at("pixels")), tensors.at(name)) <=
+          tolerance::tensor_relative);
   }
   const auto narrow = DepthPreparation::from_json({{"keep_aspect_ratio", true}, {"ensure_multiple_of", 32}}, "p.json");
   CHECK(narrow.size_of(10, 640) == std::array<int64_t, 2>{32, 384});
@@ -38,7 +39,7 @@ TEST_CASE("missing keys of a preparation take the reference's defaults", "[netwo
   const auto usual = DepthPreparation::from_json(json::object(), "preprocessor_config.json");
   CHECK(usual.size == std::array<int64_t, 2>{384, 384});
   CHECK(usual.filter == PillowFilter::bicubic);
-  CHECK(usual.mean == std::vector<double>{0.5, 0.5, 0.5});
+  CHECK(usual.colours.mean == std::vector<double>{0.5, 0.5, 0.5});
 }
 
 TEST_CASE("a preparation is refused by key", "[networks]") {
