@@ -13,7 +13,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-LORAS = {"postcard": {"rank": 8, "samples": 20_000}, "autumn": {"rank": 8, "samples": 8_000}}
+LORAS = {"postcard": {"rank": 4, "samples": 20_000}, "autumn": {"rank": 4, "samples": 6_000}}
 
 
 def arguments() -> argparse.Namespace:

@@ -24,8 +24,7 @@ PipelineDescription describe_pipeline(const ModelChoice& choice) {
   }
   described.choice.dtype = dtype_name(described.dtype);  // a picture repeats elsewhere in the type it was made in
   described.model = describe_model(choice.model, choice.vae, choice.prediction.value_or(""), options);
-  described.model.loras =
-      std::make_shared<LoraShelf>(choice.lora_dir, LoraOptions{.lenient = choice.lora_lenient});
+  described.model.loras = std::make_shared<LoraShelf>(choice.lora_dir, LoraOptions{.lenient = choice.lora_lenient});
   if (!choice.lora_dir.empty() && !is_folder(choice.lora_dir)) {
     refuse("--lora-dir", fmt::format("{}: no such folder", choice.lora_dir));
   }

@@ -231,7 +231,8 @@ std::vector<Setting> make_settings() {
       {"lora",
        "--lora",
        "FILE[:W[:TE_W]]",
-       "a LoRA or one of its kin, and its weight: one number for all (1), or the U-Net's and the text encoders'; numbers "
+       "a LoRA or one of its kin, and its weight: one number for all (1), or the U-Net's and the text encoders'; "
+       "numbers "
        "by shares of the steps, as 0.2@0,0.8@0.5, change on the way; several add up",
        "",
        model,
@@ -241,7 +242,8 @@ std::vector<Setting> make_settings() {
        false,
        true},
       {"lora-dir", "--lora-dir", "DIR",
-       "where prompts' <lora:NAME:W> and <lora:NAME:TE_W:W> find their files: names without endings, in folders below it "
+       "where prompts' <lora:NAME:W> and <lora:NAME:TE_W:W> find their files: names without endings, in folders below "
+       "it "
        "too",
        "", model, run, &S::lora_dir},
       {"lora-lenient", "--lora-lenient", "", "keys of a LoRA that find no place in the model are warnings, not errors",
