@@ -7,10 +7,13 @@
 #include <optional>
 #include <utility>
 
+#include "adapters/lora_family.hpp"
 #include "adapters/lora_keys.hpp"
 #include "adapters/lora_kinds.hpp"
+#include "adapters/lora_scaling.hpp"
 #include "core/error.hpp"
 #include "core/log.hpp"
+#include "weights/ldm_keys.hpp"
 #include "weights/weights_file.hpp"
 
 namespace sdtorch {
@@ -42,8 +45,9 @@ class Misfits {
     lines_.push_back(fmt::format("{}: {}", misfit.key, misfit.reason));
   }
 
+  bool empty() const { return lines_.empty(); }
+
   void report() const {
-    if (lines_.empty()) return;
     const std::vector<std::string> listed(lines_.begin(),
                                           lines_.begin() + static_cast<ptrdiff_t>(std::min(lines_.size(), max_listed)));
     if (lenient_) {
@@ -88,7 +92,8 @@ bool bundled(LoraFile& lora, const std::string& key, const SourcedTensor& tensor
 LoraFile read_lora(const std::filesystem::path& path, const WeightShapes& model, const LoraOptions& options) {
   const std::filesystem::path file = file_of(path);
   const WeightsFile weights = load_weights(file);
-  const LoraPlaces places(model);
+  const LoraScaling scaling(file, weights.metadata, keys_of(weights.tensors));
+  const LoraPlaces places(model, scaling.unprefixed_component());
   LoraFile lora;
   Misfits misfits(file, options.lenient);
   std::map<std::pair<std::string, std::string>, LoraTensors> layers;
@@ -104,11 +109,16 @@ LoraFile read_lora(const std::filesystem::path& path, const WeightShapes& model,
   }
   for (auto& [name, tensors] : layers) {
     try {
-      std::vector<WeightChange> changes = lora_changes(layer_of(model, name.first, name.second), std::move(tensors));
+      std::vector<WeightChange> changes =
+          lora_changes(layer_of(model, name.first, name.second), std::move(tensors), scaling);
       std::ranges::move(changes, std::back_inserter(lora.changes));
     } catch (const LoraMisfit& misfit) {
       misfits.add(misfit);
     }
+  }
+  if (misfits.empty()) return lora;
+  if (const std::string why = other_family(weights.tensors, weights.metadata, model); !why.empty()) {
+    fail(ErrorKind::model, file, "", why);
   }
   misfits.report();
   return lora;

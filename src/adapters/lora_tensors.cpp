@@ -65,6 +65,8 @@ void expect(bool holds, const LoraTensors::Part& part, const std::string& reason
 
 std::string shape_text(at::IntArrayRef shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
-at::Tensor as_fp32(const LoraTensors::Part& part) { return part.tensor.to(at::kFloat); }
+at::Tensor as_fp32(const LoraTensors::Part& part, const at::Tensor& weight) {
+  return part.tensor.to(weight.device(), at::kFloat);
+}
 
 }  // namespace sdtorch

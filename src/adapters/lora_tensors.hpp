@@ -60,7 +60,7 @@ void expect(bool holds, const LoraTensors::Part& part, const std::string& reason
 /// "[320, 4, 1, 1]"
 std::string shape_text(at::IntArrayRef shape);
 
-/// In fp32, which is what all is computed in.
-at::Tensor as_fp32(const LoraTensors::Part& part);
+/// In fp32, which is what all is computed in, and where the weight is.
+at::Tensor as_fp32(const LoraTensors::Part& part, const at::Tensor& weight);
 
 }  // namespace sdtorch
