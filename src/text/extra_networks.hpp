@@ -25,7 +25,7 @@ struct PromptWithTags {
 };
 
 /// Finds A1111's `<(\w+):([^>]+)>`, from the left. Any kind is a tag; whoever draws says which have a meaning.
-/// prompt: well-formed UTF-8.
+/// prompt: any bytes.
 PromptWithTags take_extra_networks(std::string_view prompt);
 
 }  // namespace sdtorch
