@@ -11,7 +11,7 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from guidance import FOLDERS, GOLDEN, generators, with_sampler
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 UNET = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1"]
 TEXT = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
@@ -36,8 +36,8 @@ def cases() -> list[dict]:
     add("sd1", "sd1_a.safetensors:0.5:1.2", sampler="euler")
     add("sd1", "sd1_a.safetensors:0:0.8", "sd1_u.safetensors:1:0")
     add("sd2", "sd2_a.safetensors:0.8")
-    add("xl", "xl_a.safetensors:0.9", cfg_scale=1.5)
-    add("xl", "xl_a.safetensors:0.4:0.8", "xl_b.safetensors:0.7", cfg_scale=1.5, sampler="euler")
+    add("xl", "xl_a.safetensors:0.5", cfg_scale=1.5)
+    add("xl", "xl_a.safetensors:0.2:0.4", "xl_b.safetensors:0.3", cfg_scale=1.5, sampler="euler")
     # From here on with weights that change.
     add("sd1", "sd1_u.safetensors:0.2@0,0.8@0.5", sampler="ddim", steps=6)
     add("sd1", "sd1_u.safetensors:1@0.4", "sd1_b.safetensors:0.5", sampler="euler", steps=7)
@@ -75,6 +75,8 @@ def make_file(pipe, folder: pathlib.Path, name: str, rank: int, networks: str, s
         getattr(network, "delete_adapters", getattr(network, "delete_adapter", None))(name)
     pipe.save_lora_weights(folder, weight_name=f"{name}.safetensors",
                            **{f"{part}_lora_layers": state for part, state in layers.items()})
+    file = folder / f"{name}.safetensors"  # without metadata, which is written in another order each time
+    save_file(load_file(file), file)
 
 
 def present(pipe, weights: dict) -> dict:

@@ -22,7 +22,7 @@ Request with_loras(std::vector<std::string> loras) {
   return {.prompt = "a house", .steps = 3, .seed = 5, .sampler = "ddim", .lora = std::move(loras)};
 }
 
-at::Tensor draw(const PipelineNetworks& networks, const std::vector<std::string>& loras) {
+at::Tensor drawn_with(const PipelineNetworks& networks, const std::vector<std::string>& loras) {
   return draw_tensors(networks, with_loras(loras)).pictures;
 }
 
@@ -34,15 +34,15 @@ PipelineNetworks fresh(at::ScalarType dtype, bool in_int8) {
 
 void check_switches(const std::function<PipelineNetworks()>& load, const std::string& a, const std::string& b) {
   const PipelineNetworks networks = load();
-  const at::Tensor none = draw(networks, {}), of_a = draw(networks, {a});
-  const at::Tensor of_b = draw(networks, {b}), of_both = draw(networks, {a + ":0.5", b + ":0.7:0.2"});
-  CHECK(at::equal(draw(networks, {}), none));
-  CHECK(at::equal(draw(networks, {a}), of_a));
-  CHECK(at::equal(draw(networks, {a + ":0", b + ":0"}), none));
-  CHECK(at::equal(draw(load(), {}), none));
-  CHECK(at::equal(draw(load(), {a}), of_a));
-  CHECK(at::equal(draw(load(), {b}), of_b));
-  CHECK(at::equal(draw(load(), {a + ":0.5", b + ":0.7:0.2"}), of_both));
+  const at::Tensor none = drawn_with(networks, {}), of_a = drawn_with(networks, {a});
+  const at::Tensor of_b = drawn_with(networks, {b}), of_both = drawn_with(networks, {a + ":0.5", b + ":0.7:0.2"});
+  CHECK(at::equal(drawn_with(networks, {}), none));
+  CHECK(at::equal(drawn_with(networks, {a}), of_a));
+  CHECK(at::equal(drawn_with(networks, {a + ":0", b + ":0"}), none));
+  CHECK(at::equal(drawn_with(load(), {}), none));
+  CHECK(at::equal(drawn_with(load(), {a}), of_a));
+  CHECK(at::equal(drawn_with(load(), {b}), of_b));
+  CHECK(at::equal(drawn_with(load(), {a + ":0.5", b + ":0.7:0.2"}), of_both));
   for (const at::Tensor& changed : {of_a, of_b, of_both}) CHECK(relative_error(changed, none) > 1e-3);
   CHECK(relative_error(of_a, of_b) > 1e-3);
 }
@@ -95,8 +95,8 @@ TEST_CASE("layers in forms of their own go from LoRAs to others and back, too", 
 
 TEST_CASE("a picture with LoRAs in bf16 is nearly that in fp32", "[pipeline][adapters]") {
   const std::vector<std::string> loras = {golden_lora("sd1_a.safetensors:0.2")};
-  const at::Tensor exact = draw(fresh(at::kFloat, false), loras);
-  CHECK((draw(fresh(at::kBFloat16, false), loras) - exact).abs().mean().item<double>() <= 0.05);
+  const at::Tensor exact = drawn_with(fresh(at::kFloat, false), loras);
+  CHECK((drawn_with(fresh(at::kBFloat16, false), loras) - exact).abs().mean().item<double>() <= 0.05);
 }
 
 TEST_CASE("threads that draw with different LoRAs wait for each other", "[pipeline][adapters]") {
@@ -104,12 +104,12 @@ TEST_CASE("threads that draw with different LoRAs wait for each other", "[pipeli
   const std::vector<std::vector<std::string>> sets = {
       {}, {golden_lora("sd1_a.safetensors")}, {golden_lora("sd1_b.safetensors:0.2@0,0.8@0.5")}};
   std::vector<at::Tensor> alone;
-  for (const auto& set : sets) alone.push_back(draw(networks, set));
+  for (const auto& set : sets) alone.push_back(drawn_with(networks, set));
   std::vector<std::vector<at::Tensor>> drawn(sets.size());
   std::vector<std::thread> threads;
   for (size_t i = 0; i < sets.size(); ++i) {
     threads.emplace_back([&, i] {
-      for (int k = 0; k < 4; ++k) drawn[i].push_back(draw(networks, sets[i]));
+      for (int k = 0; k < 4; ++k) drawn[i].push_back(drawn_with(networks, sets[i]));
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -121,7 +121,7 @@ TEST_CASE("threads that draw with different LoRAs wait for each other", "[pipeli
 TEST_CASE("a switch that fails leaves networks that the next one makes whole", "[pipeline][adapters]") {
   const PipelineNetworks networks = fresh(at::kFloat, false);
   const std::string a = golden_lora("sd1_a.safetensors");
-  const at::Tensor none = draw(networks, {});
+  const at::Tensor none = drawn_with(networks, {});
   const auto broken = std::make_shared<const LoraFile>(LoraFile{
       .changes = {
           {.component = "unet",
@@ -133,8 +133,8 @@ TEST_CASE("a switch that fails leaves networks that the next one makes whole", "
   check_error(ErrorKind::model, "planted", [&] {
     networks.adapted->use(networks.model, *networks.texts, {{.file = broken, .unet = 1, .text_encoder = 1}}, false);
   });
-  CHECK(at::equal(draw(networks, {}), none));
-  CHECK(at::equal(draw(networks, {a}), draw(fresh(at::kFloat, false), {a})));
+  CHECK(at::equal(drawn_with(networks, {}), none));
+  CHECK(at::equal(drawn_with(networks, {a}), drawn_with(fresh(at::kFloat, false), {a})));
 }
 
 TEST_CASE("pictures of a batch with LoRAs are the same alone, and changing weights are those of each step",
@@ -147,7 +147,7 @@ TEST_CASE("pictures of a batch with LoRAs are the same alone, and changing weigh
   second.seed += 1;
   CHECK(relative_error(together[1], draw_tensors(networks, second).pictures[0]) <= 1e-5);
   // The first step of three alone has 0.2: a weight that never changes is another picture.
-  CHECK(relative_error(draw(networks, {a + ":0.2"}), together[0].unsqueeze(0)) > 1e-3);
-  CHECK(relative_error(draw(networks, {a + ":0.8"}), together[0].unsqueeze(0)) > 1e-3);
-  CHECK(at::equal(draw(networks, {a + ":0.8@0,0.8@0.5"}), draw(networks, {a + ":0.8"})));
+  CHECK(relative_error(drawn_with(networks, {a + ":0.2"}), together[0].unsqueeze(0)) > 1e-3);
+  CHECK(relative_error(drawn_with(networks, {a + ":0.8"}), together[0].unsqueeze(0)) > 1e-3);
+  CHECK(at::equal(drawn_with(networks, {a + ":0.8@0,0.8@0.5"}), drawn_with(networks, {a + ":0.8"})));
 }
