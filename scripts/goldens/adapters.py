@@ -13,7 +13,6 @@ import shutil
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.loaders.lora_pipeline import StableDiffusionLoraLoaderMixin, StableDiffusionXLLoraLoaderMixin
-from lycoris.functional import general
 from lycoris.modules.boft import ButterflyOFTModule
 from lycoris.modules.diag_oft import DiagOFTModule
 from lycoris.modules.full import FullModule
@@ -23,9 +22,8 @@ from lycoris.modules.locon import LoConModule
 from lycoris.modules.loha import LohaModule
 from lycoris.modules.lokr import LokrModule
 from lycoris.modules.norms import NormModule
-from peft import (BOFTConfig, IA3Config, LoHaConfig, LoKrConfig, LoraConfig, OFTConfig, get_peft_model)
-from peft.utils import get_peft_model_state_dict
-from safetensors.torch import save_file
+from peft import BOFTConfig, IA3Config, LoHaConfig, LoKrConfig, LoraConfig, OFTConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 import networks
@@ -223,6 +221,12 @@ def peft_case(out: pathlib.Path, expected: Expected, name: str, config, model="s
     shutil.rmtree(out / name, ignore_errors=True)
     wrapped.save_pretrained(out / name)
     (out / name / "README.md").unlink()
+    # Written again, for sets have another order in each run, and so have two keys of metadata.
+    path = out / name / "adapter_config.json"
+    config = {key: sorted(value) if isinstance(value, list) else value
+              for key, value in json.loads(path.read_text()).items()}
+    path.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+    save_file(load_file(out / name / "adapter_model.safetensors"), out / name / "adapter_model.safetensors")
     add_changes(expected, name, component, before, weights_of(wrapped.merge_and_unload()))
 
 
@@ -341,6 +345,13 @@ def key_spaces(out: pathlib.Path, expected: Expected) -> None:
     diffusers_case(out, expected, "space_kohya", "sd1",
                    written(in_unet, "lora_unet_", ".lora_down.weight", ".lora_up.weight", flat, 1.5) |
                    written(in_text, "lora_te_", ".lora_down.weight", ".lora_up.weight", flat, 1.5))
+    # The same as a checkpoint, its alphas as numbers.
+    file = written(in_unet, "lora_unet_", ".lora_down.weight", ".lora_up.weight", flat) | \
+        written(in_text, "lora_te_", ".lora_down.weight", ".lora_up.weight", flat)
+    alphas = {key.replace("lora_up.weight", "alpha"): 1.5 for key in file if "lora_up" in key}
+    torch.save(file | alphas, out / "space_torch.pt")
+    for key in [key for key in expected.tensors if key.startswith("space_kohya/")]:
+        expected.tensors[key.replace("space_kohya/", "space_torch/")] = expected.tensors[key].clone()
     metadata = {f"unet.{key}": value for key, value in
                 {"r": 2, "lora_alpha": 5, "use_rslora": True, "target_modules": ["to_q", "to_k", "to_out.0"],
                  "alpha_pattern": {f"{ATTENTION}.attn2.to_k": 3}}.items()}

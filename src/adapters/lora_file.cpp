@@ -13,20 +13,22 @@
 #include "adapters/lora_scaling.hpp"
 #include "core/error.hpp"
 #include "core/log.hpp"
+#include "core/number.hpp"
 #include "weights/ldm_keys.hpp"
+#include "weights/recognition.hpp"
 #include "weights/weights_file.hpp"
 
 namespace sdtorch {
 namespace {
 
-constexpr size_t max_listed = 100;
+constexpr size_t max_listed_misfits = 100;
 constexpr std::string_view bundle_prefix = "bundle_emb.";
 
 /// What a folder's LoRA may be called, the best first.
 constexpr const char* names_in_folders[] = {"adapter_model.safetensors", "pytorch_lora_weights.safetensors",
                                             "adapter_model.bin", "pytorch_lora_weights.bin"};
 
-std::filesystem::path file_of(const std::filesystem::path& path) {
+std::filesystem::path lora_file_in(const std::filesystem::path& path) {
   if (!std::filesystem::is_directory(path)) return path;
   for (const char* name : names_in_folders) {
     if (std::filesystem::exists(path / name)) return path / name;
@@ -48,18 +50,20 @@ class Misfits {
   bool empty() const { return lines_.empty(); }
 
   void report() const {
-    const std::vector<std::string> listed(lines_.begin(),
-                                          lines_.begin() + static_cast<ptrdiff_t>(std::min(lines_.size(), max_listed)));
+    const std::vector<std::string> listed(
+        lines_.begin(), lines_.begin() + static_cast<ptrdiff_t>(std::min(lines_.size(), max_listed_misfits)));
     if (lenient_) {
       for (const std::string& line : listed) log_warning(fmt::format("{}: {}; left out", file_.string(), line));
-      if (lines_.size() > max_listed) {
-        log_warning(fmt::format("{}: {} more left out", file_.string(), lines_.size() - max_listed));
+      if (lines_.size() > max_listed_misfits) {
+        log_warning(fmt::format("{}: {} more left out", file_.string(), lines_.size() - max_listed_misfits));
       }
       return;
     }
     fail(ErrorKind::model, file_, "",
          fmt::format("{} of its keys do not fit the model:\n    {}{}", lines_.size(), fmt::join(listed, "\n    "),
-                     lines_.size() > max_listed ? fmt::format("\n    … and {} more", lines_.size() - max_listed) : ""),
+                     lines_.size() > max_listed_misfits
+                         ? fmt::format("\n    … and {} more", lines_.size() - max_listed_misfits)
+                         : ""),
          "--lora-lenient leaves them out");
   }
 
@@ -81,46 +85,80 @@ LoraLayer layer_of(const WeightShapes& model, const std::string& component, cons
 bool bundled(LoraFile& lora, const std::string& key, const SourcedTensor& tensor) {
   if (!key.starts_with(bundle_prefix)) return false;
   const std::string rest = key.substr(bundle_prefix.size());
-  const size_t dot = rest.find('.');
-  if (dot == std::string::npos) return false;
+  const size_t dot = std::min(rest.find(".string_to_param"), rest.rfind('.'));
+  if (dot == std::string::npos || dot == 0) return false;
   lora.embeddings[rest.substr(0, dot)][rest.substr(dot + 1)] = tensor;
   return true;
+}
+
+using Layers = std::map<std::pair<std::string, std::string>, LoraTensors>;
+
+/// The file's tensors by the component and the layer that they change.
+Layers sort_by_layer(const WeightsFile& weights, const LoraPlaces& places, LoraFile& lora, Misfits& misfits) {
+  Layers layers;
+  const auto add = [&](const std::string& key, const LoraPlace& place, const at::Tensor& tensor) {
+    layers[{place.component, place.module}].add(place.part, {.key = key, .tensor = tensor});
+  };
+  for (const auto& [key, tensor] : weights.tensors) {
+    if (bundled(lora, key, tensor)) continue;
+    try {
+      const std::optional<LoraPlace> place = places.find(key);
+      if (!place) throw LoraMisfit{.key = key, .reason = "the model has no such layer, or more than one"};
+      add(key, *place, tensor.tensor);
+    } catch (const LoraMisfit& misfit) {
+      misfits.add(misfit);
+    }
+  }
+  if (weights.format == WeightsFormat::safetensors) return layers;
+  for (const auto& [key, text] : weights.metadata) {  // a checkpoint's α may be a number instead of a tensor
+    const std::optional<LoraPlace> place = places.find(key);
+    const std::optional<double> number = parse_real(text);
+    if (!place || place->part != "alpha" || !number) continue;
+    try {
+      add(key, *place, at::scalar_tensor(*number, at::kDouble));
+    } catch (const LoraMisfit& misfit) {
+      misfits.add(misfit);
+    }
+  }
+  return layers;
+}
+
+/// Throws where the file is for another family of models, or nothing of a LoRA for this one.
+void refuse_foreign(const WeightsFile& weights, const std::filesystem::path& file, const WeightShapes& model,
+                    const LoraFile& lora) {
+  if (const std::string why = other_family(weights.tensors, weights.metadata, model); !why.empty()) {
+    fail(ErrorKind::model, file, "", why);
+  }
+  if (!lora.changes.empty() || !lora.embeddings.empty()) return;
+  const std::string kind = kind_of_weights(keys_of(weights.tensors));
+  if (!kind.empty() && kind.find("LoRA") == std::string::npos) {
+    fail(ErrorKind::model, file, "", fmt::format("this is {}, and no LoRA", kind));
+  }
 }
 
 }  // namespace
 
 LoraFile read_lora(const std::filesystem::path& path, const WeightShapes& model, const LoraOptions& options) {
-  const std::filesystem::path file = file_of(path);
+  const std::filesystem::path file = lora_file_in(path);
   const WeightsFile weights = load_weights(file);
   const LoraScaling scaling(file, weights.metadata, keys_of(weights.tensors));
   const LoraPlaces places(model, scaling.unprefixed_component());
   LoraFile lora;
   Misfits misfits(file, options.lenient);
-  std::map<std::pair<std::string, std::string>, LoraTensors> layers;
-  for (const auto& [key, tensor] : weights.tensors) {
-    if (bundled(lora, key, tensor)) continue;
+  for (auto& [name, tensors] : sort_by_layer(weights, places, lora, misfits)) {
     try {
-      const std::optional<LoraPlace> place = places.find(key);
-      if (!place) throw LoraMisfit{.key = key, .reason = "the model has no such layer"};
-      layers[{place->component, place->module}].add(place->part, {.key = key, .tensor = tensor.tensor});
-    } catch (const LoraMisfit& misfit) {
-      misfits.add(misfit);
-    }
-  }
-  for (auto& [name, tensors] : layers) {
-    try {
-      std::vector<WeightChange> changes =
-          lora_changes(layer_of(model, name.first, name.second), std::move(tensors), scaling);
-      std::ranges::move(changes, std::back_inserter(lora.changes));
+      std::ranges::move(lora_changes(layer_of(model, name.first, name.second), tensors, scaling),
+                        std::back_inserter(lora.changes));
     } catch (const LoraMisfit& misfit) {
       misfits.add(misfit);
     }
   }
   if (misfits.empty()) return lora;
-  if (const std::string why = other_family(weights.tensors, weights.metadata, model); !why.empty()) {
-    fail(ErrorKind::model, file, "", why);
-  }
+  refuse_foreign(weights, file, model, lora);
   misfits.report();
+  if (lora.changes.empty() && lora.embeddings.empty()) {
+    fail(ErrorKind::model, file, "", "nothing in it fits the model");
+  }
   return lora;
 }
 

@@ -61,6 +61,7 @@ constexpr PartSpelling part_spellings[] = {
     {".b2.weight", "glora_b2"},
     {".bm.weight", "glora_bm"},
     {".oft_blocks", "oft_blocks"},
+    {".boft_blocks", "oft_blocks"},
     {".oft_diag", "oft_diag"},
     {".rescale", "rescale"},
     {".oft_R", "peft_oft"},
@@ -112,12 +113,12 @@ std::string with_underscores(std::string name) {
   return name;
 }
 
-std::string without(std::string text, std::string_view piece) {
+std::string without_piece(std::string text, std::string_view piece) {
   if (const size_t at = text.find(piece); at != std::string::npos) text.erase(at, piece.size());
   return text;
 }
 
-std::string_view after(std::string_view text, std::string_view prefix) {
+std::string_view behind(std::string_view text, std::string_view prefix) {
   return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
 }
 
@@ -138,7 +139,7 @@ std::set<std::string> modules_of(const std::map<std::string, std::vector<int64_t
   return modules;
 }
 
-KeySet key_set(const std::map<std::string, std::vector<int64_t>>& keys) {
+KeySet keys_alone(const std::map<std::string, std::vector<int64_t>>& keys) {
   KeySet set;
   for (const auto& [key, shape] : keys) set.insert(set.end(), key);
   return set;
@@ -163,7 +164,7 @@ LoraPlaces::Spellings LoraPlaces::spellings_of(const std::string& component,
     add(spellings.flat, with_underscores(spelling), module);
   };
   const bool is_unet = component == "unet";
-  const KeyTable ldm = is_unet ? unet_key_table(diffusers_unet_layout(key_set(keys))) : KeyTable({});
+  const KeyTable ldm = is_unet ? unet_key_table(diffusers_unet_layout(keys_alone(keys))) : KeyTable({});
   for (const std::string& module : modules_of(keys)) {
     add_both(module, module);
     if (is_unet) {
@@ -192,10 +193,10 @@ std::optional<LoraPlace> LoraPlaces::look_up(const std::string& component, const
 }
 
 std::optional<LoraPlace> LoraPlaces::find_stem(std::string_view stem) const {
-  const std::string_view inner = after(stem, peft_prefix);
+  const std::string_view inner = behind(stem, peft_prefix);
   for (const auto& [prefix, component, flat] : prefix_spellings) {
     if (!inner.starts_with(prefix)) continue;
-    const std::string name = without(std::string(after(inner.substr(prefix.size()), peft_prefix)), ".processor");
+    const std::string name = without_piece(std::string(behind(inner.substr(prefix.size()), peft_prefix)), ".processor");
     std::vector<LoraPlace> candidates;
     for (const auto& [own, spellings] : components_) {
       if (!component.empty() && component != own) continue;

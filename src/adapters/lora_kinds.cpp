@@ -24,11 +24,11 @@ at::Tensor along(const Part& part, const at::Tensor& weight, int64_t axis) {
 }
 
 void expect_vector(const Part& part, const LoraLayer& layer, int64_t axis) {
-  expect(layer.weight && layer.weight->size() >= 2 &&
-             part.tensor.numel() == layer.weight->at(static_cast<size_t>(axis)),
-         part,
-         fmt::format("{} is not one number an {} of the layer", shape_text(part.tensor.sizes()),
-                     axis == 0 ? "output" : "input"));
+  expect(
+      layer.weight && layer.weight->size() >= 2 && part.tensor.numel() == layer.weight->at(static_cast<size_t>(axis)),
+      part,
+      fmt::format("{} is not one number an {} of the layer", shape_text(part.tensor.sizes()),
+                  axis == 0 ? "output" : "input"));
 }
 
 /// LyCORIS's: W·(1 + w·l), l being of the inputs or of the outputs.
@@ -71,8 +71,8 @@ std::vector<WeightChange> peft_ia3_change(const LoraLayer& layer, LoraTensors& t
 }
 
 /// The whole difference of a tensor that the layer has.
-WeightChange whole_difference(const LoraLayer& layer, const char* name, const std::optional<std::vector<int64_t>>& shape,
-                              const Part& part) {
+WeightChange whole_difference(const LoraLayer& layer, const char* name,
+                              const std::optional<std::vector<int64_t>>& shape, const Part& part) {
   expect(shape.has_value(), part, fmt::format("the layer has no {}", name));
   std::vector<int64_t> found = part.tensor.sizes().vec(), wanted = *shape;
   while (found.size() > 1 && found.back() == 1) found.pop_back();  // a matrix may be kept as a 1×1 convolution
@@ -132,18 +132,18 @@ const KindRow* kind_of(const LoraTensors& tensors) {
   for (const KindRow& row : kind_rows) {
     if (!tensors.has(row.part)) continue;
     if (found && found->read != row.read) {
-      throw LoraMisfit{.key = tensors.rest().find(row.part)->second.key,
-                       .reason = fmt::format("is of the kind {}, beside a {} for the same layer", row.name, found->name),
-                       .broken = true};
+      throw LoraMisfit{
+          .key = tensors.rest().find(row.part)->second.key,
+          .reason = fmt::format("is of the kind {}, beside a {} for the same layer", row.name, found->name),
+          .broken = true};
     }
     found = &row;
   }
   return found;
 }
 
-}  // namespace
-
-std::vector<WeightChange> lora_changes(const LoraLayer& layer, LoraTensors tensors, const LoraScaling& scaling) {
+/// What changes a layer as it stands.
+std::vector<WeightChange> changes_of(const LoraLayer& layer, LoraTensors tensors, const LoraScaling& scaling) {
   std::vector<WeightChange> changes;
   for (const char* part : {"diff_b", "b_norm"}) {
     if (const auto bias = tensors.take_if(part)) {
@@ -152,11 +152,47 @@ std::vector<WeightChange> lora_changes(const LoraLayer& layer, LoraTensors tenso
   }
   if (const KindRow* kind = kind_of(tensors)) {
     std::ranges::move(kind->read(layer, tensors, scaling), std::back_inserter(changes));
+    tensors.take_number("alpha");  // some tools write one whatever the kind
   }
   if (!tensors.empty()) {
     const auto& [part, rest] = *tensors.rest().begin();
     throw LoraMisfit{.key = rest.key, .reason = fmt::format("is a {} without what it belongs to", part)};
   }
+  return changes;
+}
+
+constexpr int64_t latent_channels = 4;
+
+/// Whether the layer takes a latent and more: the first of a U-Net that inpaints, follows instructions or sees depth.
+bool takes_more_than_latents(const LoraLayer& layer) {
+  return layer.component == "unet" && layer.module == "conv_in" && layer.weight && layer.weight->size() == 4 &&
+         layer.weight->at(1) > latent_channels;
+}
+
+/// The change of a layer of four channels, of one that has more behind them.
+WeightChange of_first_channels(WeightChange change) {
+  if (!change.key.ends_with(".weight")) return change;
+  change.difference = [inner = std::move(change.difference)](const at::Tensor& weight, double scale) {
+    at::Tensor padded = at::zeros_like(weight);
+    padded.narrow(1, 0, latent_channels).copy_(inner(weight.narrow(1, 0, latent_channels).contiguous(), scale));
+    return padded;
+  };
+  return change;
+}
+
+}  // namespace
+
+std::vector<WeightChange> lora_changes(const LoraLayer& layer, const LoraTensors& tensors, const LoraScaling& scaling) {
+  try {
+    return changes_of(layer, tensors, scaling);
+  } catch (const LoraMisfit&) {
+    if (!takes_more_than_latents(layer)) throw;
+  }
+  // Made for a model that draws from text alone: it has nothing to say of the other channels, as in A1111.
+  LoraLayer narrower = layer;
+  narrower.weight->at(1) = latent_channels;
+  std::vector<WeightChange> changes = changes_of(narrower, tensors, scaling);
+  for (WeightChange& change : changes) change = of_first_channels(std::move(change));
   return changes;
 }
 

@@ -68,8 +68,7 @@ struct Magnitudes {
   at::Tensor apply(const at::Tensor& v) const {
     const int64_t axis = of_outputs ? 0 : 1;
     // LyCORIS's, so that a row of zeros stays one.
-    const at::Tensor norms =
-        v.transpose(0, axis).flatten(1).norm(2, {1}) + std::numeric_limits<float>::epsilon();
+    const at::Tensor norms = v.transpose(0, axis).flatten(1).norm(2, {1}) + std::numeric_limits<float>::epsilon();
     Shape broadcast(static_cast<size_t>(v.dim()), 1);
     broadcast[static_cast<size_t>(axis)] = v.size(axis);
     return v * (as_fp32(part, v).flatten() / norms).view(broadcast);

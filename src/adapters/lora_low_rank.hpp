@@ -18,8 +18,8 @@ std::vector<WeightChange> lora_change(const LoraLayer& layer, LoraTensors& tenso
 /// LoHa (Hyeon-Woo et al. 2021): ΔW = α/r · (a₁·b₁) ⊙ (a₂·b₂), each in Tucker's form where there are cores t₁, t₂.
 std::vector<WeightChange> loha_change(const LoraLayer& layer, LoraTensors& tensors, const LoraScaling& scaling);
 
-/// LoKr (Yeh et al. 2023): ΔW = α/r · w₁ ⊗ w₂, each whole or a product; where both are whole there is no rank, and α says
-/// nothing.
+/// LoKr (Yeh et al. 2023): ΔW = α/r · w₁ ⊗ w₂, each whole or a product; where both are whole there is no rank, and α
+/// says nothing.
 std::vector<WeightChange> lokr_change(const LoraLayer& layer, LoraTensors& tensors, const LoraScaling& scaling);
 
 /// GLoRA (Chavan et al. 2023) as LyCORIS has it: ΔW = α/r · (W·a₁·a₂ + b₁·b₂).

@@ -14,9 +14,9 @@
 namespace sdtorch {
 namespace {
 
-constexpr const char* config_name = "adapter_config.json";
+constexpr const char* peft_config_name = "adapter_config.json";
 constexpr const char* diffusers_metadata = "lora_adapter_metadata";
-constexpr std::string_view components[] = {"unet", "text_encoder", "text_encoder_2"};
+constexpr std::string_view lora_components[] = {"unet", "text_encoder", "text_encoder_2"};
 constexpr double max_alpha = 1e9;
 constexpr int64_t max_rank = 1 << 20;
 constexpr int64_t max_terms = 100;
@@ -148,22 +148,23 @@ std::optional<double> number_in(const nlohmann::json& value) {
   return inner.is_number() ? std::optional(inner.get<double>()) : std::nullopt;
 }
 
-bool close(double a, double b) { return std::abs(a - b) <= 0.01 * std::abs(b); }  // α may have been rounded to bf16
+bool nearly(double a, double b) { return std::abs(a - b) <= 0.01 * std::abs(b); }  // α may have been rounded to bf16
 
 }  // namespace
 
 LoraScaling::LoraScaling(const std::filesystem::path& file, const std::map<std::string, std::string>& metadata,
                          const KeySet& keys) {
-  const std::filesystem::path beside = file.parent_path() / config_name;
+  const std::filesystem::path beside = file.parent_path() / peft_config_name;
   if (std::filesystem::exists(beside) && written_by_peft(file, keys)) {
     peft_[""] = PeftReader(read_json_file(beside, ErrorKind::model), beside.string(), "").read();
   }
   if (const auto text = metadata.find(diffusers_metadata); text != metadata.end()) {
     const nlohmann::json json = parse_json(text->second, file.string(), ErrorKind::model);
     const std::string place = file.string() + ": " + diffusers_metadata;
-    for (const std::string_view component : components) {
+    for (const std::string_view component : lora_components) {
       const std::string prefix = std::string(component) + ".";
-      const bool said = std::ranges::any_of(json.items(), [&](const auto& item) { return item.key().starts_with(prefix); });
+      const bool said =
+          std::ranges::any_of(json.items(), [&](const auto& item) { return item.key().starts_with(prefix); });
       if (said) peft_[std::string(component)] = PeftReader(json, place, prefix).read();
     }
     if (peft_.empty()) peft_[""] = PeftReader(json, place, "").read();
@@ -203,11 +204,11 @@ std::string LoraScaling::unprefixed_component() const {
 }
 
 bool LoraScaling::already_stabilised(const Given& given) const {
-  // LyCORIS has written α·√r since 3.0, for α/r to be right without knowing; files from before, and its GLoRA, have α as
-  // it was given. The metadata's α tells which.
+  // LyCORIS has written α·√r since 3.0, for α/r to be right without knowing; files from before, and its GLoRA, have α
+  // as it was given. The metadata's α tells which.
   const double root = std::sqrt(static_cast<double>(given.rank));
   const auto is = [&](double factor) {
-    return std::ranges::any_of(nominal_alphas_, [&](double alpha) { return close(*given.alpha, alpha * factor); });
+    return std::ranges::any_of(nominal_alphas_, [&](double alpha) { return nearly(*given.alpha, alpha * factor); });
   };
   if (is(root)) return true;
   if (is(1) || given.alpha_as_given) return false;

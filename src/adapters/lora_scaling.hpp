@@ -24,8 +24,8 @@ struct PeftConfig {
   std::map<std::string, int64_t> rank_pattern{};
   std::string model_class{};  ///< that it was trained on: CLIPTextModelWithProjection
   // PEFT's OFT
-  bool constrained = false;                ///< `coft`
-  double constraint = 6e-5;                ///< `eps`
+  bool constrained = false;                 ///< `coft`
+  double constraint = 6e-5;                 ///< `eps`
   std::optional<int64_t> neumann_terms{5};  ///< of the series that stands for an inverse; none: the inverse itself
 };
 

@@ -9,19 +9,24 @@
 namespace sdtorch {
 
 void LoraTensors::add(const std::string& part, Part tensor) {
+  if (first_key_.empty()) first_key_ = tensor.key;
   const auto found = parts_.find(part);
-  if (found != parts_.end()) {
-    throw LoraMisfit{
-        .key = tensor.key, .reason = fmt::format("says the same as {}", found->second.key), .broken = true};
+  if (found == parts_.end()) {
+    parts_.emplace(part, std::move(tensor));
+    return;
   }
-  parts_.emplace(part, std::move(tensor));
+  // Some files have every tensor twice, by diffusers' names and the original code's.
+  const at::Tensor& first = found->second.tensor;
+  if (first.scalar_type() == tensor.tensor.scalar_type() && first.equal(tensor.tensor)) return;
+  throw LoraMisfit{.key = tensor.key,
+                   .reason = fmt::format("is for the same place as {}, with other numbers", found->second.key),
+                   .broken = true};
 }
 
 LoraTensors::Part LoraTensors::extract(std::string_view part) {
   const auto found = parts_.find(part);
   if (found == parts_.end()) {
-    const std::string key = parts_.empty() ? std::string() : parts_.begin()->second.key;
-    throw LoraMisfit{.key = key, .reason = fmt::format("the {} that belongs to it is missing", part)};
+    throw LoraMisfit{.key = first_key_, .reason = fmt::format("the {} that belongs to it is missing", part)};
   }
   return std::move(parts_.extract(found).mapped());
 }
@@ -35,6 +40,10 @@ LoraTensors::Part LoraTensors::take(std::string_view part, int64_t dims) {
   check(tensor.is_floating_point(), fmt::format("is of type {}", c10::toString(tensor.scalar_type())));
   check(tensor.dim() >= dims, fmt::format("has the shape {}", shape_text(tensor.sizes())));
   check(tensor.numel() > 0, fmt::format("is empty: {}", shape_text(tensor.sizes())));
+  const size_t stored = tensor.storage().nbytes() / tensor.itemsize();
+  check(static_cast<size_t>(tensor.numel()) <= stored,
+        fmt::format("{} are more numbers than the file has for it", shape_text(tensor.sizes())));
+  if (tensor.itemsize() == 1) taken.tensor = tensor.to(at::kFloat);  // 8-bit floats can be converted, and little else
   check(at::isfinite(tensor).all().item<bool>(), "has numbers that are not finite");
   return taken;
 }

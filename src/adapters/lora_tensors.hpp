@@ -33,7 +33,7 @@ class LoraTensors {
     at::Tensor tensor{};
   };
 
-  /// Throws LoraMisfit where another key of the file has said the same.
+  /// Throws LoraMisfit where another key of the file has said something else of it.
   void add(const std::string& part, Part tensor);
 
   bool has(std::string_view part) const { return parts_.contains(part); }
@@ -42,7 +42,7 @@ class LoraTensors {
   const std::map<std::string, Part, std::less<>>& rest() const { return parts_; }
 
   /// The tensor, floating-point, finite and not empty, of at least `dims` axes.
-  /// Throws LoraMisfit: it is not there (named by a part that is), or is none of these.
+  /// Throws LoraMisfit: it is not there (under the key of another of the layer), or is none of these.
   Part take(std::string_view part, int64_t dims = 1);
   std::optional<Part> take_if(std::string_view part, int64_t dims = 1);
   /// A single finite number of any type and shape.
@@ -52,6 +52,7 @@ class LoraTensors {
   Part extract(std::string_view part);
 
   std::map<std::string, Part, std::less<>> parts_{};
+  std::string first_key_{};
 };
 
 /// Throws LoraMisfit of the part's key where the condition does not hold.

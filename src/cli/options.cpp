@@ -7,7 +7,9 @@
 #include <array>
 #include <type_traits>
 
+#include "cli/extract_lora.hpp"
 #include "cli/flags.hpp"
+#include "cli/model_commands.hpp"
 #include "core/error.hpp"
 #include "core/number.hpp"
 #include "core/suggest.hpp"
@@ -137,6 +139,9 @@ constexpr const char* generate_footer =
     R"(Commands (sdtorch COMMAND --help tells more):
   inspect PATH            what a PNG says of itself, what a model is
   tokenize TEXT           a prompt's token ids, pieces and chunks
+  extract-lora A B -o OUT what B has over A, as a LoRA
+  convert MODEL OUT       a model as a folder or a single file, in another type
+  merge A B [C] -o OUT    a sum of models; adapters baked in
   init-model PATH         write a model of random weights, for tests
   bench                   time and memory of each stage
 
@@ -263,15 +268,26 @@ CommandSpec init_model_spec(Reading& r) {
           ""};
 }
 
+CommandSpec extract_lora_command_spec(Reading& r) {
+  return extract_lora_spec(r.invocation.extract_lora, general_group(r, true));
+}
+
+CommandSpec convert_command_spec(Reading& r) { return convert_spec(r.invocation.convert, general_group(r, true)); }
+
+CommandSpec merge_command_spec(Reading& r) { return merge_spec(r.invocation.merge, general_group(r, true)); }
+
 struct CommandEntry {
   std::string_view name;
   Command command;
   CommandSpec (*spec)(Reading&);
 };
 
-constexpr std::array<CommandEntry, 4> commands = {{
+constexpr std::array<CommandEntry, 7> commands = {{
     {"inspect", Command::inspect, inspect_spec},
     {"tokenize", Command::tokenize, tokenize_spec},
+    {"convert", Command::convert, convert_command_spec},
+    {"merge", Command::merge, merge_command_spec},
+    {"extract-lora", Command::extract_lora, extract_lora_command_spec},
     {"init-model", Command::init_model, init_model_spec},
     {"bench", Command::bench, bench_spec},
 }};
@@ -415,6 +431,15 @@ void finish(Reading& r) {
       break;
     case Command::init_model:
       if (i.init_model.target.empty()) refuse("PATH", "what to make is missing", "see sdtorch init-model --help");
+      break;
+    case Command::extract_lora:
+      check_extract_lora(i.extract_lora);
+      break;
+    case Command::convert:
+      check_convert(i.convert);
+      break;
+    case Command::merge:
+      check_merge(i.merge);
       break;
   }
 }

@@ -10,7 +10,6 @@
 #include "io/resize.hpp"
 #include "weights/bind.hpp"
 #include "weights/component_files.hpp"
-#include "weights/families.hpp"
 #include "weights/model_folder.hpp"
 
 namespace sdtorch {
@@ -90,8 +89,7 @@ DepthEstimatorDescription describe_depth_estimator(const std::shared_ptr<const M
   const std::string file = model->config_place(component_name);
   DepthEstimatorDescription described{.file = model, .preparation_file = file};
   described.config = DepthConfig::from_json(model->config(component_name), file, options);
-  described.preparation = DepthPreparation::from_json(published_config({}, "feature_extractor"), file, options);
-  described.preparation.size = {described.config.image_size, described.config.image_size};
+  described.preparation = DepthPreparation::from_json(model->config("feature_extractor"), file, options);
   return described;
 }
 

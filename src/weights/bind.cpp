@@ -135,12 +135,7 @@ void bind_leaf(Leaf& leaf, StateDict& weights, const Placement& to) {
   bind_leaf(leaf, sources, sources, to);
 }
 
-}  // namespace
-
-void bind_weights(torch::nn::Module& module, StateDict weights, at::ScalarType dtype, at::Device device,
-                  const std::string& name) {
-  std::vector<Leaf> leaves;
-  add_leaves(leaves, module, {});
+void check_leaves(const std::vector<Leaf>& leaves, const StateDict& weights, const std::string& name) {
   Report report(weights);
   std::set<std::string> known;
   for (const Leaf& leaf : leaves) {
@@ -158,7 +153,21 @@ void bind_weights(torch::nn::Module& module, StateDict weights, at::ScalarType d
     if (!known.contains(key) && !is_no_weight(key)) report.unexpected(key, weight);
   }
   report.throw_if_any(name);
+}
 
+}  // namespace
+
+void check_weights(torch::nn::Module& module, const StateDict& weights, const std::string& name) {
+  std::vector<Leaf> leaves;
+  add_leaves(leaves, module, {});
+  check_leaves(leaves, weights, name);
+}
+
+void bind_weights(torch::nn::Module& module, StateDict weights, at::ScalarType dtype, at::Device device,
+                  const std::string& name) {
+  std::vector<Leaf> leaves;
+  add_leaves(leaves, module, {});
+  check_leaves(leaves, weights, name);
   sort_by_place(leaves, weights);
   for (Leaf& leaf : leaves) {
     leave_if_cancelled();

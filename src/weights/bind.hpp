@@ -20,6 +20,9 @@ namespace sdtorch {
 void bind_weights(torch::nn::Module& module, StateDict weights, at::ScalarType dtype, at::Device device,
                   const std::string& name);
 
+/// Throws as bind_weights does where the weights do not fit, and binds nothing.
+void check_weights(torch::nn::Module& module, const StateDict& weights, const std::string& name);
+
 /// What a tensor is to be in the place of the file's, of the same shape; or the file's.
 using WeightAdaptation = std::function<at::Tensor(const std::string& key, const at::Tensor& weight)>;
 
