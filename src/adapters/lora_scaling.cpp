@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "core/error.hpp"
@@ -125,11 +126,23 @@ std::optional<Value> by_pattern(const std::map<std::string, Value>& patterns, co
   return std::nullopt;
 }
 
+bool is_only_weights_file(const std::filesystem::path& file) {
+  size_t found = 0;
+  std::error_code ignored;
+  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    const std::string ending = entry.path().extension().string();
+    found += ending == ".safetensors" || ending == ".bin" || ending == ".pt" || ending == ".ckpt" ? 1 : 0;
+  }
+  return found == 1;
+}
+
 /// Whether an adapter_config.json beside the file is its own: in a folder of many it may be another's.
 bool written_by_peft(const std::filesystem::path& file, const KeySet& keys) {
-  return file.stem() == "adapter_model" || std::ranges::any_of(keys, [](const std::string& key) {
-           return key.starts_with("base_model.model.") || key.find(".lora_A.") != std::string::npos;
-         });
+  const auto any = [&](std::string_view piece) {
+    return std::ranges::any_of(keys, [&](const std::string& key) { return key.find(piece) != std::string::npos; });
+  };
+  return file.stem() == "adapter_model" || any("base_model.model.") || (any(".lora_A.") && is_only_weights_file(file));
 }
 
 /// Metadata are texts, and arguments in them texts again: "True", "true", "1".

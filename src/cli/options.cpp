@@ -16,6 +16,7 @@
 #include "diffusion/sampler.hpp"
 #include "jobs/output_names.hpp"
 #include "pipeline/metadata.hpp"
+#include "pipeline/prompt_rules.hpp"
 #include "pipeline/settings.hpp"
 #include "recipes/model_layout.hpp"
 #include "sdtorch/version.hpp"
@@ -222,16 +223,37 @@ CommandSpec inspect_spec(Reading& r) {
 CommandSpec tokenize_spec(Reading& r) {
   TokenizeOptions& t = r.invocation.tokenize;
   const Apply add_text = [&t](const std::string&, const std::string& text) { t.texts.push_back(text); };
+  const auto to_optional = [](std::optional<std::string>& value) -> Apply {
+    return [&value](const std::string& flag, const std::string& text) { value = filled(flag, text); };
+  };
+  const Apply steps = [&t](const std::string& flag, const std::string& text) {
+    constexpr uint64_t most_steps = 100'000;
+    const auto number = parse_unsigned(text);
+    if (!number || *number == 0 || *number > most_steps) {
+      refuse(flag, fmt::format("'{}' is not a whole number of 1…{}", text, most_steps));
+    }
+    t.rules.steps = static_cast<int64_t>(*number);
+  };
   return {"sdtorch tokenize [FLAGS] TEXT…",
-          "Prints the ids, pieces and chunks that the model's text encoder sees.",
+          "Prints what a prompt's grammar says, and the ids, pieces and chunks that the model's text encoder sees.",
           {{"Arguments",
             {{"TEXT", "", "texts; - reads lines from standard input; put -- before one that starts with -", add_text,
               true}}},
            {"Model",
             {{"-m, --model, --ckpt", "PATH", "a model, or its tokenizer's folder; default: the built-in model",
               [&t](const std::string& flag, const std::string& text) { t.model = filled(flag, text); }}}},
+           {"Grammar",
+            {{"--prompt-syntax", "NAME", fmt::format("{} (a1111)", fmt::join(prompt_syntax_names, ", ")),
+              to_optional(t.rules.prompt_syntax)},
+             {"--prompt-chunks", "NAME", fmt::format("{} (plain)", fmt::join(prompt_chunks_names, ", ")),
+              to_optional(t.rules.prompt_chunks)},
+             {"--compat", "NAME", "a1111, comfy, diffusers, sdcpp: whose rules both are", to_optional(t.rules.compat)},
+             {"--steps", "N", "what [from:to:when] and [one|other] are spread over (20)", steps},
+             {"--sampler", "NAME", "one that takes two calls a step counts twice", to_optional(t.rules.sampler)},
+             {"--negative", "", "as a negative prompt, in which AND is a word", to_switch(t.negative)}}},
            {"Output",
-            {{"--json", "", "one object a text: ids, pieces, chunks; ids are the text's own", to_switch(t.json)}}},
+            {{"--json", "", "one object a text: ids, pieces, chunks, and what its grammar says; ids are the text's own",
+              to_switch(t.json)}}},
            general_group(r, false)},
           ""};
 }
@@ -343,10 +365,17 @@ void forget_controls(Request& request) {
   request.control_preprocess = none.control_preprocess;
 }
 
+/// Likewise.
+void forget_image_prompts(Request& request) {
+  request.ip_image.clear();
+  request.ip_scale.clear();
+}
+
 void finish_settings(Reading& r) {
   Invocation& i = r.invocation;
   if (!r.from_image.empty()) i.settings = settings_from_picture(r.from_image);
   if (r.has("control-net")) forget_controls(i.settings);
+  if (r.has("ip-adapter")) forget_image_prompts(i.settings);
   for (const Setting& known : settings()) {
     std::vector<std::string> texts;
     for (const auto& given : r.overrides) {
@@ -374,7 +403,7 @@ void check_prompt_source(const Reading& r) {
   const bool from_file = r.invocation.from_file.has_value();
   if (!from_file && r.invocation.from_file_format) refuse("--from-file-format", "there is no --from-file");
   if (from_file && r.has("prompt")) refuse("--from-file", "does not go with --prompt", "leave one of them out");
-  for (const char* picture : {"init-img", "control-image", "depth-img"}) {
+  for (const char* picture : {"init-img", "control-image", "depth-img", "ip-image"}) {
     if (r.invocation.from_file == "-" && r.says(picture, "-")) {
       refuse(fmt::format("--{}", picture), "standard input holds the prompts already");
     }

@@ -19,6 +19,7 @@
 #include "weights/model_family.hpp"
 #include "weights/model_folder.hpp"
 #include "weights/single_file.hpp"
+#include "weights/vae_file.hpp"
 #include "weights/stored_component.hpp"
 
 namespace sdtorch {
@@ -91,7 +92,7 @@ class Planner {
     const fs::path& other = model.vae_weights;
     if (other.empty()) return model.source->config("vae");
     if (is_folder(other)) return load_config(other / "config.json");
-    return vae_file_config(other, model.source->config("vae"));
+    return vae_file_config(other, model.source->config("vae")).config;
   }
 
   void add_depth_estimator(const DepthEstimatorDescription& depth) {

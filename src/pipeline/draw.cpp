@@ -49,6 +49,15 @@ void show_texts(const Observer& observer, const std::vector<TextConditions>& tex
             [&](const TextConditions& text) { return part(text.unconditional, &Condition::context); });
   show_rows("pooled", [&](const TextConditions& text) { return part(text.conditional, &Condition::pooled); });
   show_rows("uncond_pooled", [&](const TextConditions& text) { return part(text.unconditional, &Condition::pooled); });
+  const auto& first = texts.front().conditional ? texts.front().conditional : texts.front().unconditional;
+  for (size_t i = 0; i < first->image_tokens.size(); ++i) {
+    const auto tokens = [i](const std::optional<Condition>& condition) {
+      return condition ? condition->image_tokens[i].to(at::kFloat) : at::Tensor();
+    };
+    show_rows(fmt::format("image_tokens.{}", i), [&](const TextConditions& text) { return tokens(text.conditional); });
+    show_rows(fmt::format("uncond_image_tokens.{}", i),
+              [&](const TextConditions& text) { return tokens(text.unconditional); });
+  }
 }
 
 /// Where the network is called, by both models in their turn, and between which noise levels.
@@ -70,10 +79,12 @@ std::vector<uint64_t> seeds_of(Batch batch) {
 }
 
 /// Each picture's texts, each different text encoded once.
-std::vector<TextConditions> encode(const Components& model, TextMemory& memory, Batch batch) {
+std::vector<TextConditions> encode(const Components& model, TextMemory& memory, Batch batch,
+                                   std::shared_ptr<const PromptEmbeddings> ResolvedRequest::*words) {
   std::vector<TextConditions> texts;
+  const bool sums = std::ranges::any_of(batch, [](const ResolvedRequest& each) { return each.prompts.composed(); });
   for (const ResolvedRequest& picture : batch) {
-    texts.push_back(encode_prompts(model, memory, without_tags(picture.request)));
+    texts.push_back(encode_prompts(model, memory, picture.request, picture.prompts, *(picture.*words), sums));
   }
   return texts;
 }
@@ -117,12 +128,15 @@ at::Tensor draw_latent(const PipelineNetworks& networks, const AdaptedNetworks::
   const int64_t own = steps_of(shared.plan), all = networks.refiner ? own + steps_of(*shared.refiner_plan) : own;
 
   enter(observer, Stage::text);
-  std::vector<TextStretch> stretches =
-      encode_stretches(adapted, shared.loras, all, [&] { return encode(model, *networks.texts, batch); });
+  std::vector<TextStretch> stretches = encode_stretches(
+      adapted, shared.loras, all, [&] { return encode(model, *networks.texts, batch, &ResolvedRequest::words); });
+  for (TextStretch& stretch : stretches) prompt_by_pictures(model, batch, stretch.texts);
   const std::vector<TextConditions>& texts = stretches.front().texts;
   show_texts(observer, texts);
   std::vector<TextConditions> refining;
-  if (networks.refiner) refining = encode(*networks.refiner, *networks.refiner_texts, batch);
+  if (networks.refiner) {
+    refining = encode(*networks.refiner, *networks.refiner_texts, batch, &ResolvedRequest::refiner_words);
+  }
 
   enter(observer, Stage::denoise);
   Noise noise(seeds_of(batch));
@@ -172,7 +186,7 @@ Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observ
 
   enter(observer, Stage::decode);
   release_kept_memory();
-  DecodedPictures decoded = decode(networks.last(), latent);
+  DecodedPictures decoded = decode(networks.last(), latent, batch.front().tiles);
   decoded.pictures = keep_unmasked(batch, decoded.pictures);
   show(observer, "image", decoded.pictures);
   return {.pictures = decoded.pictures, .again_in_fp32 = std::move(decoded.again_in_fp32)};

@@ -12,10 +12,12 @@
 #include "diffusion/sampler.hpp"
 #include "diffusion/scheduler_config.hpp"
 #include "pipeline/flag_names.hpp"
+#include "pipeline/prompt_rules.hpp"
 #include "pipeline/prompt_tags.hpp"
 #include "pipeline/resolved_guidance.hpp"
 #include "pipeline/settings.hpp"
 #include "pipeline/shortcuts.hpp"
+#include "pipeline/tiling.hpp"
 
 namespace sdtorch {
 namespace {
@@ -141,6 +143,8 @@ void check_request(const Settings& all) {
   check_guidance(all);
   check_shortcuts(all);
   check_hires(all);
+  check_tiling(all);
+  check_prompt_rules(all);
   if (all.spacing) check_choice("--spacing", *all.spacing, strings(spacing_names));
 }
 
@@ -177,6 +181,7 @@ bool can_share_batch(const Request& a, const Request& b) {
   other.prompt = a.prompt;
   other.negative_prompt = a.negative_prompt;
   other.seed = a.seed;
+  other.embedding = a.embedding;  // they change texts alone
   other.original_size = a.original_size;
   other.crop = a.crop;
   other.target_size = a.target_size;
@@ -191,6 +196,7 @@ bool can_share_batch(const Request& a, const Request& b) {
     other.keep_unmasked = a.keep_unmasked;
   }
   if (given_size && a.control_image.size() == b.control_image.size()) other.control_image = a.control_image;
+  if (a.ip_image.size() == b.ip_image.size()) other.ip_image = a.ip_image;
   other.inputs = a.inputs;
   return a == other && same_tags(a, b);
 }

@@ -74,9 +74,11 @@ class Recognizer {
     if (found_.family && part("unet")) {
       tell_prediction();
       tell_consistency();
-      tell_heads();
-      tell_scale();
-      tell_size();
+      if (!found_.kept) {  // which says that, too
+        tell_heads();
+        tell_scale();
+        tell_size();
+      }
     }
     return std::move(found_);
   }

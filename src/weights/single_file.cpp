@@ -239,27 +239,4 @@ TokenizerPlace SingleFile::tokenizer(const std::string& component) const {
   return {.folder = installed, .pad_token = pad};
 }
 
-json vae_file_config(const fs::path& file, const json& config) {
-  KeySet keys;
-  const Recognition found = read(file, keys);
-  const auto vae = found.parts.find("vae");
-  if (vae == found.parts.end()) return config;
-  json changed = ldm_vae_config(vae->second.weights, config);
-  // In a whole model's file it is that model's.
-  if (found.family) changed["scaling_factor"] = published_config(found.kind(), "vae").at("scaling_factor");
-  return changed;
-}
-
-StateDict load_vae_file(const fs::path& file) {
-  WeightsFile whole = load_weights(file, {.verify = false});
-  Recognition found = recognize(whole, file);
-  const auto vae = found.parts.find("vae");
-  if (vae != found.parts.end()) {
-    verify_checksums(vae->second.weights);
-    return vae_from_ldm(std::move(vae->second.weights), vae->second.prefix);
-  }
-  verify_checksums(whole.tensors);
-  return with_canonical_keys(std::move(whole.tensors));
-}
-
 }  // namespace sdtorch

@@ -40,8 +40,4 @@ class SingleFile : public ModelSource {
 /// tokenizer_2.
 std::filesystem::path tokenizer_beside(const std::filesystem::path& file, const std::string& component);
 
-/// A VAE in a file of its own, or of a whole model: its config, where the file's names tell it, else `config`.
-nlohmann::json vae_file_config(const std::filesystem::path& file, const nlohmann::json& config);
-StateDict load_vae_file(const std::filesystem::path& file);
-
 }  // namespace sdtorch

@@ -207,6 +207,18 @@ TEST_CASE("alpha over the rank, or over its root where the metadata say so and a
   CHECK(first_added(WrittenLora(tensors).read()) == 0.5);
 }
 
+TEST_CASE("PEFT's config is that of PEFT's file, and not of any other in its folder", "[adapters]") {
+  const std::string name = "unet." + attention_name + "to_q";
+  const Tensors tensors = {{name + ".lora_A.weight", at::ones({2, 4})}, {name + ".lora_B.weight", at::ones({4, 2})}};
+  const WrittenLora written(tensors);
+  std::ofstream(written.folder() / "adapter_config.json") << R"({"r": 2, "lora_alpha": 6})";
+  CHECK(first_added(written.read()) == 6);
+  save_safetensors(written.folder() / "another.safetensors", tensors);
+  CHECK(first_added(written.read()) == 2);
+  save_safetensors(written.folder() / "adapter_model.safetensors", tensors);
+  CHECK(first_added(read_lora(written.folder(), few_layers())) == 6);
+}
+
 TEST_CASE("a tensor that is there twice is taken once, and two different ones are an error", "[adapters]") {
   Tensors tensors = lora_pair(kohya_attention + "to_q");
   tensors["unet." + attention_name + "to_q.lora_A.weight"] = at::ones({2, 4});
