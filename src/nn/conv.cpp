@@ -76,8 +76,8 @@ void Conv2dImpl::prepare(const Placement& to) {
 
 void Conv2dImpl::renew() {
   int8_.reset();
+  if (filtered_ || weight.is_mkldnn()) parameters_["weight"] = weight = at::empty({0});
   filtered_ = false;
-  if (weight.is_mkldnn()) parameters_["weight"] = weight = at::empty({0});
 }
 
 bool Conv2dImpl::is_pointwise() const { return kernel_ == 1 && options_.stride == 1 && options_.padding == 0; }

@@ -26,7 +26,8 @@ torch::nn::Module& network_of(const Components& model, const std::string& compon
 }
 
 /// weight: as its file has it → fp32
-at::Tensor with_differences(const at::Tensor& weight, const std::vector<std::pair<const WeightChange*, double>>& parts) {
+at::Tensor with_differences(const at::Tensor& weight,
+                            const std::vector<std::pair<const WeightChange*, double>>& parts) {
   const at::Tensor exact = weight.to(at::kFloat);
   at::Tensor sum;
   for (const auto& [change, scale] : parts) {

@@ -75,11 +75,11 @@ class AdaptedNetworks {
   std::condition_variable left_{};
   int64_t users_ = 0;
   bool alone_ = false;
-  bool whole_ = true;                     ///< the networks have all of set_, and nothing else
+  bool whole_ = true;  ///< the networks have all of set_, and nothing else
   LoraSet set_{};
-  std::map<std::string, Parts> parts_{};  ///< component → what its tensors have now
+  std::map<std::string, Parts> parts_{};                 ///< component → what its tensors have now
   std::vector<std::shared_ptr<const LoraFile>> kept_{};  ///< whose changes parts_ may point to
-  std::map<std::string, StateDict> weights_{};           ///< component → its files, mapped; of those that were changed
+  std::map<std::string, StateDict> weights_{};  ///< component → its files, mapped; of those that were changed
 };
 
 }  // namespace sdtorch

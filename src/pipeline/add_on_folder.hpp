@@ -9,8 +9,8 @@ namespace sdtorch {
 
 /// Who asks, for messages.
 struct AddOnQuery {
-  std::string asked_by{};    ///< the flag, and the tag where a prompt has one: "--prompt: <lora:style:1>"
-  std::string_view kind{};   ///< "LoRA"
+  std::string asked_by{};       ///< the flag, and the tag where a prompt has one: "--prompt: <lora:style:1>"
+  std::string_view kind{};      ///< "LoRA"
   std::string_view dir_flag{};  ///< "--lora-dir"
 };
 

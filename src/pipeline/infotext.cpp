@@ -29,7 +29,8 @@ constexpr size_t shown_bytes = 60;  // of an entry, in warnings
 constexpr std::string_view negative_mark = "Negative prompt:";
 
 /// Entries that only name things, or tell nothing that a request needs: left out in silence.
-constexpr std::array<std::string_view, 6> silent = {"Model", "Model hash", "VAE hash", "Note", "Version", "Hashes"};
+constexpr std::array<std::string_view, 7> silent = {"Model",   "Model hash", "VAE hash",   "Note",
+                                                    "Version", "Hashes",     "Lora hashes"};
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view blank = " \t\r\n";

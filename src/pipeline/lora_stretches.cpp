@@ -15,8 +15,8 @@ bool same_text(const std::vector<ResolvedLora>& loras, int64_t a, int64_t b, int
 }  // namespace
 
 bool vary(const std::vector<ResolvedLora>& loras) {
-  return std::ranges::any_of(
-      loras, [](const ResolvedLora& lora) { return lora.unet.varies() || lora.text_encoder.varies(); });
+  return std::ranges::any_of(loras,
+                             [](const ResolvedLora& lora) { return lora.unet.varies() || lora.text_encoder.varies(); });
 }
 
 std::vector<TextStretch> encode_stretches(const AdaptedNetworks::Use& networks, const std::vector<ResolvedLora>& loras,

@@ -26,7 +26,7 @@ StepWeights weight_of(const std::string& asked_by, const std::string& text) {
 
 /// What may have been meant by a file that is not there: the weights files beside it.
 std::string files_beside(const fs::path& file) {
-  constexpr size_t most_named = 20;
+  constexpr size_t most_beside = 20;
   const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
   std::error_code error;
   std::vector<std::string> names;
@@ -35,7 +35,7 @@ std::string files_beside(const fs::path& file) {
     if (ending == ".safetensors" || ending == ".pt") names.push_back(entry->path().filename().string());
   }
   std::ranges::sort(names);
-  if (names.size() > most_named) names.resize(most_named);
+  if (names.size() > most_beside) names.resize(most_beside);
   return names.empty() ? "" : did_you_mean(file.filename().string(), names);
 }
 
@@ -48,14 +48,15 @@ NamedLora of_flag(const std::string& text, const std::string& lora_dir) {
     if (lora_dir.empty() || lora.file.is_absolute()) refuse(lora.asked_by, "no such file", files_beside(lora.file));
     lora.file = find_add_on(lora_dir, said.file, {.asked_by = flag, .kind = "LoRA", .dir_flag = "--lora-dir"});
   }
+  lora.name = lora.file.stem().string();
   if (!said.weights.empty()) lora.unet = lora.text_encoder = weight_of(lora.asked_by, said.weights[0]);
   if (said.weights.size() > 1) lora.text_encoder = weight_of(lora.asked_by, said.weights[1]);
   return lora;
 }
 
 NamedLora of_tag(const ExtraNetworkTag& tag, const std::string& lora_dir) {
-  NamedLora lora{.asked_by = "--prompt: " + tag.text};
   const std::vector<std::string>& said = tag.arguments;
+  NamedLora lora{.name = said.front(), .asked_by = "--prompt: " + tag.text};
   if (said.size() > 3) {
     refuse(lora.asked_by, fmt::format("has {} values behind the name", said.size() - 1),
            "one weight for both networks, or the text encoder's and the U-Net's");
@@ -66,7 +67,8 @@ NamedLora of_tag(const ExtraNetworkTag& tag, const std::string& lora_dir) {
     if (key == "te") {
       lora.text_encoder = weight_of(lora.asked_by, value);
       // As in A1111, the text encoder's is the U-Net's too, unless that is said.
-      const bool own = said.size() > 2 || std::ranges::any_of(tag.named, [](const auto& n) { return n.first == "unet"; });
+      const bool own =
+          said.size() > 2 || std::ranges::any_of(tag.named, [](const auto& n) { return n.first == "unet"; });
       if (!own) lora.unet = lora.text_encoder;
     } else if (key == "unet") {
       lora.unet = weight_of(lora.asked_by, value);
@@ -74,7 +76,8 @@ NamedLora of_tag(const ExtraNetworkTag& tag, const std::string& lora_dir) {
       refuse(lora.asked_by, fmt::format("'{}' is not known", key), "te= and unet= are");
     }
   }
-  lora.file = find_add_on(lora_dir, said.front(), {.asked_by = lora.asked_by, .kind = "LoRA", .dir_flag = "--lora-dir"});
+  lora.file =
+      find_add_on(lora_dir, said.front(), {.asked_by = lora.asked_by, .kind = "LoRA", .dir_flag = "--lora-dir"});
   return lora;
 }
 
@@ -113,7 +116,6 @@ std::vector<NamedLora> named_loras(const Request& request, const std::string& lo
   for (const ExtraNetworkTag& tag : tags_of(request)) {
     if (tag.kind == "lora" || tag.kind == "lyco") loras.push_back(of_tag(tag, lora_dir));
   }
-  for (NamedLora& lora : loras) lora.name = lora.file.stem().string();
   return loras;
 }
 

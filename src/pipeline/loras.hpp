@@ -19,7 +19,7 @@ struct ModelDescription;
 /// A LoRA as a request names it.
 struct NamedLora {
   std::filesystem::path file{};
-  std::string name{};      ///< what A1111 calls it: the file's name without its ending
+  std::string name{};      ///< as the tag has it, or the file's without its ending
   std::string asked_by{};  ///< for messages: "--lora FILE", "--prompt: <lora:style:1>"
   StepWeights unet{}, text_encoder{};
 };

@@ -9,6 +9,7 @@
 #include "core/error.hpp"
 #include "diffusion/sampler.hpp"
 #include "io/json.hpp"
+#include "pipeline/lora_metadata.hpp"
 #include "pipeline/settings_json.hpp"
 
 namespace sdtorch {
@@ -111,7 +112,7 @@ std::string parameters_text(const ModelChoice& choice, const Picture& picture) {
     const auto value = text_of(settings, setting);
     return value ? fmt::format(", {}: {}", setting.label, quoted(*value)) : std::string();
   };
-  std::string text = settings.prompt;
+  std::string text = settings.prompt + lora_tags(settings);
   const std::string negative = settings.negative_prompt.value_or("");
   if (!negative.empty()) text += "\nNegative prompt: " + negative;
   text += "\n" + entry("steps").substr(2);
@@ -147,6 +148,9 @@ std::string parameters_text(const ModelChoice& choice, const Picture& picture) {
     text += fmt::format(", Refiner: {}, Refiner switch at: {}", quoted(last_part(choice.refiner)),
                         settings.refiner_start.value_or(usual_refiner_start));
   }
+  if (const std::string hashes = lora_hashes(choice, picture.request); !hashes.empty()) {
+    text += ", Lora hashes: " + quoted(hashes);
+  }
   text += entry("original-size") + entry("crop") + entry("target-size");
   for (const std::string& note : picture.notes) text += ", Note: " + quoted(note);
   return text + ", Version: sdtorch " SDTORCH_VERSION;
@@ -163,6 +167,8 @@ std::vector<PngText> picture_metadata(const ModelChoice& choice, const Picture& 
   whole.init_img = anchored(whole.init_img);
   whole.mask = anchored(whole.mask);
   whole.depth_img = anchored(whole.depth_img);
+  whole.lora_dir = anchored(choice.lora_dir);
+  for (std::string& lora : whole.lora) lora = anchored_lora(lora);
   for (std::string& net : whole.control_net) net = anchored(net);
   for (std::string& file : whole.control_image) file = anchored(file);
   for (std::string& file : whole.ip_adapter) file = anchored(file);

@@ -43,8 +43,7 @@ std::vector<std::string> warnings_of_tags(const Request& request) {
   }
   if (!request.negative_prompt || tags_are_text(request)) return lines;
   for (const ExtraNetworkTag& tag : take_extra_networks(*request.negative_prompt).tags) {
-    lines.push_back(
-        fmt::format("--negative-prompt: {} is left out: tags act from the prompt, and on both", tag.text));
+    lines.push_back(fmt::format("--negative-prompt: {} is left out: tags act from the prompt, and on both", tag.text));
   }
   return lines;
 }

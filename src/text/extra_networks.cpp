@@ -12,9 +12,9 @@ namespace {
 /// Where the word at `offset` ends; `offset` itself where there is none.
 size_t word_end(std::string_view text, size_t offset) {
   while (offset < text.size()) {
-    size_t next = offset;
-    if (!is_word_char(next_code_point(text, next))) break;
-    offset = next;
+    const Utf8Character c = first_character(text.substr(offset));
+    if (c.bytes == 0 || !is_word_char(c.code)) break;
+    offset += c.bytes;
   }
   return offset;
 }

@@ -10,10 +10,10 @@ namespace sdtorch {
 
 /// One tag, `<KIND:ARGUMENT:NAME=ARGUMENT…>`.
 struct ExtraNetworkTag {
-  std::string kind{};                                         ///< "lora", "hypernet": ASCII letters in lower case
-  std::vector<std::string> arguments{};                       ///< in order; the first is mostly a name, and may be empty
+  std::string kind{};                                        ///< "lora", "hypernet": ASCII letters in lower case
+  std::vector<std::string> arguments{};                      ///< in order; the first is mostly a name, and may be empty
   std::vector<std::pair<std::string, std::string>> named{};  ///< those that have a name, but for the first
-  std::string text{};                                         ///< as the prompt has it
+  std::string text{};                                        ///< as the prompt has it
 
   bool operator==(const ExtraNetworkTag&) const = default;
 };
@@ -25,7 +25,7 @@ struct PromptWithTags {
 };
 
 /// Finds A1111's `<(\w+):([^>]+)>`, from the left. Any kind is a tag; whoever draws says which have a meaning.
-/// prompt: well-formed UTF-8.
+/// prompt: any bytes.
 PromptWithTags take_extra_networks(std::string_view prompt);
 
 }  // namespace sdtorch
