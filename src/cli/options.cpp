@@ -60,7 +60,7 @@ using Apply = decltype(Flag::apply);
 bool says_what_it_takes(const Setting& setting) {
   const auto is_number = []<typename Value>(Value Settings::*) {
     return std::is_arithmetic_v<Value> || std::is_same_v<Value, std::optional<int64_t>> ||
-           std::is_same_v<Value, std::optional<double>>;
+           std::is_same_v<Value, std::optional<uint64_t>> || std::is_same_v<Value, std::optional<double>>;
   };
   return std::visit(is_number, setting.member);
 }
@@ -112,6 +112,7 @@ std::vector<FlagGroup> setting_groups(Reading& r) {
                                 setting_group(r, SettingGroup::input, "Input picture"),
                                 setting_group(r, SettingGroup::guidance, "Guidance"),
                                 setting_group(r, SettingGroup::sampling, "Sampling"),
+                                setting_group(r, SettingGroup::elsewhere, "The same seed as elsewhere"),
                                 setting_group(r, SettingGroup::shortcuts, "Faster, and another picture"),
                                 setting_group(r, SettingGroup::model, "Model"),
                                 setting_group(r, SettingGroup::machine, "Machine")};
