@@ -41,7 +41,7 @@ at::Tensor encode_pictures(const Components& model, const std::vector<at::Tensor
     deviations.push_back((encoded.logvar * 0.5).exp());
   }
   const at::Tensor mean = at::cat(means);
-  const at::Tensor latent = mean + at::cat(deviations) * noise.draw(mean.sizes().slice(1)).to(model.device);
+  const at::Tensor latent = mean + at::cat(deviations) * noise.draw_encoding(mean.sizes().slice(1)).to(model.device);
   return (latent - model.description.vae.shift_factor) * model.description.vae.scaling_factor;
 }
 
