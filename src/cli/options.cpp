@@ -48,6 +48,12 @@ struct Reading {
   bool has(std::string_view name) const {
     return std::any_of(overrides.begin(), overrides.end(), [&](const auto& o) { return o.name == name; });
   }
+  /// What a flag gave last; empty where it was not given.
+  std::string text_of(std::string_view name) const {
+    const auto found =
+        std::find_if(overrides.rbegin(), overrides.rend(), [&](const auto& o) { return o.name == name; });
+    return found == overrides.rend() ? std::string() : found->text;
+  }
   bool says(std::string_view name, std::string_view text) const {
     return std::any_of(overrides.begin(), overrides.end(),
                        [&](const auto& o) { return o.name == name && o.text == text; });
@@ -117,7 +123,9 @@ std::vector<FlagGroup> setting_groups(Reading& r) {
                                 setting_group(r, SettingGroup::model, "Model"),
                                 setting_group(r, SettingGroup::machine, "Machine")};
   groups.front().flags.push_back(
-      {"--from-image", "FILE.png", "take the request from a picture's metadata; flags override it",
+      {"--from-image", "FILE.png",
+       "take the request from a picture's metadata, ours, A1111's, ComfyUI's, InvokeAI's, NovelAI's or "
+       "stable-diffusion.cpp's, with the --compat that fits; flags override it",
        [&r](const std::string& flag, const std::string& text) { r.from_image = filled(flag, text); }});
   groups.back().flags.push_back(
       {"-t, --threads", "N", "CPU threads; default: LibTorch's choice", to_threads(r.invocation.threads)});
@@ -159,14 +167,20 @@ CommandSpec generate_spec(Reading& r) {
                    generate_footer};
   spec.groups.front().flags.push_back(
       {"--from-file", "FILE",
-       "many prompts: .txt, one a line, without flags, or .jsonl, an object of long flag names a line; blank lines and "
+       "many prompts: .txt, one a line, without flags or with those of A1111's or kohya's prompt files, or .jsonl, an "
+       "object of long flag names a line; blank lines and "
        "lines that start with # are passed over; - reads standard input, which is told by its content, as pipes and "
        "other endings are",
        [&i](const std::string& flag, const std::string& text) { i.from_file = filled(flag, text); }});
   spec.groups.front().flags.push_back(
-      {"--from-file-format", "NAME", "txt, jsonl: which of them that file is, whatever it looks like",
+      {"--from-file-format", "NAME",
+       "txt, jsonl, a1111, kohya: which of them that file is, whatever it looks like; txt has no flags",
        [&i](const std::string& flag, const std::string& text) {
-         i.from_file_format = picked(flag, text, {"txt", "jsonl"}) == "txt" ? PromptFormat::txt : PromptFormat::jsonl;
+         const std::string name = picked(flag, text, {"txt", "jsonl", "a1111", "kohya"});
+         i.from_file_format = name == "txt"     ? PromptFormat::txt
+                              : name == "jsonl" ? PromptFormat::jsonl
+                              : name == "a1111" ? PromptFormat::a1111
+                                                : PromptFormat::kohya;
        }});
   spec.groups.push_back(
       {"Output",
@@ -330,7 +344,7 @@ void forget_controls(Request& request) {
 
 void finish_settings(Reading& r) {
   Invocation& i = r.invocation;
-  if (!r.from_image.empty()) i.settings = settings_from_picture(r.from_image);
+  if (!r.from_image.empty()) i.settings = settings_from_picture(r.from_image, r.text_of("lora-dir"));
   if (r.has("control-net")) forget_controls(i.settings);
   for (const Setting& known : settings()) {
     std::vector<std::string> texts;
