@@ -8,8 +8,10 @@
 namespace sdtorch {
 
 enum class PromptFormat {
-  txt,   ///< a prompt a line
-  jsonl  ///< an object a line
+  txt,    ///< a prompt a line
+  jsonl,  ///< an object a line
+  a1111,  ///< a line of A1111's script "Prompts from file or textbox"
+  kohya   ///< a line of kohya's sd-scripts
 };
 
 /// Throws ErrorKind::input for what is no list of lines in UTF-8: UTF-16 and UTF-32 (by their byte-order mark, or by
