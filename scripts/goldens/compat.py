@@ -340,7 +340,7 @@ def comfy_case(case: dict) -> torch.Tensor:
     source, slices = case.get("sampler-rng", "cpu"), case.get("slices", 1)
     sigmas = schedule_of("comfy", case["sampler"], case.get("scheduler", "model"), case["steps"])
     noise = Cpu(case["seed"]).randn((slices, *SHAPE))
-    most = math.isclose(SIGMAS[-1], sigmas[0], rel_tol=1e-5)
+    most = math.isclose(SIGMAS[-1], sigmas[0], rel_tol=1e-5) or sigmas[0] > SIGMAS[-1]
     x = noise * (math.sqrt(1 + sigmas[0] ** 2) if most else sigmas[0])
     later = SOURCES[source](case["seed"] + (1 if source == "cpu" else 0))
     motion = Motion(source, case["seed"], x.shape, sigmas)
@@ -354,7 +354,8 @@ def cases() -> list[dict]:
     for sampler in ("euler", "euler_a", "dpm2", "dpm2_a", "dpm++2m", "dpm++2m_sde", "dpm++sde"):
         for steps in (4, 10):  # whole timesteps: where a level lies halfway, the last digit decides which is the nearest
             for compat in ("a1111", "comfy"):
-                listed.append({"compat": compat, "sampler": sampler, "steps": steps, "seed": len(listed)})
+                fewer = compat == "comfy" and sampler in DISCARDS["comfy"]  # so that its levels are as many
+                listed.append({"compat": compat, "sampler": sampler, "steps": steps - fewer, "seed": len(listed)})
     for schedule in ("karras", "exponential", "sgm_uniform", "simple", "ddim_uniform", "beta", "kl_optimal",
                      "align_your_steps"):
         for compat in ("a1111", "comfy"):

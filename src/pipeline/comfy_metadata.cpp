@@ -13,8 +13,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t most_nodes = 256;  // of a chain of loaders
-
 bool is_sampler(const ComfyNode& node) { return node.type == "KSampler" || node.type == "KSamplerAdvanced"; }
 bool is_output(const ComfyNode& node) { return node.type.starts_with("SaveImage") || node.type == "PreviewImage"; }
 
@@ -142,7 +140,8 @@ class ComfyReader {
   /// From a sampler's side back to the node that encodes its text.
   void read_prompt(const ComfyNode& sampler, const char* side) const {
     const ComfyNode* node = graph_.behind(sampler, side);
-    for (size_t hop = 0; node && hop < most_nodes; ++hop) {
+    std::set<const ComfyNode*> seen;  // a chain may be a ring
+    while (node && seen.insert(node).second) {
       if (node->type.starts_with("CLIPTextEncode")) return read_text(*node, side);
       warn(*node, fmt::format("is left out on the {} side", side));
       node = graph_.behind_any(*node, {"conditioning", side, "conditioning_1", "conditioning_to", "cond1"});
@@ -177,7 +176,8 @@ class ComfyReader {
   /// What stands between a text and its checkpoint: the layer that is taken, and LoRAs, which the model's side tells.
   void read_clip(const ComfyNode& encoder) const {
     const ComfyNode* node = graph_.behind(encoder, "clip");
-    for (size_t hop = 0; node && hop < most_nodes; ++hop) {
+    std::set<const ComfyNode*> seen;  // a chain may be a ring
+    while (node && seen.insert(node).second) {
       if (node->type == "CLIPSetLastLayer") {
         const double layer = number(*node, "stop_at_clip_layer", -1);
         if (layer < -1) request_.settings.clip_skip = static_cast<int64_t>(-layer);
@@ -189,7 +189,8 @@ class ComfyReader {
   void read_model(const ComfyNode& sampler) const {
     std::vector<const ComfyNode*> loras;  // the one nearest to the sampler first
     const ComfyNode* node = graph_.behind(sampler, "model");
-    for (size_t hop = 0; node && hop < most_nodes; ++hop) {
+    std::set<const ComfyNode*> seen;  // a chain may be a ring
+    while (node && seen.insert(node).second) {
       if (node->type == "LoraLoader" || node->type == "LoraLoaderModelOnly") {
         loras.push_back(node);
       } else if (node->inputs.contains("ckpt_name")) {

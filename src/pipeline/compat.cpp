@@ -41,7 +41,7 @@ constexpr Choice<bool> pixel_roundings[]{{"nearest", false}, {"truncate", true}}
 
 template <typename Value, size_t count>
 const Choice<Value>* find_choice(const Choice<Value> (&choices)[count], const std::optional<std::string>& name) {
-  const auto* found = std::ranges::find_choice(choices, name.value_or(""), &Choice<Value>::name);
+  const auto* found = std::ranges::find(choices, name.value_or(""), &Choice<Value>::name);
   return found == std::end(choices) ? nullptr : found;
 }
 

@@ -23,6 +23,7 @@ void settle_tool(Settings& settings) {
 void settle_noise(ForeignRequest& request, const std::string& device) {
   Settings& settings = request.settings;
   settings.rng = device == "cuda" ? "cuda" : "cpu";
+  settings.sampler_rng = "cuda";
   settings.ensd = (settings.seed ^ 0xFFFFFFFF) - settings.seed;
 }
 

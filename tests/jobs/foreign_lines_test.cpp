@@ -27,7 +27,7 @@ TEST_CASE("lines of A1111's prompts from file are requests, by their content", "
       "--sampler_name \"DPM++ 2M Karras\" --width 64 --height 96 --seed 7\n"
       "--seed 3 --prompt an old man on a bench --n_iter 2 --batch_size 3 --subseed 4 --subseed_strength 0.25 "
       "--seed_resize_from_w 64 --seed_resize_from_h 32 --do_not_save_grid true\n"
-      "--prompt 'a dog\\'s --seed 5 life --steps 3' --seed 9\n");
+      "--prompt 'a dog, --seed 5 \\ life --steps 3' --seed 9\n");
   REQUIRE(jobs.size() == 4);
   CHECK(jobs[0].request.prompt == "a plain prompt, 50% off");
   const Request& full = jobs[1].request;
@@ -46,7 +46,8 @@ TEST_CASE("lines of A1111's prompts from file are requests, by their content", "
   CHECK(jobs[2].request.variation_seed == 4);
   CHECK(jobs[2].request.variation_strength == 0.25);
   CHECK(jobs[2].request.seed_resize == PixelPair{.vertical = 32, .horizontal = 64});
-  CHECK(jobs[3].request.prompt == "a dog\\s --seed 5 life --steps 3");
+  CHECK(jobs[3].request.prompt == "a dog, --seed 5 \\ life --steps 3");
+  CHECK(jobs[3].request.seed == 9);
 }
 
 TEST_CASE("lines of kohya's prompt files are requests, by their content", "[jobs]") {

@@ -79,7 +79,10 @@ TEST_CASE("runs under --compat are those of the tools' published rules", "[pipel
     SamplerContext context{.noise = noise};
     const at::Tensor start = noise.draw_start({4, 4, 6});
     const at::Tensor latent = run_sampler(start_from_noise(plan, start), compat_network, context);
-    CHECK(relative_error(latent[0], tensors.at(fmt::format("{:03}", number))) < tolerance::tensor_relative);
+    // A Brownian motion is asked at levels to six digits, the last of which fp32 has not at the largest of them.
+    const bool moved = plan.sampler->name.ends_with("sde") && rules.noise.brownian;
+    CHECK(relative_error(latent[0], tensors.at(fmt::format("{:03}", number))) <
+          (moved ? 5e-3 : tolerance::tensor_relative));
   }
 }
 

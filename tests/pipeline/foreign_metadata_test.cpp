@@ -164,6 +164,7 @@ TEST_CASE("InvokeAI's pictures of all three ages are requests", "[pipeline]") {
   CHECK(third.compat == "diffusers");
   CHECK(third.prompt_syntax == "compel");
   CHECK(third.rng == "cpu");
+  CHECK(third.sampler_rng == "cuda");
   CHECK(third.seed + *third.ensd == (third.seed ^ 0xFFFFFFFF));
 
   const Settings second = read_texts({{"sd-metadata", R"({"model": "stable diffusion", "app_version": "2.3.5",
