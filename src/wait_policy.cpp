@@ -1,7 +1,7 @@
 // How threads wait for one another. The OpenMP library that LibTorch brings lets them spin, for some milliseconds each
 // time: beside another program that wants the cores, a picture of a second then takes half a minute, since a thread
 // that spins holds the core that the one it waits for needs. It reads its settings once, when it is loaded, which is
-// before main: so the program begins anew, before any library does, with the setting that it wants.
+// before main: so it is said before any library begins, and where there is no room to say it, the program begins anew.
 #if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
 
 #include <linux/limits.h>
@@ -28,12 +28,22 @@ bool is_said(char** environment) {
   return false;
 }
 
+/// Says it in the place of `_`, by which a shell names the program that it starts, and which nothing reads.
+bool say_instead(char** environment) {
+  for (char** entry = environment; *entry; ++entry) {
+    if (!begins_with(*entry, "_=")) continue;
+    *entry = spin_count;
+    return true;
+  }
+  return false;
+}
+
 /// No library is ready here, libc neither: nothing but system calls.
 void begin_anew(int, char** argv, char** environment) {
   constexpr size_t most = 4096;
   static char* extended[most + 2];
   static char program[PATH_MAX];
-  if (is_said(environment)) return;
+  if (is_said(environment) || say_instead(environment)) return;
   size_t count = 0;
   for (; environment[count]; ++count) {
     if (count == most) return;

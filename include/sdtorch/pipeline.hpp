@@ -105,8 +105,9 @@ class Pipeline {
   /// One picture.
   Picture draw(const Request& request, const Observer& observer = {}) const;
 
-  /// Shows a latent as the pictures that it decodes to: Step::latent and Step::predicted. latent: fp32 [B, 4, h, w]
-  std::vector<Image> decode(const at::Tensor& latent) const;
+  /// Shows a latent as the pictures that it decodes to: Step::latent and Step::predicted. latent: fp32 [B, 4, h, w];
+  /// request: which it belongs to, for the VAE's tiles.
+  std::vector<Image> decode(const at::Tensor& latent, const Request& request = {}) const;
 
  private:
   Pipeline(CheckedModel model, std::unique_ptr<PipelineNetworks> networks);

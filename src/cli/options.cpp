@@ -7,13 +7,16 @@
 #include <array>
 #include <type_traits>
 
+#include "cli/extract_lora.hpp"
 #include "cli/flags.hpp"
+#include "cli/model_commands.hpp"
 #include "core/error.hpp"
 #include "core/number.hpp"
 #include "core/suggest.hpp"
 #include "diffusion/sampler.hpp"
 #include "jobs/output_names.hpp"
 #include "pipeline/metadata.hpp"
+#include "pipeline/prompt_rules.hpp"
 #include "pipeline/settings.hpp"
 #include "recipes/model_layout.hpp"
 #include "sdtorch/version.hpp"
@@ -47,12 +50,6 @@ struct Reading {
 
   bool has(std::string_view name) const {
     return std::any_of(overrides.begin(), overrides.end(), [&](const auto& o) { return o.name == name; });
-  }
-  /// What a flag gave last; empty where it was not given.
-  std::string text_of(std::string_view name) const {
-    const auto found =
-        std::find_if(overrides.rbegin(), overrides.rend(), [&](const auto& o) { return o.name == name; });
-    return found == overrides.rend() ? std::string() : found->text;
   }
   bool says(std::string_view name, std::string_view text) const {
     return std::any_of(overrides.begin(), overrides.end(),
@@ -123,9 +120,7 @@ std::vector<FlagGroup> setting_groups(Reading& r) {
                                 setting_group(r, SettingGroup::model, "Model"),
                                 setting_group(r, SettingGroup::machine, "Machine")};
   groups.front().flags.push_back(
-      {"--from-image", "FILE.png",
-       "take the request from a picture's metadata, ours, A1111's, ComfyUI's, InvokeAI's, NovelAI's or "
-       "stable-diffusion.cpp's, with the --compat that fits; flags override it",
+      {"--from-image", "FILE.png", "take the request from a picture's metadata, other tools' too; flags override it",
        [&r](const std::string& flag, const std::string& text) { r.from_image = filled(flag, text); }});
   groups.back().flags.push_back(
       {"-t, --threads", "N", "CPU threads; default: LibTorch's choice", to_threads(r.invocation.threads)});
@@ -146,6 +141,9 @@ constexpr const char* generate_footer =
     R"(Commands (sdtorch COMMAND --help tells more):
   inspect PATH            what a PNG says of itself, what a model is
   tokenize TEXT           a prompt's token ids, pieces and chunks
+  extract-lora A B -o OUT what B has over A, as a LoRA
+  convert MODEL OUT       a model as a folder or a single file, in another type
+  merge A B [C] -o OUT    a sum of models; adapters baked in
   init-model PATH         write a model of random weights, for tests
   bench                   time and memory of each stage
 
@@ -173,14 +171,11 @@ CommandSpec generate_spec(Reading& r) {
        "other endings are",
        [&i](const std::string& flag, const std::string& text) { i.from_file = filled(flag, text); }});
   spec.groups.front().flags.push_back(
-      {"--from-file-format", "NAME",
-       "txt, jsonl, a1111, kohya: which of them that file is, whatever it looks like; txt has no flags",
+      {"--from-file-format", "NAME", "txt, jsonl, a1111, kohya: which of them that file is, whatever it looks like",
        [&i](const std::string& flag, const std::string& text) {
-         const std::string name = picked(flag, text, {"txt", "jsonl", "a1111", "kohya"});
-         i.from_file_format = name == "txt"     ? PromptFormat::txt
-                              : name == "jsonl" ? PromptFormat::jsonl
-                              : name == "a1111" ? PromptFormat::a1111
-                                                : PromptFormat::kohya;
+         const std::vector<std::string> names(prompt_format_names.begin(), prompt_format_names.end());
+         i.from_file_format =
+             static_cast<PromptFormat>(std::ranges::find(names, picked(flag, text, names)) - names.begin());
        }});
   spec.groups.push_back(
       {"Output",
@@ -232,16 +227,37 @@ CommandSpec inspect_spec(Reading& r) {
 CommandSpec tokenize_spec(Reading& r) {
   TokenizeOptions& t = r.invocation.tokenize;
   const Apply add_text = [&t](const std::string&, const std::string& text) { t.texts.push_back(text); };
+  const auto to_optional = [](std::optional<std::string>& value) -> Apply {
+    return [&value](const std::string& flag, const std::string& text) { value = filled(flag, text); };
+  };
+  const Apply steps = [&t](const std::string& flag, const std::string& text) {
+    constexpr uint64_t most_steps = 100'000;
+    const auto number = parse_unsigned(text);
+    if (!number || *number == 0 || *number > most_steps) {
+      refuse(flag, fmt::format("'{}' is not a whole number of 1…{}", text, most_steps));
+    }
+    t.rules.steps = static_cast<int64_t>(*number);
+  };
   return {"sdtorch tokenize [FLAGS] TEXT…",
-          "Prints the ids, pieces and chunks that the model's text encoder sees.",
+          "Prints what a prompt's grammar says, and the ids, pieces and chunks that the model's text encoder sees.",
           {{"Arguments",
             {{"TEXT", "", "texts; - reads lines from standard input; put -- before one that starts with -", add_text,
               true}}},
            {"Model",
             {{"-m, --model, --ckpt", "PATH", "a model, or its tokenizer's folder; default: the built-in model",
               [&t](const std::string& flag, const std::string& text) { t.model = filled(flag, text); }}}},
+           {"Grammar",
+            {{"--prompt-syntax", "NAME", fmt::format("{} (a1111)", fmt::join(prompt_syntax_names, ", ")),
+              to_optional(t.rules.prompt_syntax)},
+             {"--prompt-chunks", "NAME", fmt::format("{} (plain)", fmt::join(prompt_chunks_names, ", ")),
+              to_optional(t.rules.prompt_chunks)},
+             {"--compat", "NAME", "a1111, comfy, diffusers, sdcpp: whose rules both are", to_optional(t.rules.compat)},
+             {"--steps", "N", "what [from:to:when] and [one|other] are spread over (20)", steps},
+             {"--sampler", "NAME", "one that takes two calls a step counts twice", to_optional(t.rules.sampler)},
+             {"--negative", "", "as a negative prompt, in which AND is a word", to_switch(t.negative)}}},
            {"Output",
-            {{"--json", "", "one object a text: ids, pieces, chunks; ids are the text's own", to_switch(t.json)}}},
+            {{"--json", "", "one object a text: ids, pieces, chunks, and what its grammar says; ids are the text's own",
+              to_switch(t.json)}}},
            general_group(r, false)},
           ""};
 }
@@ -278,15 +294,26 @@ CommandSpec init_model_spec(Reading& r) {
           ""};
 }
 
+CommandSpec extract_lora_command_spec(Reading& r) {
+  return extract_lora_spec(r.invocation.extract_lora, general_group(r, true));
+}
+
+CommandSpec convert_command_spec(Reading& r) { return convert_spec(r.invocation.convert, general_group(r, true)); }
+
+CommandSpec merge_command_spec(Reading& r) { return merge_spec(r.invocation.merge, general_group(r, true)); }
+
 struct CommandEntry {
   std::string_view name;
   Command command;
   CommandSpec (*spec)(Reading&);
 };
 
-constexpr std::array<CommandEntry, 4> commands = {{
+constexpr std::array<CommandEntry, 7> commands = {{
     {"inspect", Command::inspect, inspect_spec},
     {"tokenize", Command::tokenize, tokenize_spec},
+    {"convert", Command::convert, convert_command_spec},
+    {"merge", Command::merge, merge_command_spec},
+    {"extract-lora", Command::extract_lora, extract_lora_command_spec},
     {"init-model", Command::init_model, init_model_spec},
     {"bench", Command::bench, bench_spec},
 }};
@@ -342,10 +369,19 @@ void forget_controls(Request& request) {
   request.control_preprocess = none.control_preprocess;
 }
 
+/// Likewise.
+void forget_image_prompts(Request& request) {
+  request.ip_image.clear();
+  request.ip_scale.clear();
+}
+
 void finish_settings(Reading& r) {
   Invocation& i = r.invocation;
-  if (!r.from_image.empty()) i.settings = settings_from_picture(r.from_image, r.text_of("lora-dir"));
+  const auto folder = std::ranges::find(r.overrides, "lora-dir", &Reading::Override::name);
+  const std::string lora_dir = folder == r.overrides.end() ? std::string() : folder->text;
+  if (!r.from_image.empty()) i.settings = settings_from_picture(r.from_image, lora_dir);
   if (r.has("control-net")) forget_controls(i.settings);
+  if (r.has("ip-adapter")) forget_image_prompts(i.settings);
   for (const Setting& known : settings()) {
     std::vector<std::string> texts;
     for (const auto& given : r.overrides) {
@@ -373,7 +409,7 @@ void check_prompt_source(const Reading& r) {
   const bool from_file = r.invocation.from_file.has_value();
   if (!from_file && r.invocation.from_file_format) refuse("--from-file-format", "there is no --from-file");
   if (from_file && r.has("prompt")) refuse("--from-file", "does not go with --prompt", "leave one of them out");
-  for (const char* picture : {"init-img", "control-image", "depth-img"}) {
+  for (const char* picture : {"init-img", "control-image", "depth-img", "ip-image"}) {
     if (r.invocation.from_file == "-" && r.says(picture, "-")) {
       refuse(fmt::format("--{}", picture), "standard input holds the prompts already");
     }
@@ -430,6 +466,15 @@ void finish(Reading& r) {
       break;
     case Command::init_model:
       if (i.init_model.target.empty()) refuse("PATH", "what to make is missing", "see sdtorch init-model --help");
+      break;
+    case Command::extract_lora:
+      check_extract_lora(i.extract_lora);
+      break;
+    case Command::convert:
+      check_convert(i.convert);
+      break;
+    case Command::merge:
+      check_merge(i.merge);
       break;
   }
 }

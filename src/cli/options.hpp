@@ -7,9 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "adapters/extract_lora.hpp"
 #include "cli/inspect.hpp"
 #include "cli/tokenize.hpp"
 #include "core/log.hpp"
+#include "jobs/convert.hpp"
+#include "jobs/merge.hpp"
 #include "jobs/output_options.hpp"
 #include "jobs/prompt_lines.hpp"
 #include "pipeline/settings.hpp"
@@ -23,6 +26,9 @@ enum class Command {
   inspect,
   tokenize,
   init_model,
+  extract_lora,
+  convert,
+  merge,
   bench
 };
 
@@ -46,6 +52,9 @@ struct Invocation {
   InspectOptions inspect{};
   TokenizeOptions tokenize{};
   InitModelOptions init_model{};
+  ExtractLoraOptions extract_lora{};
+  ConvertOptions convert{};
+  MergeOptions merge{};
 };
 
 /// Reads the command line, and the picture that --from-image names.

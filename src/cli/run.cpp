@@ -93,6 +93,18 @@ int run_command_line(int argc, const char* const* argv) {
       init_model(invocation.init_model);
       print_result(invocation.init_model.target.string() + "\n");
       return 0;
+    case Command::extract_lora:
+      extract_lora(invocation.extract_lora);
+      print_result(invocation.extract_lora.output.string() + "\n");
+      return 0;
+    case Command::convert:
+      convert_model(invocation.convert);
+      print_result(invocation.convert.output.target.string() + "\n");
+      return 0;
+    case Command::merge:
+      merge_models(invocation.merge);
+      print_result(invocation.merge.output.target.string() + "\n");
+      return 0;
     case Command::bench:
       return generate(invocation, bench_command);
   }

@@ -3,11 +3,17 @@
 #include <fmt/format.h>
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
+#include "cli/tokenized_prompt.hpp"
 #include "core/error.hpp"
+#include "core/log.hpp"
 #include "core/paths.hpp"
+#include "core/suggest.hpp"
+#include "diffusion/sampler.hpp"
+#include "pipeline/prompt_rules.hpp"
+#include "pipeline/settings.hpp"
 #include "text/load_tokenizer.hpp"
 #include "weights/model_folder.hpp"
 #include "weights/model_path.hpp"
@@ -33,31 +39,14 @@ TokenizerPlace find_tokenizer(const std::filesystem::path& chosen) {
                                            "vocab.json and merges.txt, sentencepiece.bpe.model or spiece.model"});
 }
 
-std::string json_line(const Tokenizer& tokenizer, const std::vector<int64_t>& ids) {
-  nlohmann::ordered_json line = {{"ids", ids}, {"pieces", nlohmann::json::array()}, {"chunks", 0}};
-  for (const int64_t id : ids) line["pieces"].push_back(tokenizer.piece(id));
-  line["chunks"] = tokenizer.chunk(ids).chunks.size();
-  return line.dump() + "\n";
-}
-
-/// JSON's spelling, so that no control character of a text or a vocabulary reaches the terminal.
-std::string quoted(const std::string& text) { return nlohmann::json(text).dump(); }
-
-std::string counted(size_t count, std::string_view noun) {
-  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
-}
-
-std::string table(const Tokenizer& tokenizer, const std::string& text, const std::vector<int64_t>& ids) {
-  const TokenChunks cut = tokenizer.chunk(ids);
-  std::string lines = fmt::format("{}: {} in {} of up to {}\n", quoted(text), counted(ids.size(), "token"),
-                                  counted(cut.chunks.size(), "chunk"), tokenizer.chunk_size());
-  size_t next = 0;
-  for (size_t i = 0; i < cut.chunks.size(); ++i) {
-    lines += fmt::format("  chunk {} of {}: {}\n", i + 1, cut.chunks.size(), counted(cut.lengths[i], "token"));
-    for (const size_t end = next + cut.lengths[i]; next < end; ++next)
-      lines += fmt::format("  {:8}  {}\n", ids[next], quoted(tokenizer.piece(ids[next])));
+/// Network calls of all steps, as a sampler's schedules count them.
+int64_t calls_of(const Request& rules) {
+  if (!rules.sampler) return rules.steps;
+  const Sampler* sampler = find_sampler(*rules.sampler);
+  if (!sampler) {
+    refuse("--sampler", fmt::format("no sampler '{}'", *rules.sampler), did_you_mean(*rules.sampler, sampler_names()));
   }
-  return lines;
+  return rules.steps * sampler->calls_per_step;
 }
 
 }  // namespace
@@ -70,18 +59,26 @@ int tokenize_command(const TokenizeOptions& options, std::istream& in, std::ostr
       place.folder,
       {.pad_token = place.pad_token, .lower_case = place.lower_case, .model_max_length = place.model_max_length});
 
+  check_prompt_rules(options.rules);
+  const PromptRules rules = prompt_rules_of(options.rules);
+  const PromptReader reader{.syntax = rules.syntax,
+                            .editing = rules.scheduled,
+                            .composing = rules.scheduled && !options.negative,
+                            .calls = {.calls = calls_of(options.rules)}};
+
   // file: what to call the text's source; line: its line there, or empty.
   const auto print = [&](const std::string& text, const std::string& file, const std::string& line) {
-    std::vector<int64_t> ids;
+    std::optional<TokenizedPrompt> prompt;
     try {
-      ids = tokenizer.encode(text);
+      prompt.emplace(read_prompt(text, reader, file), tokenizer, rules.chunks);
     } catch (const Error& error) {
       ErrorParts parts = error.parts();
       parts.file = file;
       if (!line.empty()) parts.place = line + ", " + parts.place;
       throw Error(error.kind(), std::move(parts));
     }
-    out << (options.json ? json_line(tokenizer, ids) : table(tokenizer, text, ids)) << std::flush;
+    for (const std::string& warning : prompt->reading().warnings) log_warning(warning);
+    out << (options.json ? prompt->json_line(text) : prompt->table(text)) << std::flush;
     if (!out) throw Error(ErrorKind::output, {.file = "<stdout>", .reason = "cannot be written"});
   };
 

@@ -2,6 +2,7 @@
 
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
+#include <malloc.h>
 #include <sys/mman.h>
 
 #include <cstdint>
@@ -126,6 +127,11 @@ bool in_use = false;
 void keep_memory() {
   if (in_use) return;
   in_use = true;
+#if defined(__GLIBC__)
+  // The system's allocator keeps what a layer gives back, too: it would be asked for again at the next one.
+  mallopt(M_MMAP_THRESHOLD, static_cast<int>(huge_page));
+  mallopt(M_TRIM_THRESHOLD, static_cast<int>(most_kept));
+#endif
   c10::SetCPUAllocator(&kept_memory(), /*priority=*/1);
 }
 

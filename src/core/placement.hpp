@@ -24,6 +24,9 @@ class Prepared {
   /// there, wherever and of whatever type they are; a second call changes nothing. The old ones may be let go then.
   virtual void prepare(const Placement& to) = 0;
 
+  /// Undoes that: the parameters are then plain tensors whose values are still to come, of any shape.
+  virtual void renew() = 0;
+
  protected:
   ~Prepared() = default;
 };

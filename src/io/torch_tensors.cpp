@@ -23,6 +23,7 @@ constexpr size_t max_name_bytes = 4096;
 constexpr size_t max_names_bytes = size_t{64} << 20;  // of all tensors
 constexpr size_t max_segments = size_t{8} << 20;      // of all tensors' paths
 constexpr size_t max_scalar_bytes = 4096, max_scalars_bytes = size_t{1} << 20;
+constexpr size_t max_list = 1000;  // of numbers
 constexpr size_t shown_key_bytes = 100;
 
 /// Where a module keeps its parts: they add nothing to a name.
@@ -208,11 +209,43 @@ class Walk {
       const PickleNode& value = pickle_[root.items[i + 1]];
       if (key.kind != PickleKind::text) continue;
       if (key.text.size() > max_scalar_bytes || value.text.size() > max_scalar_bytes) continue;
+      result_.values[std::string(key.text)] = value_of(value);
       const std::string text = scalar_text(value);
-      if (text.empty()) continue;
       bytes += key.text.size() + text.size();
-      result_.scalars[std::string(key.text)] = text;
+      if (!text.empty()) result_.scalars[std::string(key.text)] = text;
     }
+  }
+
+  TorchValue value_of(const PickleNode& node) {
+    switch (node.kind) {
+      case PickleKind::none:
+        return std::monostate{};
+      case PickleKind::boolean:
+        return node.integer != 0;
+      case PickleKind::integer:
+        return static_cast<double>(node.integer);
+      case PickleKind::real:
+        return node.real;
+      case PickleKind::text:
+        return std::string(node.text);
+      case PickleKind::list:
+      case PickleKind::tuple:
+        return list_of(node.items);
+      default:
+        return TorchOther{};
+    }
+  }
+
+  TorchValue list_of(const std::vector<PickleRef>& items) {
+    if (items.size() > max_list) return TorchOther{};
+    spend(items.size());
+    std::vector<double> numbers;
+    for (const PickleRef item : items) {
+      const PickleNode& node = pickle_[item];
+      if (node.kind != PickleKind::integer && node.kind != PickleKind::real) return TorchOther{};
+      numbers.push_back(node.kind == PickleKind::real ? node.real : static_cast<double>(node.integer));
+    }
+    return numbers;
   }
 
   const Pickle& pickle_;

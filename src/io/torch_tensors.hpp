@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "core/dtype.hpp"
@@ -37,10 +38,19 @@ struct TorchTensor {
   std::string refusal{};
 };
 
+/// What is no None, no boolean, no number, no short string and no short list of numbers.
+struct TorchOther {
+  bool operator==(const TorchOther&) const = default;
+};
+
+/// What a pickle holds beside its tensors; None is the first, and a tuple is a list.
+using TorchValue = std::variant<std::monostate, bool, double, std::string, std::vector<double>, TorchOther>;
+
 struct TorchTensors {
   std::vector<TorchTensor> tensors{};            ///< in the pickle's order
   std::vector<TorchStorage> storages{};          ///< in the order in which tensors first use them
   std::map<std::string, std::string> scalars{};  ///< numbers, booleans and short strings right below the root
+  std::map<std::string, TorchValue> values{};    ///< all that is right below the root under a short string
 };
 
 struct TorchSearch {

@@ -109,7 +109,7 @@ class Run {
   void draw(const std::vector<Request>& batch) {
     reporter_.on_batch(done_, std::ssize(batch), total_);
     const auto start = std::chrono::steady_clock::now();
-    const std::vector<Picture> pictures = pipeline_->draw(batch, observer());
+    const std::vector<Picture> pictures = pipeline_->draw(batch, observer(batch.front()));
     throw_if_interrupted();  // one that came while decoding
     const double seconds = seconds_since(start) / static_cast<double>(batch.size());
     for (const Picture& picture : pictures) {
@@ -130,11 +130,11 @@ class Run {
   }
 
  private:
-  Observer observer() {
+  Observer observer(const Request& shared) {
     Observer observer;
     observer.on_stage = [](Stage) { throw_if_interrupted(); };
-    observer.on_step = [this](const Step& step) {
-      if (steps_) steps_->add(*pipeline_, step);
+    observer.on_step = [this, &shared](const Step& step) {
+      if (steps_) steps_->add(*pipeline_, step, shared);
       reporter_.on_step(step);
     };
     if (!output_.dump.empty()) {

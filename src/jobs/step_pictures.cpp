@@ -18,8 +18,8 @@ constexpr int last_ms = 1500;  // rest on the finished picture before the animat
 
 StepPictures::StepPictures(std::filesystem::path folder) : folder_(std::move(folder)) { make_folder(folder_); }
 
-void StepPictures::add(const Pipeline& pipeline, const Step& step) {
-  pictures_.push_back(pipeline.decode(step.predicted).front());
+void StepPictures::add(const Pipeline& pipeline, const Step& step, const Request& request) {
+  pictures_.push_back(pipeline.decode(step.predicted, request).front());
   write_file_atomically(folder_ / fmt::format("step-{:03}.png", step.index), encode_png(pictures_.back()));
 }
 

@@ -15,8 +15,9 @@ class StepPictures {
   /// Makes the folder. Throws ErrorKind::output.
   explicit StepPictures(std::filesystem::path folder);
 
-  /// Decodes the step's predicted x0 and writes it. Throws ErrorKind::output, ErrorKind::non_finite.
-  void add(const Pipeline& pipeline, const Step& step);
+  /// Decodes the step's predicted x0 as the request's picture is and writes it. Throws ErrorKind::output,
+  /// ErrorKind::non_finite.
+  void add(const Pipeline& pipeline, const Step& step, const Request& request);
 
   /// Writes the animation.
   void finish() const;

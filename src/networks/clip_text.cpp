@@ -24,21 +24,23 @@ int64_t end_of_text(at::IntArrayRef tokens, int64_t eos) {
 
 }  // namespace
 
-ClipEncoderLayerImpl::ClipEncoderLayerImpl(const ClipTextConfig& c)
-    : heads_(c.num_attention_heads),
-      activation_(c.hidden_act),
-      layer_norm1_(attach(*this, "layer_norm1", LayerNorm(c.hidden_size, c.layer_norm_eps))),
-      q_proj_(attach(*this, "self_attn.q_proj", Linear(c.hidden_size, c.hidden_size))),
-      k_proj_(attach(*this, "self_attn.k_proj", Linear(c.hidden_size, c.hidden_size))),
-      v_proj_(attach(*this, "self_attn.v_proj", Linear(c.hidden_size, c.hidden_size))),
-      out_proj_(attach(*this, "self_attn.out_proj", Linear(c.hidden_size, c.hidden_size))),
-      layer_norm2_(attach(*this, "layer_norm2", LayerNorm(c.hidden_size, c.layer_norm_eps))),
-      fc1_(attach(*this, "mlp.fc1", Linear(c.hidden_size, c.intermediate_size))),
-      fc2_(attach(*this, "mlp.fc2", Linear(c.intermediate_size, c.hidden_size))) {}
+ClipEncoderLayerImpl::ClipEncoderLayerImpl(const ClipLayerOptions& o)
+    : heads_(o.heads),
+      causal_(o.causal),
+      activation_(o.activation),
+      layer_norm1_(attach(*this, "layer_norm1", LayerNorm(o.width, o.eps))),
+      q_proj_(attach(*this, "self_attn.q_proj", Linear(o.width, o.width))),
+      k_proj_(attach(*this, "self_attn.k_proj", Linear(o.width, o.width))),
+      v_proj_(attach(*this, "self_attn.v_proj", Linear(o.width, o.width))),
+      out_proj_(attach(*this, "self_attn.out_proj", Linear(o.width, o.width))),
+      layer_norm2_(attach(*this, "layer_norm2", LayerNorm(o.width, o.eps))),
+      fc1_(attach(*this, "mlp.fc1", Linear(o.width, o.inner))),
+      fc2_(attach(*this, "mlp.fc2", Linear(o.inner, o.width))) {}
 
-at::Tensor ClipEncoderLayerImpl::forward(at::Tensor x) const {
+at::Tensor ClipEncoderLayerImpl::forward(at::Tensor x, const at::Tensor& key_mask) const {
   const at::Tensor h = layer_norm1_(x);
-  x = x + out_proj_(attention(q_proj_(h), k_proj_(h), v_proj_(h), {.heads = heads_, .causal = true}));
+  x = x + out_proj_(attention(q_proj_(h), k_proj_(h), v_proj_(h),
+                              {.heads = heads_, .causal = causal_, .key_mask = key_mask}));
   return x + fc2_(activate(fc1_(layer_norm2_(x)), activation_));
 }
 
@@ -48,8 +50,14 @@ ClipTextModel::ClipTextModel(const ClipTextConfig& c)
       position_embedding_(
           attach(*this, "embeddings.position_embedding", Embedding(c.max_position_embeddings, c.hidden_size))),
       final_layer_norm_(attach(*this, "final_layer_norm", LayerNorm(c.hidden_size, c.layer_norm_eps))) {
+  const ClipLayerOptions options{.width = c.hidden_size,
+                                 .inner = c.intermediate_size,
+                                 .heads = c.num_attention_heads,
+                                 .activation = c.hidden_act,
+                                 .eps = c.layer_norm_eps,
+                                 .causal = true};
   for (int64_t i = 0; i < c.num_hidden_layers; ++i) {
-    layers_.push_back(attach(*this, fmt::format("encoder.layers.{}", i), ClipEncoderLayer(c)));
+    layers_.push_back(attach(*this, fmt::format("encoder.layers.{}", i), ClipEncoderLayer(options)));
   }
   if (c.projection_dim > 0) {
     text_projection_ =
@@ -57,34 +65,41 @@ ClipTextModel::ClipTextModel(const ClipTextConfig& c)
   }
 }
 
-at::Tensor ClipTextModel::embed(const at::Tensor& tokens) const {
+at::Tensor ClipTextModel::embed(const at::Tensor& tokens, const LearnedVectors& learned) const {
   const int64_t length = tokens.size(-1);
   if (length > config_.max_position_embeddings) {
     throw Error(ErrorKind::model, {.file = "text encoder",
                                    .reason = fmt::format("{} tokens, but max_position_embeddings is {}", length,
                                                          config_.max_position_embeddings)});
   }
-  const auto outside = tokens.masked_select((tokens < 0).logical_or(tokens >= config_.vocab_size));
+  const int64_t known = config_.vocab_size + (learned.rows.defined() ? learned.rows.size(0) : 0);
+  const auto outside = tokens.masked_select((tokens < 0).logical_or(tokens >= known));
   if (outside.numel() > 0) {
     throw Error(ErrorKind::model, {.file = "text encoder",
                                    .reason = fmt::format("token {} is outside its vocabulary of {}",
                                                          outside[0].item<int64_t>(), config_.vocab_size),
                                    .hint = "tokenizer and text encoder are of different models"});
   }
-  return token_embedding_(tokens) + position_embedding_(at::arange(length, tokens.options()));
+  return token_embedding_(tokens, learned.rows) + position_embedding_(at::arange(length, tokens.options()));
 }
 
-at::Tensor ClipTextModel::forward(const at::Tensor& tokens) const {
-  at::Tensor x = embed(tokens);
-  for (const ClipEncoderLayer& layer : layers_) x = layer(x);
+at::Tensor ClipTextModel::forward(const at::Tensor& tokens, const ClipTextUse& use) const {
+  at::Tensor x = embed(tokens, use.learned);
+  const size_t taken = layers_.size() - static_cast<size_t>(use.skipped);
+  for (size_t i = 0; i < taken; ++i) x = layers_[i](x, use.key_mask);
   return final_layer_norm_(x);
 }
 
-ClipTextStates ClipTextModel::encode(const at::Tensor& tokens) const {
-  at::Tensor x = embed(tokens);
-  for (size_t i = 0; i + 1 < layers_.size(); ++i) x = layers_[i](x);
+ClipTextStates ClipTextModel::encode(const at::Tensor& tokens, const ClipTextUse& use) const {
+  at::Tensor x = embed(tokens, use.learned);
+  const size_t taken = layers_.size() - static_cast<size_t>(1 + use.skipped);
+  for (size_t i = 0; i < taken; ++i) x = layers_[i](x, use.key_mask);
   ClipTextStates states{.penultimate = x};
-  if (text_projection_) states.pooled = text_projection_(pool(final_layer_norm_(layers_.back()(x)), tokens));
+  if (!text_projection_) return states;
+  for (size_t i = taken; i < layers_.size(); ++i) x = layers_[i](x, use.key_mask);
+  const bool all_may_end = use.learned.may_end_the_text;
+  const at::Tensor ending = all_may_end ? tokens : tokens.masked_fill(tokens.ge(config_.vocab_size), 0);
+  states.pooled = text_projection_(pool(final_layer_norm_(x), ending));
   return states;
 }
 

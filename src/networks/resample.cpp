@@ -17,8 +17,9 @@ at::Tensor Downsample2DImpl::forward(const at::Tensor& x) const {
 Upsample2DImpl::Upsample2DImpl(int64_t channels)
     : conv_(attach(*this, "conv", Conv2d(channels, channels, 3, Conv2dOptions{.padding = 1}))) {}
 
-at::Tensor Upsample2DImpl::forward(const at::Tensor& x, at::IntArrayRef size) const {
-  return conv_(at::upsample_nearest2d(x, size));
+at::Tensor Upsample2DImpl::forward(at::Tensor x, at::IntArrayRef size) const {
+  x = at::upsample_nearest2d(x, size);
+  return conv_(x);
 }
 
 }  // namespace sdtorch

@@ -24,8 +24,8 @@ class Upsample2DImpl : public torch::nn::Module {
  public:
   explicit Upsample2DImpl(int64_t channels);
 
-  /// x: [B, C, h, w]; size: the height and width to come to → [B, C, size…]
-  at::Tensor forward(const at::Tensor& x, at::IntArrayRef size) const;
+  /// x: [B, C, h, w], let go early if moved in; size: the height and width to come to → [B, C, size…]
+  at::Tensor forward(at::Tensor x, at::IntArrayRef size) const;
 
  private:
   Conv2d conv_;

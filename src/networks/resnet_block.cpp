@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <utility>
+
 #include "nn/attach.hpp"
 #include "nn/fused.hpp"
 
@@ -22,7 +24,7 @@ ResnetBlock2DImpl::ResnetBlock2DImpl(const ResnetOptions& o)
   }
 }
 
-at::Tensor ResnetBlock2DImpl::forward(const at::Tensor& x, const at::Tensor& time) const {
+at::Tensor ResnetBlock2DImpl::forward(at::Tensor x, const at::Tensor& time) const {
   at::Tensor h = norm1_(x, options_.activation);
   at::Tensor shift;
   if (time_emb_proj_) shift = time_emb_proj_(activate(time, options_.activation));
@@ -30,9 +32,11 @@ at::Tensor ResnetBlock2DImpl::forward(const at::Tensor& x, const at::Tensor& tim
     const auto halves = shift.unflatten(1, {-1, 1, 1}).chunk(2, 1);
     h = activate(norm2_(conv1_(h)) * (1 + halves[0]) + halves[1], options_.activation);
   } else {
-    h = normed_conv(conv1_, norm2_, h, shift, options_.activation);
+    h = normed_conv(conv1_, norm2_, std::move(h), shift, options_.activation);
   }
-  h = conv_onto(conv2_, h, conv_shortcut_ ? conv_shortcut_(x) : x);
+  const at::Tensor residual = conv_shortcut_ ? conv_shortcut_(x) : x;
+  x.reset();
+  h = conv_onto(conv2_, h, residual);
   return options_.output_scale == 1 ? h : h / options_.output_scale;
 }
 

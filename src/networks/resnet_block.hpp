@@ -19,12 +19,25 @@ struct ResnetOptions {
   double output_scale = 1;   ///< the output is divided by it
 };
 
+/// A block's layers, for those who run them one by one.
+struct ResnetLayers {
+  const GroupNorm& norm1;
+  const Conv2d& conv1;
+  const GroupNorm& norm2;
+  const Conv2d& conv2;
+  const Conv2d& conv_shortcut;  ///< empty where the channels stay
+  Activation activation;
+};
+
 class ResnetBlock2DImpl : public torch::nn::Module {
  public:
   explicit ResnetBlock2DImpl(const ResnetOptions& options);
 
   /// x: [B, in, h, w]; time: [B, time], or undefined where the block sees no timestep → [B, out, h, w]
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& time) const;
+  /// x is let go as soon as it is used, if the caller moved it in.
+  at::Tensor forward(at::Tensor x, const at::Tensor& time) const;
+
+  ResnetLayers layers() const { return {norm1_, conv1_, norm2_, conv2_, conv_shortcut_, options_.activation}; }
 
  private:
   ResnetOptions options_;

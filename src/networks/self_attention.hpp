@@ -10,6 +10,7 @@
 
 #include "networks/config.hpp"
 #include "networks/context_gate.hpp"
+#include "networks/hypernetwork.hpp"
 #include "networks/token_merging.hpp"
 
 namespace sdtorch {
@@ -27,6 +28,10 @@ struct SelfAttentionHooks {
   at::Tensor map{};                              ///< of `observed`: fp32 [rows, heads, L, L], of the rows that attend
   TokenMerging* merging = nullptr;               ///< before self-attention; may be none
   ContextGate* gate = nullptr;                   ///< before attention to the context; may be none
+  const HypernetworkCall* hypernetworks = nullptr;  ///< change what all layers make keys and values from; may be none
+
+  /// Whether there is any that acts on all layers.
+  bool acts() const { return merging || gate || hypernetworks; }
 };
 
 /// Keys of all self-attention layers: `mid_block.attentions.0.transformer_blocks.0.attn1`. Layers that look at the

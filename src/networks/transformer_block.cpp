@@ -24,19 +24,30 @@ CrossAttentionImpl::CrossAttentionImpl(int64_t width, int64_t source_width, int6
       to_v_(attach(*this, "to_v", Linear(source_width, inner, LinearOptions{.bias = false}))),
       to_out_(attach(*this, "to_out.0", Linear(inner, width))) {}
 
-at::Tensor CrossAttentionImpl::attend(const at::Tensor& x, const at::Tensor& source, SelfAttentionHooks* hooks) const {
-  const at::Tensor q = to_q_(x), k = to_k_(source), v = to_v_(source);
-  if (!hooks || hooks->observed != this) return attention(q, k, v, {.heads = heads_});
-  hooks->map = attention_map(q, k, heads_);
-  return attention_by_map(hooks->map, v);
+at::Tensor CrossAttentionImpl::attend(const at::Tensor& x, const AttentionSources& from, SelfAttentionHooks* hooks,
+                                      const ImagePrompt* image) const {
+  const at::Tensor q = to_q_(x), k = to_k_(from.keys), v = to_v_(from.values);
+  if (hooks && hooks->observed == this) {
+    hooks->map = attention_map(q, k, heads_);
+    return attention_by_map(hooks->map, v);
+  }
+  const at::Tensor attended = attention(q, k, v, {.heads = heads_});
+  return image && image->attention ? image->attention->add(this, q, heads_, image->tokens, attended) : attended;
 }
 
-at::Tensor CrossAttentionImpl::forward(const at::Tensor& x, const at::Tensor& source, SelfAttentionHooks* hooks) const {
-  if (!hooks || !hooks->perturbed.contains(this)) return to_out_(attend(x, source, hooks));
+at::Tensor CrossAttentionImpl::forward(const at::Tensor& x, const at::Tensor& source, SelfAttentionHooks* hooks,
+                                       const ImagePrompt* image) const {
+  AttentionSources from{.keys = source, .values = source};
+  if (hooks && hooks->hypernetworks) from = apply_hypernetworks(*hooks->hypernetworks, source);
+  if (!hooks || !hooks->perturbed.contains(this)) return to_out_(attend(x, from, hooks, image));
   const int64_t rows = x.size(0), attending = std::min(hooks->first_perturbed, rows);
   std::vector<at::Tensor> mixed;
-  if (attending > 0) mixed.push_back(attend(x.narrow(0, 0, attending), source.narrow(0, 0, attending), hooks));
-  if (attending < rows) mixed.push_back(to_v_(source.narrow(0, attending, rows - attending)));
+  if (attending > 0) {
+    const AttentionSources first{.keys = from.keys.narrow(0, 0, attending),
+                                 .values = from.values.narrow(0, 0, attending)};
+    mixed.push_back(attend(x.narrow(0, 0, attending), first, hooks, nullptr));
+  }
+  if (attending < rows) mixed.push_back(to_v_(from.values.narrow(0, attending, rows - attending)));
   return to_out_(at::cat(mixed));
 }
 
@@ -51,15 +62,15 @@ BasicTransformerBlockImpl::BasicTransformerBlockImpl(const TransformerOptions& o
       ff_in_(attach(*this, "ff.net.0.proj", Linear(inner, 2 * feed_forward_widening * inner))),
       ff_out_(attach(*this, "ff.net.2", Linear(feed_forward_widening * inner, inner))) {}
 
-at::Tensor BasicTransformerBlockImpl::forward(at::Tensor x, const at::Tensor& context,
-                                              SelfAttentionHooks* hooks) const {
+at::Tensor BasicTransformerBlockImpl::forward(at::Tensor x, const at::Tensor& context, SelfAttentionHooks* hooks,
+                                              const ImagePrompt* image) const {
   const auto merged = hooks && hooks->merging ? hooks->merging->match(x) : std::nullopt;
   if (merged) {
     x = merged->part(attend_first(merged->merge(norm1_(x)), context, hooks)) + x;
   } else {
     x = attend_first(norm1_(x), context, hooks) + x;
   }
-  const auto attend_second = [&] { return attn2_(norm2_(x), context); };
+  const auto attend_second = [&] { return attn2_(norm2_(x), context, hooks, image); };
   x = (hooks && hooks->gate ? hooks->gate->pass(attn2_.get(), attend_second) : attend_second()) + x;
   return feed_forward(norm3_(x)) + x;
 }
@@ -88,15 +99,15 @@ Transformer2DModelImpl::Transformer2DModelImpl(const TransformerOptions& o)
   }
 }
 
-at::Tensor Transformer2DModelImpl::forward(const at::Tensor& x, const at::Tensor& context,
-                                           SelfAttentionHooks* hooks) const {
+at::Tensor Transformer2DModelImpl::forward(const at::Tensor& x, const at::Tensor& context, SelfAttentionHooks* hooks,
+                                           const ImagePrompt* image) const {
   const auto to_sequence = [](const at::Tensor& t) { return t.permute({0, 2, 3, 1}).flatten(1, 2); };
   const auto to_picture = [&](const at::Tensor& t) {
     return t.unflatten(1, {x.size(2), x.size(3)}).permute({0, 3, 1, 2});
   };
   at::Tensor h = norm_(x);
   h = linear_in_ ? linear_in_(to_sequence(h)) : to_sequence(conv_in_(h));
-  for (const BasicTransformerBlock& block : blocks_) h = block(h, context, hooks);
+  for (const BasicTransformerBlock& block : blocks_) h = block(h, context, hooks, image);
   return linear_out_ ? to_picture(linear_out_(h)) + x : conv_onto(conv_out_, to_picture(h), x);
 }
 

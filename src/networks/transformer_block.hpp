@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "networks/image_attention.hpp"
 #include "networks/self_attention.hpp"
 #include "nn/attention.hpp"
 #include "nn/conv.hpp"
@@ -28,11 +29,13 @@ class CrossAttentionImpl : public torch::nn::Module {
   CrossAttentionImpl(int64_t width, int64_t source_width, int64_t inner, int64_t heads);
 
   /// x: [B, L, width]; source: [B, S, source_width] → [B, L, width]. hooks: may be nullptr, and may name this layer
-  /// where the source is x itself.
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& source, SelfAttentionHooks* hooks = nullptr) const;
+  /// where the source is x itself. image: pictures that are attended to beside the source; may be nullptr.
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& source, SelfAttentionHooks* hooks = nullptr,
+                     const ImagePrompt* image = nullptr) const;
 
  private:
-  at::Tensor attend(const at::Tensor& x, const at::Tensor& source, SelfAttentionHooks* hooks) const;
+  at::Tensor attend(const at::Tensor& x, const AttentionSources& from, SelfAttentionHooks* hooks,
+                    const ImagePrompt* image) const;
 
   int64_t heads_;
   Linear to_q_, to_k_, to_v_, to_out_;
@@ -45,7 +48,8 @@ class BasicTransformerBlockImpl : public torch::nn::Module {
   BasicTransformerBlockImpl(const TransformerOptions& options, int64_t inner);
 
   /// x: [B, L, inner]; context: [B, S, context_width] → [B, L, inner]
-  at::Tensor forward(at::Tensor x, const at::Tensor& context, SelfAttentionHooks* hooks) const;
+  at::Tensor forward(at::Tensor x, const at::Tensor& context, SelfAttentionHooks* hooks,
+                     const ImagePrompt* image) const;
 
  private:
   at::Tensor attend_first(const at::Tensor& normed, const at::Tensor& context, SelfAttentionHooks* hooks) const;
@@ -66,7 +70,8 @@ class Transformer2DModelImpl : public torch::nn::Module {
   explicit Transformer2DModelImpl(const TransformerOptions& options);
 
   /// x: [B, channels, h, w]; context: [B, S, context_width] → [B, channels, h, w]
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& context, SelfAttentionHooks* hooks = nullptr) const;
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& context, SelfAttentionHooks* hooks = nullptr,
+                     const ImagePrompt* image = nullptr) const;
 
  private:
   GroupNorm norm_;

@@ -67,7 +67,7 @@ at::Tensor UNetDownBlockImpl::forward(at::Tensor x, const UNetCondition& conditi
   };
   for (size_t i = 0; i < resnets_.size(); ++i) {
     x = resnets_[i](x, condition.time);
-    if (!attentions_.empty()) x = attentions_[i](x, condition.context, condition.attention);
+    if (!attentions_.empty()) x = attentions_[i](x, condition.context, condition.attention, &condition.image);
     skips.push_back(x);
     if (i + 1 < resnets_.size() && is_deep_enough(condition.deep_cache, skips.size())) return x;
   }
@@ -97,7 +97,7 @@ UNetMidBlockImpl::UNetMidBlockImpl(const UNetConfig& config) {
 at::Tensor UNetMidBlockImpl::forward(at::Tensor x, const UNetCondition& condition) const {
   x = resnets_.front()(x, condition.time);
   if (!attention_) return x;
-  return resnets_.back()(attention_(x, condition.context, condition.attention), condition.time);
+  return resnets_.back()(attention_(x, condition.context, condition.attention, &condition.image), condition.time);
 }
 
 UNetUpBlockImpl::UNetUpBlockImpl(const UNetConfig& config, size_t level_index)
@@ -126,7 +126,7 @@ at::Tensor UNetUpBlockImpl::forward(at::Tensor x, const UNetCondition& condition
     if (condition.freeu) apply_freeu(*condition.freeu, place_, x, skips.back());
     x = resnets_[i](at::cat({x, skips.back()}, 1), condition.time);
     skips.pop_back();
-    if (!attentions_.empty()) x = attentions_[i](x, condition.context, condition.attention);
+    if (!attentions_.empty()) x = attentions_[i](x, condition.context, condition.attention, &condition.image);
   }
   return upsampler_ && x.defined() ? upsampler_(x, skips.back().sizes().slice(2)) : x;
 }

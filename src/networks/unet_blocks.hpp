@@ -21,6 +21,7 @@ struct UNetCondition {
   SelfAttentionHooks* attention = nullptr;  ///< may be none
   std::optional<FreeU> freeu{};
   DeepCache* deep_cache = nullptr;  ///< may be none
+  ImagePrompt image{};
 };
 
 /// A convolution of an odd kernel that keeps the size.

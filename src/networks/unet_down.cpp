@@ -60,7 +60,8 @@ UNetDepths UNetDown::operator()(const UNetInput& input, const at::Tensor& hint) 
                                   .context = input.context,
                                   .attention = input.attention,
                                   .freeu = input.freeu,
-                                  .deep_cache = input.deep_cache}};
+                                  .deep_cache = input.deep_cache,
+                                  .image = input.image}};
   at::Tensor x = input.extra_channels.defined() ? at::cat({input.sample, input.extra_channels}, 1) : input.sample;
   x = conv_in_(config_.center_input_sample ? 2 * x - 1.0 : x);
   if (hint.defined()) x = x + hint;

@@ -28,6 +28,7 @@ struct UNetInput {
   SelfAttentionHooks* attention = nullptr;  ///< what guidance does to layers; may be none
   std::optional<FreeU> freeu{};
   DeepCache* deep_cache = nullptr;  ///< may be none
+  ImagePrompt image{};              ///< pictures beside the context
 
   /// A T2I-Adapter's, one for each of the first down blocks, from the finest on, and one more for the mid block: added
   /// inside, so that what comes after sees them, too (see UNetDownBlock).

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "core/error.hpp"
 #include "nn/attach.hpp"
 
@@ -11,13 +13,11 @@ namespace {
 
 Conv2d conv_3x3(int64_t in, int64_t out) { return Conv2d(in, out, 3, Conv2dOptions{.padding = 1}); }
 
-// The reference's last activation is this one, whatever the config's act_fn.
-constexpr Activation last_activation = Activation::silu;
-
 }  // namespace
 
 VaeEncoderImpl::VaeEncoderImpl(const VaeConfig& c)
-    : conv_in_(attach(*this, "conv_in", conv_3x3(c.in_channels, c.block_out_channels.front()))),
+    : groups_(c.norm_num_groups),
+      conv_in_(attach(*this, "conv_in", conv_3x3(c.in_channels, c.block_out_channels.front()))),
       mid_block_(attach(*this, "mid_block", VaeMidBlock(c))),
       conv_norm_out_(
           attach(*this, "conv_norm_out", GroupNorm(c.norm_num_groups, c.block_out_channels.back(), vae_norm_eps))),
@@ -29,12 +29,13 @@ VaeEncoderImpl::VaeEncoderImpl(const VaeConfig& c)
 
 at::Tensor VaeEncoderImpl::forward(const at::Tensor& picture) const {
   at::Tensor x = conv_in_(picture);
-  for (const DownEncoderBlock2D& block : down_blocks_) x = block(x);
-  return conv_out_(conv_norm_out_(mid_block_(x), last_activation));
+  for (const DownEncoderBlock2D& block : down_blocks_) x = block(std::move(x));
+  return conv_out_(conv_norm_out_(mid_block_(std::move(x)), vae_last_activation));
 }
 
 VaeDecoderImpl::VaeDecoderImpl(const VaeConfig& c)
-    : conv_in_(attach(*this, "conv_in", conv_3x3(c.latent_channels, c.block_out_channels.back()))),
+    : groups_(c.norm_num_groups),
+      conv_in_(attach(*this, "conv_in", conv_3x3(c.latent_channels, c.block_out_channels.back()))),
       mid_block_(attach(*this, "mid_block", VaeMidBlock(c))),
       conv_norm_out_(
           attach(*this, "conv_norm_out", GroupNorm(c.norm_num_groups, c.block_out_channels.front(), vae_norm_eps))),
@@ -47,8 +48,9 @@ VaeDecoderImpl::VaeDecoderImpl(const VaeConfig& c)
 
 at::Tensor VaeDecoderImpl::forward(const at::Tensor& latent) const {
   at::Tensor x = mid_block_(conv_in_(latent));
-  for (const UpDecoderBlock2D& block : up_blocks_) x = block(x);
-  return conv_out_(conv_norm_out_(x, last_activation));
+  for (const UpDecoderBlock2D& block : up_blocks_) x = block(std::move(x));
+  x = conv_norm_out_(x, vae_last_activation);
+  return conv_out_(x);
 }
 
 AutoencoderKL::AutoencoderKL(const VaeConfig& c) : config_(c), decoder_(attach(*this, "decoder", VaeDecoder(c))) {
@@ -61,13 +63,14 @@ AutoencoderKL::AutoencoderKL(const VaeConfig& c) : config_(c), decoder_(attach(*
   }
 }
 
-at::Tensor AutoencoderKL::decode(const at::Tensor& latent) const {
-  return decoder_(post_quant_conv_ ? post_quant_conv_(latent) : latent);
+at::Tensor AutoencoderKL::decode(const at::Tensor& latent, const std::optional<TileSize>& tiles) const {
+  const at::Tensor x = post_quant_conv_ ? post_quant_conv_(latent) : latent;
+  return tiles ? decoder_->in_tiles(x, *tiles) : decoder_(x);
 }
 
-LatentDistribution AutoencoderKL::encode(const at::Tensor& picture) const {
+LatentDistribution AutoencoderKL::encode(const at::Tensor& picture, const std::optional<TileSize>& tiles) const {
   if (!encoder_) throw Error(ErrorKind::model, {.place = "vae", .reason = "has no encoder, and pictures need one"});
-  const at::Tensor encoded = encoder_(picture);
+  const at::Tensor encoded = tiles ? encoder_->in_tiles(picture, *tiles) : encoder_(picture);
   const auto halves = (quant_conv_ ? quant_conv_(encoded) : encoded).chunk(2, 1);
   return {.mean = halves[0], .logvar = halves[1].clamp(-30.0, 20.0)};
 }

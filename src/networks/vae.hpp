@@ -1,9 +1,11 @@
 // The autoencoder between pictures and latents (Rombach et al. 2021), with diffusers' key names.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "networks/config.hpp"
+#include "networks/tiles.hpp"
 #include "networks/vae_blocks.hpp"
 
 namespace sdtorch {
@@ -20,8 +22,11 @@ class VaeEncoderImpl : public torch::nn::Module {
 
   /// picture: [B, in_channels, H, W] → [B, 2 latent_channels, h, w]
   at::Tensor forward(const at::Tensor& picture) const;
+  /// The same, of one picture, tile by tile (vae_tiles.hpp).
+  at::Tensor in_tiles(const at::Tensor& picture, const TileSize& size) const;
 
  private:
+  int64_t groups_;
   Conv2d conv_in_;
   std::vector<DownEncoderBlock2D> down_blocks_;
   VaeMidBlock mid_block_;
@@ -36,8 +41,11 @@ class VaeDecoderImpl : public torch::nn::Module {
 
   /// latent: [B, latent_channels, h, w] → [B, out_channels, H, W]
   at::Tensor forward(const at::Tensor& latent) const;
+  /// The same, of one latent, tile by tile.
+  at::Tensor in_tiles(const at::Tensor& latent, const TileSize& size) const;
 
  private:
+  int64_t groups_;
   Conv2d conv_in_;
   VaeMidBlock mid_block_;
   std::vector<UpDecoderBlock2D> up_blocks_;  ///< from the coarsest to the finest, as they run
@@ -51,11 +59,12 @@ class AutoencoderKL : public torch::nn::Module {
   explicit AutoencoderKL(const VaeConfig& config);
 
   /// latent: [B, latent_channels, h, w], the scale already undone → picture [B, 3, h·factor, w·factor], about -1…1.
-  at::Tensor decode(const at::Tensor& latent) const;
+  /// tiles: of one picture alone, B is 1 then.
+  at::Tensor decode(const at::Tensor& latent, const std::optional<TileSize>& tiles = {}) const;
 
   /// picture: [B, 3, H, W] in -1…1, H and W multiples of factor → the distribution of its latent, before scaling.
   /// Throws ErrorKind::model for one that came without its encoder.
-  LatentDistribution encode(const at::Tensor& picture) const;
+  LatentDistribution encode(const at::Tensor& picture, const std::optional<TileSize>& tiles = {}) const;
 
   const VaeConfig& config() const { return config_; }
 

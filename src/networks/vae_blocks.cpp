@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "nn/attach.hpp"
 #include "nn/attention.hpp"
@@ -45,9 +46,10 @@ VaeMidBlockImpl::VaeMidBlockImpl(const VaeConfig& config)
   }
 }
 
-at::Tensor VaeMidBlockImpl::forward(const at::Tensor& x) const {
-  const at::Tensor h = resnet_0_(x, at::Tensor());
-  return resnet_1_(attention_ ? attention_(h) : h, at::Tensor());
+at::Tensor VaeMidBlockImpl::forward(at::Tensor x) const {
+  x = resnet_0_(std::move(x), at::Tensor());
+  if (attention_) x = attention_(x);
+  return resnet_1_(std::move(x), at::Tensor());
 }
 
 DownEncoderBlock2DImpl::DownEncoderBlock2DImpl(const VaeConfig& config, size_t level) {
@@ -63,7 +65,7 @@ DownEncoderBlock2DImpl::DownEncoderBlock2DImpl(const VaeConfig& config, size_t l
 }
 
 at::Tensor DownEncoderBlock2DImpl::forward(at::Tensor x) const {
-  for (const ResnetBlock2D& block : resnets_) x = block(x, at::Tensor());
+  for (const ResnetBlock2D& block : resnets_) x = block(std::move(x), at::Tensor());
   return downsampler_ ? downsampler_(x) : x;
 }
 
@@ -78,10 +80,13 @@ UpDecoderBlock2DImpl::UpDecoderBlock2DImpl(const VaeConfig& config, size_t level
 }
 
 at::Tensor UpDecoderBlock2DImpl::forward(at::Tensor x) const {
-  for (const ResnetBlock2D& block : resnets_) x = block(x, at::Tensor());
-  if (!upsampler_) return x;
-  const std::array<int64_t, 2> doubled{2 * x.size(2), 2 * x.size(3)};
-  return upsampler_(x, doubled);
+  for (const ResnetBlock2D& block : resnets_) x = block(std::move(x), at::Tensor());
+  return upsampler_ ? doubled(std::move(x)) : x;
+}
+
+at::Tensor UpDecoderBlock2DImpl::doubled(at::Tensor x) const {
+  const std::array<int64_t, 2> size{2 * x.size(2), 2 * x.size(3)};
+  return upsampler_(std::move(x), size);
 }
 
 }  // namespace sdtorch

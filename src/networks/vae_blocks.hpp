@@ -1,6 +1,7 @@
 // The autoencoder's blocks (Esser et al. 2021, appendix A), between a picture and its latent.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "networks/config.hpp"
@@ -30,7 +31,7 @@ class VaeMidBlockImpl : public torch::nn::Module {
   explicit VaeMidBlockImpl(const VaeConfig& config);
 
   /// x: [B, C, h, w] → the same shape.
-  at::Tensor forward(const at::Tensor& x) const;
+  at::Tensor forward(at::Tensor x) const;
 
  private:
   ResnetBlock2D resnet_0_, resnet_1_;
@@ -45,6 +46,10 @@ class DownEncoderBlock2DImpl : public torch::nn::Module {
 
   at::Tensor forward(at::Tensor x) const;
 
+  const std::vector<ResnetBlock2D>& resnets() const { return resnets_; }
+  /// The block's last step alone; the last block has none.
+  at::Tensor halved(at::Tensor x) const { return downsampler_(std::move(x)); }
+
  private:
   std::vector<ResnetBlock2D> resnets_;
   Downsample2D downsampler_ = nullptr;
@@ -58,6 +63,10 @@ class UpDecoderBlock2DImpl : public torch::nn::Module {
 
   at::Tensor forward(at::Tensor x) const;
 
+  const std::vector<ResnetBlock2D>& resnets() const { return resnets_; }
+  /// The block's last step alone; the last block has none.
+  at::Tensor doubled(at::Tensor x) const;
+
  private:
   std::vector<ResnetBlock2D> resnets_;
   Upsample2D upsampler_ = nullptr;
@@ -66,5 +75,8 @@ using UpDecoderBlock2D = Layer<UpDecoderBlock2DImpl>;
 
 /// The autoencoder's norms and the epsilon that the reference fixes for them.
 inline constexpr double vae_norm_eps = 1e-6;
+
+/// The reference's last activation is this one, whatever the config's act_fn.
+inline constexpr Activation vae_last_activation = Activation::silu;
 
 }  // namespace sdtorch

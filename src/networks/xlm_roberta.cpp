@@ -46,14 +46,15 @@ XlmRobertaTextModel::XlmRobertaTextModel(const XlmRobertaConfig& c)
   }
 }
 
-at::Tensor XlmRobertaTextModel::embed(const at::Tensor& tokens) const {
+at::Tensor XlmRobertaTextModel::embed(const at::Tensor& tokens, const at::Tensor& learned) const {
   const int64_t length = tokens.size(-1);
   if (length > config_.longest_text()) {
     throw Error(ErrorKind::model, {.file = "text encoder",
                                    .reason = fmt::format("{} tokens, but max_position_embeddings is {}", length,
                                                          config_.max_position_embeddings)});
   }
-  const auto outside = tokens.masked_select((tokens < 0).logical_or(tokens >= config_.vocab_size));
+  const int64_t known = config_.vocab_size + (learned.defined() ? learned.size(0) : 0);
+  const auto outside = tokens.masked_select((tokens < 0).logical_or(tokens >= known));
   if (outside.numel() > 0) {
     throw Error(ErrorKind::model, {.file = "text encoder",
                                    .reason = fmt::format("token {} is outside its vocabulary of {}",
@@ -63,12 +64,14 @@ at::Tensor XlmRobertaTextModel::embed(const at::Tensor& tokens) const {
   // fairseq's numbering: padding stands at its own id, the others are counted from the one above it.
   const at::Tensor is_text = tokens.ne(config_.pad_token_id).to(at::kLong);
   const at::Tensor positions = is_text.cumsum(-1) * is_text + config_.pad_token_id;
-  const at::Tensor x = word_embeddings_(tokens) + token_type_embeddings_->weight[0] + position_embeddings_(positions);
+  const at::Tensor words = word_embeddings_(tokens, learned);
+  const at::Tensor x = words + token_type_embeddings_->weight[0] + position_embeddings_(positions);
   return embedding_norm_(x);
 }
 
-at::Tensor XlmRobertaTextModel::forward(const at::Tensor& tokens, const at::Tensor& mask) const {
-  at::Tensor x = embed(tokens);
+at::Tensor XlmRobertaTextModel::forward(const at::Tensor& tokens, const at::Tensor& mask,
+                                        const at::Tensor& learned) const {
+  at::Tensor x = embed(tokens, learned);
   const at::Tensor key_mask = config_.use_attention_mask ? mask : at::Tensor();
   // The newer models take the state before the last layer, normed once more.
   const size_t used = layers_.size() - (config_.has_pre_transformation ? 1 : 0);

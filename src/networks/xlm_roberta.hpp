@@ -34,14 +34,15 @@ class XlmRobertaTextModel : public torch::nn::Module {
   explicit XlmRobertaTextModel(const XlmRobertaConfig& config);
 
   /// tokens: int64 [B, L], L <= config.longest_text(); mask: bool [B, L], true where a token is seen, padding is not
-  /// (no use_attention_mask in the config: all are) → the projected hidden state, [B, L, project_dim].
+  /// (no use_attention_mask in the config: all are); learned: vectors [n, C] for the n ids above the vocabulary, or
+  /// undefined → the projected hidden state, [B, L, project_dim].
   /// Throws ErrorKind::model for a token or a length that the model has no embedding for.
-  at::Tensor forward(const at::Tensor& tokens, const at::Tensor& mask) const;
+  at::Tensor forward(const at::Tensor& tokens, const at::Tensor& mask, const at::Tensor& learned = {}) const;
 
   const XlmRobertaConfig& config() const { return config_; }
 
  private:
-  at::Tensor embed(const at::Tensor& tokens) const;
+  at::Tensor embed(const at::Tensor& tokens, const at::Tensor& learned) const;
 
   XlmRobertaConfig config_;
   Embedding word_embeddings_, position_embeddings_, token_type_embeddings_;

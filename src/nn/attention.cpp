@@ -35,6 +35,11 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   }
   std::optional<at::Tensor> mask;
   if (options.key_mask.defined()) mask = options.key_mask.unsqueeze(1).unsqueeze(1);
+  if (mask && options.causal) {
+    const at::Tensor before = at::ones({q.size(1), k.size(1)}, mask->options()).tril();
+    return joined(at::scaled_dot_product_attention(heads_apart(q, options.heads), heads_apart(k, options.heads),
+                                                   heads_apart(v, options.heads), mask->logical_and(before)));
+  }
   const at::Tensor queries = heads_apart(q, options.heads), keys = heads_apart(k, options.heads),
                    values = heads_apart(v, options.heads);
   if (cuda::takes(q)) return joined(cuda::attention(queries, keys, values, mask, options.causal));

@@ -8,7 +8,7 @@ namespace sdtorch {
 struct AttentionOptions {
   int64_t heads = 1;      ///< divides the width
   bool causal = false;    ///< position i sees positions 0…i only
-  at::Tensor key_mask{};  ///< bool [B, S], true where a key is seen; undefined: all are. Not together with causal
+  at::Tensor key_mask{};  ///< bool [B, S], true where a key is seen; undefined: all are
 };
 
 /// q: [B, L, C]; k, v: [B, S, C] → [B, L, C]. Scores are divided by the square root of C / heads.

@@ -31,6 +31,9 @@ class CapturedCalls {
   /// captured, and outside of inference mode. Throws what function throws. Safe from several threads.
   at::Tensor operator()(const std::vector<at::Tensor>& inputs, const Function& function, const CallHint& hint);
 
+  /// Forgets them: what the functions read lies elsewhere now. Waits for the last replay. Not while one is called.
+  void clear();
+
   /// How many graphs there are now.
   size_t graphs() const;
 

@@ -34,7 +34,7 @@ at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
   if (int8_) return int8_->multiply(x);
   if (!x.is_cpu() || weight.requires_grad()) return at::conv2d(x, weight, bias, options_.stride, options_.padding);
   const at::Tensor innermost = x.contiguous(at::MemoryFormat::ChannelsLast);
-  if (filtered_ && !recorded(x)) return cpu::filtered(innermost, weight, bias);
+  if (filtered_ && !recorded(x)) return cpu::filtered(innermost, weight, bias, out_);
   if (weight.is_mkldnn() && !recorded(x)) {
     if (!is_pointwise()) {
       return cpu::packed_convolution(innermost, weight, bias, options_.stride, options_.padding);
@@ -66,7 +66,7 @@ void Conv2dImpl::prepare(const Placement& to) {
     int8_ = std::make_shared<const Int8Weights>(weight, bias, options_.stride, options_.padding);
     let_go(weight);
   } else if (cpu::can_filter(weight, options_.stride, options_.padding)) {
-    parameters_["weight"] = weight = cpu::filters(weight);
+    parameters_["weight"] = weight = cpu::pack_filters(weight);
     filtered_ = true;
   } else if (is_pointwise() ? cpu::can_pack_linear(weight) : cpu::can_pack_convolution(weight)) {
     parameters_["weight"] = weight = is_pointwise() ? cpu::pack_linear(weight.flatten(1))
@@ -74,10 +74,16 @@ void Conv2dImpl::prepare(const Placement& to) {
   }
 }
 
+void Conv2dImpl::renew() {
+  int8_.reset();
+  filtered_ = false;
+  if (weight.is_mkldnn()) parameters_["weight"] = weight = at::empty({0});
+}
+
 bool Conv2dImpl::is_pointwise() const { return kernel_ == 1 && options_.stride == 1 && options_.padding == 0; }
 
 at::Tensor Conv2dImpl::plain_weight() const {
-  if (filtered_) return cpu::weight_of_filters(weight);
+  if (filtered_) return cpu::weight_of_filters(weight, out_);
   if (!weight.is_mkldnn()) return weight;
   return is_pointwise() ? weight.to_dense().unflatten(1, {-1, 1, 1}) : weight.to_dense();
 }

@@ -35,6 +35,7 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   /// On a CPU, and in fp16 and bf16 on a GPU, the weight comes to lie with the channels innermost, becomes opaque
   /// (nn/cpu/packed.hpp), or Winograd's filters (nn/cpu/winograd.hpp).
   void prepare(const Placement& to) override;
+  void renew() override;
 
   at::Tensor weight, bias;
 

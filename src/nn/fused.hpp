@@ -11,8 +11,9 @@
 
 namespace sdtorch {
 
-/// activation(norm(conv(x) + shift)). x: [B, in, h, w]; shift: [B, out], or undefined → [B, out, h', w']
-at::Tensor normed_conv(const Conv2d& conv, const GroupNorm& norm, const at::Tensor& x, const at::Tensor& shift,
+/// activation(norm(conv(x) + shift)). x: [B, in, h, w], let go before the norm if the caller moved it in; shift:
+/// [B, out], or undefined → [B, out, h', w']
+at::Tensor normed_conv(const Conv2d& conv, const GroupNorm& norm, at::Tensor x, const at::Tensor& shift,
                        std::optional<Activation> activation);
 
 /// conv(x) + residual. x: [B, in, h, w]; residual: [B, out, h', w']

@@ -42,4 +42,9 @@ void LinearImpl::prepare(const Placement& to) {
   }
 }
 
+void LinearImpl::renew() {
+  int8_.reset();
+  if (weight.is_mkldnn()) parameters_["weight"] = weight = at::empty({0});
+}
+
 }  // namespace sdtorch

@@ -28,6 +28,7 @@ class LinearImpl : public torch::nn::Module, public Prepared {
 
   /// On a CPU the weight becomes opaque (nn/cpu/packed.hpp), or comes to begin at a multiple of 64 bytes.
   void prepare(const Placement& to) override;
+  void renew() override;
 
   at::Tensor weight, bias;
 

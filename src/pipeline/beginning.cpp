@@ -57,13 +57,13 @@ Beginning begin_batch(const Components& model, std::span<const ResolvedRequest> 
   std::vector<at::Tensor> pictures;
   if (started) pictures = of_each(batch, [](const ResolvedRequest& one) { return to_tensor(one.start->image); });
   at::Tensor x0;
-  if (started && !instructed && !(from_noise && sees_mask)) x0 = encode_pictures(model, pictures, noise);
+  if (started && !instructed && !(from_noise && sees_mask)) x0 = encode_pictures(model, pictures, noise, shared.tiles);
   show_latent(observer, "init_latent", x0);
   const at::Tensor unit = noise.draw_start(shape).to(model.device);
   show_latent(observer, "noise", unit);
   Beginning beginning{.start =
                           from_noise ? start_from_noise(shared.plan, unit) : start_from_picture(shared.plan, x0, unit)};
-  if (instructed) beginning.extra_channels = encode_modes(model, pictures);
+  if (instructed) beginning.extra_channels = encode_modes(model, pictures, shared.tiles);
   if (shared.depth) {
     const LoadedDepthEstimator* estimator = model.depth_estimator ? &*model.depth_estimator : nullptr;
     beginning.extra_channels = at::cat(of_each(batch, [&](const ResolvedRequest& one) {
@@ -80,7 +80,7 @@ Beginning begin_batch(const Components& model, std::span<const ResolvedRequest> 
   show_latent(observer, "mask", mask);
   if (sees_mask) {
     for (size_t i = 0; i < pictures.size(); ++i) pictures[i] = pictures[i] * (1 - masks[i]);
-    beginning.extra_channels = at::cat({mask, encode_pictures(model, pictures, noise)}, 1);
+    beginning.extra_channels = at::cat({mask, encode_pictures(model, pictures, noise, shared.tiles)}, 1);
   } else {
     noise.draw_encoding(shape);  // of the masked picture, which diffusers samples for models that do not see it, too
     beginning.blend = Blend(shared.plan, x0, unit, mask);

@@ -9,8 +9,8 @@
 
 #include "networks/text_encoder.hpp"
 #include "networks/unet.hpp"
-#include "networks/vae.hpp"
 #include "nn/captured.hpp"
+#include "pipeline/autoencoder.hpp"
 #include "pipeline/model_description.hpp"
 
 namespace sdtorch {
@@ -20,22 +20,33 @@ struct Components {
   ModelDescription description{};
   std::vector<TextEncoder> text_encoders{};  ///< as described
   std::shared_ptr<UNet2DConditionModel> unet{};
-  std::shared_ptr<AutoencoderKL> vae{};
+  std::shared_ptr<const Autoencoder> vae{};               ///< what decodes
   std::vector<ControlNetwork> controls{};                 ///< as described
   std::shared_ptr<const LatentClassifier> classifier{};   ///< likewise; in fp32
+  std::shared_ptr<const IpAdapters> ip_adapters{};        ///< as described; none where there are none
   std::optional<LoadedDepthEstimator> depth_estimator{};  ///< where something may need it
   at::Device device = at::kCPU;
   at::ScalarType dtype = at::kFloat;
   at::ScalarType vae_dtype = at::kFloat;  ///< fp32 where dtype is fp16 and the VAE overflows it
 
-  /// The VAE in fp32, read from its files at the first call. For pictures that overflow. Safe from several threads.
-  std::shared_ptr<AutoencoderKL> vae_in_fp32() const;
+  // Each is read from its files at the first call where it is not `vae`. Safe from several threads.
+
+  /// What encodes pictures: `vae` where it can, else the model's own.
+  std::shared_ptr<const Autoencoder> encoder() const;
+  /// The same two in fp32, for pictures that overflow.
+  std::shared_ptr<const Autoencoder> vae_in_fp32() const;
+  std::shared_ptr<const Autoencoder> encoder_in_fp32() const;
 
   /// What the U-Net's calls are remembered by from picture to picture.
   std::shared_ptr<CapturedCalls> captured = std::make_shared<CapturedCalls>();
 
   struct Spare;
-  std::shared_ptr<Spare> spare{};  ///< what vae_in_fp32 keeps
+  std::shared_ptr<Spare> spare{};  ///< what those keep
+
+ private:
+  using LoadAutoencoder = std::shared_ptr<const Autoencoder> (*)(const ModelDescription&, at::ScalarType, at::Device);
+  std::shared_ptr<const Autoencoder> once(std::shared_ptr<const Autoencoder> Spare::*kept, LoadAutoencoder load,
+                                          at::ScalarType type) const;
 };
 
 /// Loads all weights. in_int8: the U-Net's layers, where has_int8_products() (see compute_in_int8).

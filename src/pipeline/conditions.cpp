@@ -21,12 +21,6 @@ ChangingCondition always(Condition condition) {
   return [kept = std::make_shared<const Condition>(std::move(condition))](const DenoiserCall&) { return kept.get(); };
 }
 
-ChangingCondition holding(Condition condition, std::function<bool(const DenoiserCall&)> holds) {
-  return [own = always(std::move(condition)), holds = std::move(holds)](const DenoiserCall& call) {
-    return holds(call) ? own(call) : nullptr;
-  };
-}
-
 CombinationRule alone() {
   return [](std::span<const at::Tensor> outputs, const at::Tensor&, const DenoiserCall&) { return outputs.front(); };
 }

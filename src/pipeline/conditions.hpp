@@ -20,6 +20,9 @@ struct Condition {
   at::Tensor time_ids{};  ///< SDXL's sizes: original, crop, target or aesthetic score; fp32 [1, n] (Podell et al. 2023)
   at::Tensor extra_channels{};  ///< what the U-Net sees beside the latent: a mask, a masked picture; fp32 [1, c, h, w]
   bool perturbed = false;       ///< its self-attention is (see SelfAttentionHooks); such conditions are the last ones
+
+  /// Of the pictures that prompt, for each IP-Adapter, compute type [1, S, C].
+  std::vector<at::Tensor> image_tokens{};
 };
 
 /// The condition that holds at a call, nullptr where none does: it is then not evaluated. Most hold at every call. It
@@ -29,9 +32,6 @@ using ChangingCondition = std::function<const Condition*(const DenoiserCall&)>;
 
 /// One that never changes.
 ChangingCondition always(Condition condition);
-
-/// One that holds at some calls.
-ChangingCondition holding(Condition condition, std::function<bool(const DenoiserCall&)> holds);
 
 /// Combines the network's outputs for x at a call, one a condition in the list's order, each fp32 [B, 4, h, w],
 /// undefined where the condition does not hold, into the one that the sampler sees.

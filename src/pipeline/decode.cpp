@@ -7,37 +7,28 @@
 #include "pipeline/non_finite.hpp"
 
 namespace sdtorch {
-namespace {
 
-/// latent: fp32 [1, 4, h, w] → fp32 [1, 3, H, W], not yet clamped, so that NaN and infinity still show.
-at::Tensor decode_one(AutoencoderKL& vae, const VaeConfig& config, at::ScalarType dtype, const at::Tensor& latent) {
-  const at::Tensor unscaled = latent / config.scaling_factor + config.shift_factor;
-  return vae.decode(unscaled.to(dtype)).to(at::kFloat);
-}
-
-}  // namespace
-
-DecodedPictures decode(const Components& model, const at::Tensor& latent) {
+DecodedPictures decode(const Components& model, const at::Tensor& latent, const std::optional<TileSize>& tiles) {
   if (!is_finite(latent)) {
     throw Error(ErrorKind::non_finite,
                 {.reason = "the latent has numbers that are not finite",
                  .hint = model.dtype == at::kFloat ? "check the model's weights" : "try --dtype fp32"});
   }
-  const VaeConfig& config = model.description.vae;
   DecodedPictures decoded;
   std::vector<at::Tensor> pictures;
   const std::vector<at::Tensor> latents = latent.split(1);
   std::vector<at::Tensor> queued;
   if (latent.is_cuda()) {  // all of them at once: looking at one would wait for it
-    for (const at::Tensor& one : latents) queued.push_back(decode_one(*model.vae, config, model.vae_dtype, one));
+    for (const at::Tensor& one : latents) queued.push_back(model.vae->decode(one, tiles));
   }
   for (size_t i = 0; i < latents.size(); ++i) {
     const at::Tensor& one = latents[i];
-    at::Tensor picture = queued.empty() ? decode_one(*model.vae, config, model.vae_dtype, one) : queued[i];
+    // Not yet clamped, so that NaN and infinity still show.
+    at::Tensor picture = queued.empty() ? model.vae->decode(one, tiles) : queued[i];
     const bool again = !is_finite(picture) && model.vae_dtype != at::kFloat;
     if (again) {
       log_warning("the decoded picture has numbers that are not finite; decoding again in fp32");
-      picture = decode_one(*model.vae_in_fp32(), config, at::kFloat, one);
+      picture = model.vae_in_fp32()->decode(one, tiles);
     }
     decoded.again_in_fp32.push_back(again);
     if (!is_finite(picture)) {

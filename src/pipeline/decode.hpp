@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include <optional>
 #include <vector>
 
 #include "io/image.hpp"
@@ -16,10 +17,10 @@ struct DecodedPictures {
   std::vector<bool> again_in_fp32{};  ///< one a picture: the compute type overflowed and the VAE ran again in fp32
 };
 
-/// latent: fp32 [B, 4, h, w], still times the VAE's scale. Decodes image by image, so that memory does not grow with
-/// the batch. A picture that comes out non-finite is decoded again with an fp32 VAE, with a warning; one that is
-/// non-finite even then throws ErrorKind::non_finite.
-DecodedPictures decode(const Components& model, const at::Tensor& latent);
+/// latent: fp32 [B, 4, h, w], still times the VAE's scale; tiles: none for the whole at once. Decodes image by image,
+/// so that memory does not grow with the batch. A picture that comes out non-finite is decoded again with an fp32 VAE,
+/// with a warning; one that is non-finite even then throws ErrorKind::non_finite.
+DecodedPictures decode(const Components& model, const at::Tensor& latent, const std::optional<TileSize>& tiles = {});
 
 /// picture: fp32 [3, H, W] in 0…1 → 8 bits a channel, rounded to nearest, or down as some tools do.
 Image to_image(const at::Tensor& picture, bool truncate = false);

@@ -44,12 +44,24 @@ at::Tensor join(const std::vector<Row>& rows, at::Tensor Condition::*part) {
   return at::cat(tensors);
 }
 
+/// The same of lists.
+std::vector<at::Tensor> join_lists(const std::vector<Row>& rows, std::vector<at::Tensor> Condition::*part) {
+  std::vector<at::Tensor> joined;
+  for (size_t i = 0; i < (rows.front().condition->*part).size(); ++i) {
+    std::vector<at::Tensor> tensors;
+    for (const Row& row : rows) tensors.push_back((row.condition->*part)[i]);
+    joined.push_back(at::cat(tensors));
+  }
+  return joined;
+}
+
 /// Rows of one network call: those whose contexts are equally long.
 struct Group {
   std::vector<int64_t> places{};   ///< in all rows
   std::vector<int64_t> numbers{};  ///< see NetworkRows
   int64_t first_perturbed = 0;     ///< those that are stand last
   at::Tensor context{}, pooled{}, time_ids{}, extra_channels{};
+  std::vector<at::Tensor> image_tokens{};
   DeepCache deep_cache{};  ///< empty until a whole call, as for rows that are others than before
 };
 
@@ -71,7 +83,8 @@ std::vector<Group> grouped(const std::vector<Row>& rows) {
                       .context = join(members, &Condition::context),
                       .pooled = join(members, &Condition::pooled),
                       .time_ids = join(members, &Condition::time_ids),
-                      .extra_channels = join(members, &Condition::extra_channels)});
+                      .extra_channels = join(members, &Condition::extra_channels),
+                      .image_tokens = join_lists(members, &Condition::image_tokens)});
   }
   return groups;
 }
@@ -94,6 +107,10 @@ class Denoiser {
       guidance_ = guidance_embedding(options_.guidance_scale, width).to(model.device);
     }
     for (const std::string& key : options_.perturbed) perturbed_.insert(find_self_attention(*unet_, key));
+    for (const WeightedHypernetwork& one : options_.hypernetworks) {
+      hypernetworks_.networks.emplace_back(one.network->on(model.device, dtype_), one.weight);
+    }
+    if (!options_.image_scales.empty()) image_ = model.ip_adapters->attention(*unet_, options_.image_scales);
     if (options_.sag_scale != 0) observed_ = find_self_attention(*unet_, middle_self_attention(unet_->config()));
   }
 
@@ -153,6 +170,11 @@ class Denoiser {
     SelfAttentionHooks hooks{.perturbed = perturbed_, .first_perturbed = group.first_perturbed, .observed = observed};
     std::optional<TokenMerging> merging = merging_at(sample, call);
     if (merging) hooks.merging = &*merging;
+    if (!hypernetworks_.networks.empty()) {
+      hypernetworks_.pictures.clear();
+      for (const int64_t number : group.numbers) hypernetworks_.pictures.push_back(number % x.size(0));
+      hooks.hypernetworks = &hypernetworks_;
+    }
     if (options_.shortcuts.gate_step) {
       gate_.set_rows(at::tensor(group.numbers, at::kLong).remainder(x.size(0)).to(x.device()));
       hooks.gate = &gate_;
@@ -162,10 +184,11 @@ class Denoiser {
                     .context = group.context,
                     .pooled = group.pooled,
                     .time_ids = group.time_ids,
-                    .attention = observed || !perturbed_.empty() || hooks.merging || hooks.gate ? &hooks : nullptr,
+                    .attention = observed || !perturbed_.empty() || hooks.acts() ? &hooks : nullptr,
                     .freeu = options_.freeu,
                     .deep_cache = options_.shortcuts.deep_cache ? &group.deep_cache : nullptr};
     if (group.extra_channels.defined()) input.extra_channels = group.extra_channels.to(dtype_);
+    if (image_) input.image = {.attention = &*image_, .tokens = group.image_tokens};
     if (guidance_.defined()) input.guidance = guidance_.repeat({sample.size(0), 1});
     if (options_.steering) {
       options_.steering(input, {.numbers = group.numbers,
@@ -228,10 +251,12 @@ class Denoiser {
   at::Tensor guidance_{};  ///< fp32 [1, time_cond_proj_dim]
   std::set<const CrossAttentionImpl*> perturbed_{};
   const CrossAttentionImpl* observed_ = nullptr;
+  std::optional<ImageAttention> image_{};
   std::vector<Row> rows_{};  ///< those of now, all pictures of the first condition in front
   std::vector<Group> groups_{};
   int64_t calls_ = 0;  ///< so far
   ContextGate gate_{};
+  HypernetworkCall hypernetworks_{};
 };
 
 }  // namespace

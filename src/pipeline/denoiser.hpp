@@ -11,6 +11,7 @@
 #include "diffusion/sampler.hpp"
 #include "pipeline/components.hpp"
 #include "pipeline/conditions.hpp"
+#include "pipeline/hypernetworks.hpp"
 #include "pipeline/shortcuts.hpp"
 
 namespace sdtorch {
@@ -35,6 +36,8 @@ struct DenoiserOptions {
   double sag_scale = 0;                         ///< of self-attention guidance; 0 is none
   std::optional<FreeU> freeu{};
   Shortcuts shortcuts{};
+  std::vector<WeightedHypernetwork> hypernetworks{};  ///< applied one after the other
+  std::vector<double> image_scales{};                 ///< of the model's IP-Adapters; empty: no picture prompts
 };
 
 /// The combined network output for a batch of as many pictures as there are lists of conditions. Evaluates all of them

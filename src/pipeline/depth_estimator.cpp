@@ -10,7 +10,6 @@
 #include "io/resize.hpp"
 #include "weights/bind.hpp"
 #include "weights/component_files.hpp"
-#include "weights/families.hpp"
 #include "weights/model_folder.hpp"
 
 namespace sdtorch {
@@ -20,20 +19,6 @@ namespace fs = std::filesystem;
 
 constexpr int64_t picture_channels = 3;
 constexpr const char* component_name = "depth_estimator";
-
-Resampling resampling_of(PillowFilter filter) {
-  switch (filter) {
-    case PillowFilter::nearest:
-      return Resampling::nearest;
-    case PillowFilter::lanczos:
-      return Resampling::lanczos;
-    case PillowFilter::bilinear:
-      return Resampling::bilinear;
-    case PillowFilter::bicubic:
-      break;
-  }
-  return Resampling::bicubic;
-}
 
 /// transformers loads whatever a config says; ours is DPT alone, of which Depth Anything and others are no kinds.
 void check_is_dpt(const nlohmann::json& config, const std::string& file) {
@@ -48,6 +33,20 @@ void check_is_dpt(const nlohmann::json& config, const std::string& file) {
 }
 
 }  // namespace
+
+Resampling resampling_of(PillowFilter filter) {
+  switch (filter) {
+    case PillowFilter::nearest:
+      return Resampling::nearest;
+    case PillowFilter::lanczos:
+      return Resampling::lanczos;
+    case PillowFilter::bilinear:
+      return Resampling::bilinear;
+    case PillowFilter::bicubic:
+      break;
+  }
+  return Resampling::bicubic;
+}
 
 void DepthEstimatorDescription::check_takes(int64_t height, int64_t width) const {
   const auto [h, w] = preparation.size_of(height, width);
@@ -90,8 +89,7 @@ DepthEstimatorDescription describe_depth_estimator(const std::shared_ptr<const M
   const std::string file = model->config_place(component_name);
   DepthEstimatorDescription described{.file = model, .preparation_file = file};
   described.config = DepthConfig::from_json(model->config(component_name), file, options);
-  described.preparation = DepthPreparation::from_json(published_config({}, "feature_extractor"), file, options);
-  described.preparation.size = {described.config.image_size, described.config.image_size};
+  described.preparation = DepthPreparation::from_json(model->config("feature_extractor"), file, options);
   return described;
 }
 
@@ -109,7 +107,7 @@ at::Tensor LoadedDepthEstimator::estimate(const Image& picture) const {
   const Image fitted = how.resize ? resize(picture, width, height, resampling_of(how.filter)) : picture;
   const at::Tensor pixels =
       at::from_blob(const_cast<uint8_t*>(fitted.pixels.data()), {height, width, picture_channels}, at::kByte);
-  return network->forward(how.normalised(pixels).to(device));
+  return network->forward(how.colours.normalised(pixels).to(device));
 }
 
 GreyImage LoadedDepthEstimator::depth_picture(const Image& picture) const {

@@ -8,11 +8,15 @@
 #include <string>
 
 #include "io/grey_image.hpp"
+#include "io/resize.hpp"
 #include "networks/depth.hpp"
 #include "networks/depth_picture.hpp"
 #include "weights/model_source.hpp"
 
 namespace sdtorch {
+
+/// Pillow's filter of that number.
+Resampling resampling_of(PillowFilter filter);
 
 /// Everything about a depth estimator but its weights.
 struct DepthEstimatorDescription {

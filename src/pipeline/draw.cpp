@@ -11,7 +11,9 @@
 #include "pipeline/decode.hpp"
 #include "pipeline/guided.hpp"
 #include "pipeline/hires.hpp"
+#include "pipeline/lora_stretches.hpp"
 #include "pipeline/non_finite.hpp"
+#include "pipeline/prompt_tags.hpp"
 #include "pipeline/steering.hpp"
 
 namespace sdtorch {
@@ -48,6 +50,15 @@ void show_texts(const Observer& observer, const std::vector<TextConditions>& tex
             [&](const TextConditions& text) { return part(text.unconditional, &Condition::context); });
   show_rows("pooled", [&](const TextConditions& text) { return part(text.conditional, &Condition::pooled); });
   show_rows("uncond_pooled", [&](const TextConditions& text) { return part(text.unconditional, &Condition::pooled); });
+  const auto& first = texts.front().conditional ? texts.front().conditional : texts.front().unconditional;
+  for (size_t i = 0; i < first->image_tokens.size(); ++i) {
+    const auto tokens = [i](const std::optional<Condition>& condition) {
+      return condition ? condition->image_tokens[i].to(at::kFloat) : at::Tensor();
+    };
+    show_rows(fmt::format("image_tokens.{}", i), [&](const TextConditions& text) { return tokens(text.conditional); });
+    show_rows(fmt::format("uncond_image_tokens.{}", i),
+              [&](const TextConditions& text) { return tokens(text.unconditional); });
+  }
 }
 
 /// Where the network is called, by both models in their turn, and between which noise levels.
@@ -77,9 +88,13 @@ Noise noise_of(const Components& model, Batch batch) {
 }
 
 /// Each picture's texts, each different text encoded once.
-std::vector<TextConditions> encode(const Components& model, TextMemory& memory, Batch batch) {
+std::vector<TextConditions> encode(const Components& model, TextMemory& memory, Batch batch,
+                                   std::shared_ptr<const PromptEmbeddings> ResolvedRequest::*words) {
   std::vector<TextConditions> texts;
-  for (const ResolvedRequest& picture : batch) texts.push_back(encode_prompts(model, memory, picture.request));
+  const bool sums = std::ranges::any_of(batch, [](const ResolvedRequest& each) { return each.prompts.composed(); });
+  for (const ResolvedRequest& picture : batch) {
+    texts.push_back(encode_prompts(model, memory, picture.request, picture.prompts, *(picture.*words), sums));
+  }
   return texts;
 }
 
@@ -115,30 +130,39 @@ void show_to_network(std::vector<TextConditions>& texts, const at::Tensor& extra
 using Begin = std::function<Beginning(Noise& noise)>;
 
 /// One pass: prompts → conditions → the denoised latent.
-at::Tensor draw_latent(const PipelineNetworks& networks, Batch batch, const Begin& begin, const Observer& observer) {
+at::Tensor draw_latent(const PipelineNetworks& networks, const AdaptedNetworks::Use& adapted, Batch batch,
+                       const Begin& begin, const Observer& observer) {
   const Components& model = networks.model;
   const ResolvedRequest& shared = batch.front();
+  const int64_t own = steps_of(shared.plan), all = networks.refiner ? own + steps_of(*shared.refiner_plan) : own;
 
   enter(observer, Stage::text);
-  auto texts = encode(model, *networks.texts, batch);
+  std::vector<TextStretch> stretches = encode_stretches(
+      adapted, shared.loras, all, [&] { return encode(model, *networks.texts, batch, &ResolvedRequest::words); });
+  for (TextStretch& stretch : stretches) prompt_by_pictures(model, batch, stretch.texts);
+  const std::vector<TextConditions>& texts = stretches.front().texts;
   show_texts(observer, texts);
   std::vector<TextConditions> refining;
-  if (networks.refiner) refining = encode(*networks.refiner, *networks.refiner_texts, batch);
+  if (networks.refiner) {
+    refining = encode(*networks.refiner, *networks.refiner_texts, batch, &ResolvedRequest::refiner_words);
+  }
 
   enter(observer, Stage::denoise);
   Noise noise = noise_of(model, batch);
   const Beginning beginning = begin(noise);
-  show_to_network(texts, beginning.extra_channels);
+  for (TextStretch& stretch : stretches) show_to_network(stretch.texts, beginning.extra_channels);
   show_plan(observer, shared);
-  const int64_t own = steps_of(shared.plan), all = networks.refiner ? own + steps_of(*shared.refiner_plan) : own;
   FiniteWatch watch(model, texts, shared.request);
   SamplerContext context{
       .noise = noise,
       .after_step = touched(beginning.blend, observer, watch),
       .within_step = [&](const at::Tensor& x, double sigma) { return beginning.blend.within_step(x, sigma); },
       .steps = all};
+  const auto guided_by = [&](const std::vector<TextConditions>& own_texts) {
+    return guided(model, own_texts, shared, steered_by_pictures(model, batch));
+  };
   at::Tensor latent =
-      run_sampler(beginning.start, guided(model, texts, shared, steered_by_pictures(model, batch)), context);
+      run_sampler(beginning.start, over_stretches(stretches, adapted, shared.loras, guided_by), context);
   watch.finish();
   if (networks.refiner) {
     FiniteWatch refiner_watch(*networks.refiner, refining, shared.request);
@@ -157,19 +181,21 @@ at::Tensor draw_latent(const PipelineNetworks& networks, Batch batch, const Begi
 Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observer) {
   const c10::InferenceMode no_gradients;
   const Components& model = networks.model;
+  const std::vector<ResolvedLora>& loras = batch.front().loras;
+  const auto adapted = networks.adapted->use(model, *networks.texts, set_at(loras, 0, 0, 1), vary(loras));
   const Passes passes(batch, observer);
   at::Tensor latent = draw_latent(
-      networks, batch, [&](Noise& noise) { return begin_batch(model, batch, noise, passes.first_observer()); },
+      networks, adapted, batch, [&](Noise& noise) { return begin_batch(model, batch, noise, passes.first_observer()); },
       passes.first_observer());
   if (passes.has_second()) {
     latent = draw_latent(
-        networks, passes.second(), [&](Noise& noise) { return passes.begin_second(model, latent, noise); },
+        networks, adapted, passes.second(), [&](Noise& noise) { return passes.begin_second(model, latent, noise); },
         passes.second_observer());
   }
 
   enter(observer, Stage::decode);
   release_kept_memory();
-  DecodedPictures decoded = decode(networks.last(), latent);
+  DecodedPictures decoded = decode(networks.last(), latent, batch.front().tiles);
   decoded.pictures = keep_unmasked(batch, decoded.pictures);
   show(observer, "image", decoded.pictures);
   return {.pictures = decoded.pictures, .again_in_fp32 = std::move(decoded.again_in_fp32)};

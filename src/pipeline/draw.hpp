@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "pipeline/adapted_networks.hpp"
 #include "pipeline/components.hpp"
 #include "pipeline/resolve.hpp"
 #include "pipeline/text_conditions.hpp"
@@ -21,6 +22,7 @@ struct PipelineNetworks {
   std::optional<Components> refiner{};  ///< draws the last steps and decodes
   std::shared_ptr<TextMemory> texts = std::make_shared<TextMemory>();
   std::shared_ptr<TextMemory> refiner_texts = std::make_shared<TextMemory>();
+  std::shared_ptr<AdaptedNetworks> adapted = std::make_shared<AdaptedNetworks>();  ///< of model, not of refiner
 
   const Components& last() const { return refiner ? *refiner : model; }
 };
@@ -32,6 +34,7 @@ struct Drawn {
 };
 
 /// Draws a batch, one picture a request. batch: not empty, and able to share one.
+/// Switches the model to the batch's LoRAs, where it has others: another thread that draws waits then.
 /// Throws ErrorKind::input for prompts that are not UTF-8, ErrorKind::non_finite for overflow.
 Drawn draw(const PipelineNetworks& networks, std::span<const ResolvedRequest> batch, const Observer& observer = {});
 

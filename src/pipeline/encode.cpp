@@ -7,16 +7,15 @@
 namespace sdtorch {
 namespace {
 
-LatentDistribution distribution(const Components& model, const at::Tensor& picture) {
-  const auto encode_in = [&](AutoencoderKL& vae, at::ScalarType dtype) {
-    const LatentDistribution said = vae.encode(picture.to(dtype));
-    return LatentDistribution{.mean = said.mean.to(at::kFloat), .logvar = said.logvar.to(at::kFloat)};
+LatentDistribution distribution(const Components& model, const Autoencoder& encoder, const at::Tensor& picture,
+                                const std::optional<TileSize>& tiles) {
+  LatentDistribution encoded = encoder.encode(picture, tiles);
+  const auto finite = [&] {
+    return is_finite(encoded.mean) && (!encoded.logvar.defined() || is_finite(encoded.logvar));
   };
-  LatentDistribution encoded = encode_in(*model.vae, model.vae_dtype);
-  const auto finite = [&] { return is_finite(encoded.mean) && is_finite(encoded.logvar); };
-  if (!finite() && model.vae_dtype != at::kFloat) {
+  if (!finite() && encoder.dtype() != at::kFloat) {
     log_warning("the encoded picture has numbers that are not finite; encoding again in fp32");
-    encoded = encode_in(*model.vae_in_fp32(), at::kFloat);
+    encoded = model.encoder_in_fp32()->encode(picture, tiles);
   }
   if (!finite()) {
     throw Error(ErrorKind::non_finite,
@@ -33,21 +32,29 @@ at::Tensor to_tensor(const Image& image) {
   return (bytes.to(at::kFloat) / 255 * 2 - 1).permute({2, 0, 1}).unsqueeze(0).contiguous();
 }
 
-at::Tensor encode_pictures(const Components& model, const std::vector<at::Tensor>& pictures, Noise& noise) {
+at::Tensor encode_pictures(const Components& model, const std::vector<at::Tensor>& pictures, Noise& noise,
+                           const std::optional<TileSize>& tiles) {
+  const auto encoder = model.encoder();
   std::vector<at::Tensor> means, deviations;
   for (const at::Tensor& picture : pictures) {
-    const LatentDistribution encoded = distribution(model, picture.to(model.device));
+    const LatentDistribution encoded = distribution(model, *encoder, picture.to(model.device), tiles);
     means.push_back(encoded.mean);
-    deviations.push_back((encoded.logvar * 0.5).exp());
+    if (encoded.logvar.defined()) deviations.push_back((encoded.logvar * 0.5).exp());
   }
-  const at::Tensor mean = at::cat(means);
-  const at::Tensor latent = mean + at::cat(deviations) * noise.draw_encoding(mean.sizes().slice(1)).to(model.device);
-  return (latent - model.description.vae.shift_factor) * model.description.vae.scaling_factor;
+  at::Tensor latent = at::cat(means);
+  if (!deviations.empty()) {
+    latent = latent + at::cat(deviations) * noise.draw_encoding(latent.sizes().slice(1)).to(model.device);
+  }
+  return encoder->scaled(latent);
 }
 
-at::Tensor encode_modes(const Components& model, const std::vector<at::Tensor>& pictures) {
+at::Tensor encode_modes(const Components& model, const std::vector<at::Tensor>& pictures,
+                        const std::optional<TileSize>& tiles) {
+  const auto encoder = model.encoder();
   std::vector<at::Tensor> modes;
-  for (const at::Tensor& picture : pictures) modes.push_back(distribution(model, picture.to(model.device)).mean);
+  for (const at::Tensor& picture : pictures) {
+    modes.push_back(distribution(model, *encoder, picture.to(model.device), tiles).mean);
+  }
   return at::cat(modes);
 }
 

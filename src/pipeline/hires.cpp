@@ -39,10 +39,10 @@ Image truncated(const at::Tensor& picture) {
 at::Tensor enlarged_in_pixels(const Components& model, const at::Tensor& latent, const ResolvedRequest& second,
                               Noise noise) {
   std::vector<at::Tensor> pictures;
-  for (const at::Tensor& picture : decode(model, latent).pictures.unbind()) {
+  for (const at::Tensor& picture : decode(model, latent, second.tiles).pictures.unbind()) {
     pictures.push_back(to_tensor(fit(truncated(picture), *second.request.width, *second.request.height, Fit::stretch)));
   }
-  return encode_pictures(model, pictures, noise);
+  return encode_pictures(model, pictures, noise, second.tiles);
 }
 
 at::Tensor enlarged(const Components& model, const at::Tensor& latent, const ResolvedRequest& second,

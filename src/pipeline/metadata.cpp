@@ -127,6 +127,8 @@ std::string parameters_text(const ModelChoice& choice, const Picture& picture) {
   if (settings.width && settings.height) text += fmt::format(", Size: {}x{}", *settings.width, *settings.height);
   text += ", Model: " + quoted(model_name(choice));
   if (!choice.vae.empty()) text += ", VAE: " + quoted(last_part(choice.vae));
+  if (!choice.taesd.empty()) text += ", VAE Decoder: TAESD, TAESD: " + quoted(last_part(choice.taesd));
+  if (settings.vae_tiling) text += entry("vae-tiling") + entry("vae-tile-size") + entry("vae-tile-overlap");
   if (!settings.init_img.empty()) {
     text += fmt::format(", Denoising strength: {}", strength_of(settings));
   }
@@ -159,6 +161,7 @@ std::vector<PngText> picture_metadata(const ModelChoice& choice, const Picture& 
   Settings whole{choice, picture.request};
   whole.model = anchored(choice.model);
   whole.vae = anchored(choice.vae);
+  whole.taesd = anchored(choice.taesd);
   whole.refiner = anchored(choice.refiner);
   whole.classifier = anchored(choice.classifier);
   whole.depth_estimator = anchored(choice.depth_estimator);
@@ -167,6 +170,9 @@ std::vector<PngText> picture_metadata(const ModelChoice& choice, const Picture& 
   whole.depth_img = anchored(whole.depth_img);
   for (std::string& net : whole.control_net) net = anchored(net);
   for (std::string& file : whole.control_image) file = anchored(file);
+  for (std::string& file : whole.ip_adapter) file = anchored(file);
+  for (std::string& file : whole.ip_image) file = anchored(file);
+  whole.ip_encoder = anchored(whole.ip_encoder);
   for (InputFile& input : whole.inputs) input.path = anchored(input.path);
   const std::string json = settings_to_json(whole).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return {{parameters_keyword, parameters_text(choice, picture)}, {request_keyword, json}};

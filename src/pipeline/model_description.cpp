@@ -5,11 +5,14 @@
 #include <cstdio>
 
 #include "core/error.hpp"
+#include "core/paths.hpp"
 #include "diffusion/scheduler_config.hpp"
+#include "pipeline/embeddings.hpp"
+#include "pipeline/hypernetworks.hpp"
 #include "text/load_tokenizer.hpp"
 #include "weights/model_folder.hpp"
 #include "weights/pipeline_kind.hpp"
-#include "weights/single_file.hpp"
+#include "weights/vae_file.hpp"
 
 namespace sdtorch {
 namespace {
@@ -20,19 +23,23 @@ constexpr const char* unet_name = "unet";
 constexpr const char* vae_name = "vae";
 constexpr const char* depth_estimator_name = "depth_estimator";
 
-/// Where `--vae` points: a VAE's own folder, a whole model's folder, or a weights file for the model's own config.
-struct VaeSource {
-  fs::path config;   ///< empty: the model's own
-  fs::path weights;  ///< a folder or a file
-};
-
-VaeSource find_vae(const fs::path& path) {
-  if (!fs::exists(path)) {
-    throw Error(ErrorKind::model, {.file = path.string(), .reason = "no such file or folder"});
+/// Takes the VAE that `--vae` names: its own folder, a whole model's folder, or a file; empty: the model's own.
+void describe_vae(const std::string& vae, ModelDescription& description) {
+  const ModelSource& source = *description.source;
+  VaeFileConfig said;
+  if (vae.empty()) {
+    said = {.config = source.config(vae_name), .place = source.config_place(vae_name)};
+  } else if (const fs::path path = find_vae("--vae", vae); is_folder(path)) {
+    const fs::path folder = fs::exists(path / vae_name / "config.json") ? path / vae_name : path;
+    said.place = (folder / "config.json").string();
+    said.config = load_config(said.place);
+    check_vae_class(said.config, said.place);
+    description.vae_weights = folder;
+  } else {
+    said = vae_file_config(path, source.config(vae_name));
+    description.vae_weights = path;
   }
-  if (!fs::is_directory(path)) return {.config = {}, .weights = path};
-  const fs::path folder = fs::exists(path / vae_name / "config.json") ? path / vae_name : path;
-  return {.config = folder / "config.json", .weights = folder};
+  description.vae = VaeConfig::from_json(said.config, said.place, description.read_options);
 }
 
 /// The first SD1 folders, written by diffusers before 0.9, say 32 (256 pixels) for models made for 64. diffusers'
@@ -169,20 +176,14 @@ ModelDescription describe_model(const std::string& model, const std::string& vae
   description.unet = UNetConfig::from_json(unet, source.config_place(unet_name), options);
   if (pipeline.corrects_configs && has_wrong_sample_size(unet)) description.unet.sample_size = 64;
 
-  const VaeSource replaced = vae.empty() ? VaeSource{} : find_vae(vae);
-  description.vae_weights = replaced.weights;
-  if (!replaced.config.empty()) {
-    description.vae = VaeConfig::from_json(load_config(replaced.config), replaced.config.string(), options);
-  } else {
-    nlohmann::json config = source.config(vae_name);
-    if (!vae.empty()) config = vae_file_config(vae, config);
-    description.vae = VaeConfig::from_json(config, vae.empty() ? source.config_place(vae_name) : vae, options);
-  }
+  describe_vae(vae, description);
   description.task = task_of(description);
   if (source.has(depth_estimator_name)) {
     description.depth_estimator = describe_depth_estimator(description.source, options);
   }
   check_parts_fit(description);
+  description.embeddings = embedding_store(description, "");
+  description.hypernetworks = std::make_shared<HypernetworkShelf>("");
   return description;
 }
 

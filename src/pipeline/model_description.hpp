@@ -15,11 +15,17 @@
 #include "pipeline/classifier.hpp"
 #include "pipeline/control_nets.hpp"
 #include "pipeline/depth_estimator.hpp"
+#include "pipeline/ip_adapter.hpp"
+#include "pipeline/loras.hpp"
+#include "pipeline/tiny_vae.hpp"
 #include "text/tokenizer.hpp"
 #include "weights/families.hpp"
 #include "weights/model_source.hpp"
 
 namespace sdtorch {
+
+class EmbeddingStore;
+class HypernetworkShelf;
 
 /// One text encoder and the tokenizer that feeds it.
 struct TextEncoderDescription {
@@ -49,13 +55,20 @@ struct ModelDescription {
   bool consistency = false;        ///< PipelineKind::consistency
   std::vector<TextEncoderDescription> text_encoders;  ///< one; SDXL has two, a refiner of its the second alone
   std::optional<XlSettings> xl;                       ///< SDXL models and their refiners
+  std::shared_ptr<EmbeddingStore> embeddings;         ///< the learned words that its prompts may name
+  std::shared_ptr<HypernetworkShelf> hypernetworks;   ///< that requests may name
   ReadOptions read_options;                           ///< as given: the scheduler's config is read with each request
   UNetConfig unet;
   VaeConfig vae;
+  std::optional<TinyVaeDescription> tiny_vae;  ///< in its place, where ModelChoice names one
   Task task = Task::text_to_image;
   std::optional<ClassifierDescription> classifier;           ///< what guides it; nothing where no ModelChoice names one
   std::vector<ControlDescription> controls;                  ///< what steers it; nothing where no ModelChoice names any
   std::optional<DepthEstimatorDescription> depth_estimator;  ///< its own, or the one that ModelChoice names
+  std::shared_ptr<LoraShelf> loras = std::make_shared<LoraShelf>();  ///< by ModelChoice's folder and rule
+
+  /// What lets pictures prompt it; nothing where no ModelChoice names any.
+  IpAdaptersDescription ip_adapters;
 };
 
 /// Reads and checks the configs and the tokenizer, each by itself and against one another.

@@ -93,8 +93,10 @@ Picture Pipeline::draw(const Request& request, const Observer& observer) const {
   return std::move(draw(std::span(&request, 1), observer).front());
 }
 
-std::vector<Image> Pipeline::decode(const at::Tensor& latent) const {
-  const at::Tensor pictures = sdtorch::decode(networks_->last(), latent).pictures;
+std::vector<Image> Pipeline::decode(const at::Tensor& latent, const Request& request) const {
+  std::vector<std::string> said_already;
+  const auto tiles = resolve_tiles(networks_->last().description, request, said_already);
+  const at::Tensor pictures = sdtorch::decode(networks_->last(), latent, tiles).pictures;
   std::vector<Image> images;
   for (const at::Tensor& picture : pictures.unbind()) images.push_back(to_image(picture));
   return images;

@@ -13,9 +13,12 @@
 #include "diffusion/scheduler_config.hpp"
 #include "pipeline/compat.hpp"
 #include "pipeline/flag_names.hpp"
+#include "pipeline/prompt_rules.hpp"
+#include "pipeline/prompt_tags.hpp"
 #include "pipeline/resolved_guidance.hpp"
 #include "pipeline/settings.hpp"
 #include "pipeline/shortcuts.hpp"
+#include "pipeline/tiling.hpp"
 
 namespace sdtorch {
 namespace {
@@ -142,6 +145,8 @@ void check_request(const Settings& all) {
   check_shortcuts(all);
   check_hires(all);
   check_compat(all);
+  check_tiling(all);
+  check_prompt_rules(all);
   if (all.spacing) check_choice("--spacing", *all.spacing, strings(spacing_names));
 }
 
@@ -180,6 +185,7 @@ bool can_share_batch(const Request& a, const Request& b) {
   other.seed = a.seed;
   other.variation_seed = a.variation_seed;
   other.noise_slice = a.noise_slice;
+  other.embedding = a.embedding;  // they change texts alone
   other.original_size = a.original_size;
   other.crop = a.crop;
   other.target_size = a.target_size;
@@ -194,8 +200,9 @@ bool can_share_batch(const Request& a, const Request& b) {
     other.keep_unmasked = a.keep_unmasked;
   }
   if (given_size && a.control_image.size() == b.control_image.size()) other.control_image = a.control_image;
+  if (a.ip_image.size() == b.ip_image.size()) other.ip_image = a.ip_image;
   other.inputs = a.inputs;
-  return a == other;
+  return a == other && same_tags(a, b);
 }
 
 void Settings::validate() const {

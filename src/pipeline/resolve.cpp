@@ -10,8 +10,10 @@
 #include "core/error.hpp"
 #include "diffusion/start.hpp"
 #include "pipeline/compat.hpp"
+#include "pipeline/embeddings.hpp"
 #include "pipeline/flag_names.hpp"
 #include "pipeline/input_pictures.hpp"
+#include "pipeline/prompt_tags.hpp"
 #include "pipeline/settings.hpp"
 
 namespace sdtorch {
@@ -168,6 +170,9 @@ auto in_second_pass(F&& f) -> decltype(f()) {
   }
 }
 
+/// Network calls as schedules in prompts count them: samplers that take two a step have twice as many.
+int64_t counted_calls(const SamplingPlan& plan, int64_t steps) { return steps * plan.sampler->calls_per_step; }
+
 /// A1111's hires fix: the picture once more, larger, from what the first pass drew. A size that is no multiple of the
 /// VAE's factor is rounded down.
 std::shared_ptr<const ResolvedRequest> resolve_hires(const ModelDescription& model, const ResolvedRequest& first) {
@@ -183,14 +188,33 @@ std::shared_ptr<const ResolvedRequest> resolve_hires(const ModelDescription& mod
   };
   second.guidance = first.guidance;
   second.shortcuts = first.shortcuts;
+  second.tiles = first.tiles;
+  second.hypernetworks = first.hypernetworks;
+  second.words = first.words;
+  second.loras = first.loras;
+  second.image_prompts = first.image_prompts;
   second.latent_width = enlarge(request.width);
   second.latent_height = enlarge(request.height);
   in_second_pass([&] {
     check_ranges({ModelChoice{}, request});
     second.controls = resolve_controls(model, request, nullptr, second.warnings);
     second.plan = in_flags([&] { return plan_from_step(plan_of(model, request), request.steps - steps); });
+    std::vector<std::string> said_already;
+    second.prompts = resolve_prompts(
+        model, without_tags(request),
+        {.calls = counted_calls(second.plan, steps), .before = counted_calls(first.plan, first.request.steps)},
+        said_already);
   });
   return std::make_shared<const ResolvedRequest>(std::move(second));
+}
+
+/// A text that changes in the middle of a run has no place in layers that keep what it last said.
+void check_loras(const ResolvedRequest& resolved, const ModelDescription* refiner, std::vector<std::string>& warnings) {
+  if (resolved.shortcuts.gate_step && std::ranges::any_of(resolved.loras, &ResolvedLora::text_varies)) {
+    refuse("--tgate", "does not go with a LoRA whose weight in the text encoder changes over the steps",
+           "give it one number there, as FILE:0.2@0,0.8@0.5:1");
+  }
+  if (refiner && !resolved.loras.empty()) warnings.emplace_back("--refiner: LoRAs are put on the model alone");
 }
 
 /// What a model for more than text needs, and what it has no use for.
@@ -239,16 +263,18 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   request.validate();
   check_task(model, request);
   if (request.hires_scale && refiner) refuse("--hires-scale", "does not go with --refiner");
-  if (has_mask(request) && refiner) refuse("--refiner", fmt::format("does not go with {}", mask_flag(request)));
   ResolvedRequest resolved{.request = request};
+  if (has_mask(request) && refiner) refuse("--refiner", fmt::format("does not go with {}", mask_flag(request)));
   Request& filled = resolved.request;
   draw_variation_seed(filled);
+  take_styles(filled);
   if (model.xl) settle_negative(filled);
   const int64_t factor = model.vae.factor();
   take_start_picture(model, resolved);
   if (model.task == Task::depth) resolved.depth = resolve_depth(model, filled, resolved.start->image);
   const bool masked = resolved.start && resolved.start->mask;
   resolved.controls = resolve_controls(model, filled, masked ? &*resolved.start->mask : nullptr, resolved.warnings);
+  resolved.image_prompts = resolve_image_prompts(model, filled);
   filled.width = filled.width.value_or(model.unet.sample_size * factor);
   filled.height = filled.height.value_or(model.unet.sample_size * factor);
   resolved.latent_width = latent_size("--width", *filled.width, factor);
@@ -261,6 +287,17 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   check_level_flags(request, *resolved.plan.sampler);
   resolved.guidance = resolve_guidance(model, filled, *resolved.plan.sampler);
   resolved.shortcuts = resolve_shortcuts(model, refiner, filled, steps_of(resolved.plan));
+  resolved.tiles = resolve_tiles(model, filled, resolved.warnings);
+  resolved.loras = resolve_loras(model, filled, resolved.warnings);
+  check_loras(resolved, refiner, resolved.warnings);
+  resolved.hypernetworks = resolve_hypernetworks(model, refiner, filled);
+  resolved.prompts = resolve_prompts(model, without_tags(filled), {.calls = counted_calls(resolved.plan, filled.steps)},
+                                     resolved.warnings);
+  const std::vector<std::string> texts = texts_of(resolved.prompts);
+  resolved.words = resolve_embeddings(model, filled, resolved.loras, texts, resolved.warnings);
+  if (std::vector<std::string> said_already; refiner) {
+    resolved.refiner_words = resolve_embeddings(*refiner, filled, {}, texts, said_already);
+  }
   if (resolved.plan.sampler->name == "ipndm" && resolved.plan.config.prediction_type != Prediction::v) {
     resolved.warnings.push_back("--sampler ipndm takes the network's output for v, which this model does not predict");
   }

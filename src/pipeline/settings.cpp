@@ -283,7 +283,7 @@ void set_from_texts(Settings& to, const Setting& setting, const std::string& fla
   auto& list = to.*std::get<std::vector<std::string> Settings::*>(setting.member);
   list.clear();
   for (const std::string& text : texts) {
-    if (setting.name == "control-image") take_as_it_is(to, text);
+    if (setting.name == "control-image" || setting.name == "ip-image") take_as_it_is(to, text);
     list.push_back(choice(setting.name, text));
   }
 }

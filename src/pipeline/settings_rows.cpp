@@ -3,7 +3,9 @@
 #include <fmt/ranges.h>
 
 #include "diffusion/sampler.hpp"
+#include "pipeline/prompt_rules.hpp"
 #include "pipeline/settings.hpp"
+#include "pipeline/tiling.hpp"
 
 namespace sdtorch {
 namespace {
@@ -14,6 +16,7 @@ constexpr double most_images = 1'000'000;
 constexpr double largest_control_strength = 10;
 constexpr double most_pixels = 1LL << 40;
 constexpr double largest_batch = 4'096;
+constexpr double largest_clip_skip = 1'000;
 constexpr SettingRange any_number{.least = -1e6, .most = 1e6};
 constexpr double largest_hires_scale = 16;
 constexpr SettingRange unit{.least = 0, .most = 1};
@@ -35,6 +38,32 @@ std::vector<Setting> make_settings() {
        &S::negative_prompt,
        {},
        true},
+      {"prompt-syntax", "--prompt-syntax", "NAME",
+       fmt::format("how prompts are written: {} (a1111, or --compat's)", fmt::join(prompt_syntax_names, ", ")),
+       "Prompt syntax", picture, one, &S::prompt_syntax},
+      {"prompt-weighting", "--prompt-weighting", "NAME",
+       fmt::format("what their weights do: {} (that of the syntax, or --compat's)",
+                   fmt::join(prompt_weighting_names, ", ")),
+       "Prompt weighting", picture, one, &S::prompt_weighting},
+      {"prompt-chunks", "--prompt-chunks", "NAME",
+       fmt::format("where long ones are cut: {} (plain, or --compat's)", fmt::join(prompt_chunks_names, ", ")),
+       "Prompt chunks", picture, one, &S::prompt_chunks},
+      {"styles", "--styles", "FILE", "a table of prompt styles, as A1111 keeps them: name,prompt,negative_prompt", "",
+       picture, one, &S::styles},
+      {"style",
+       "--style",
+       "NAME",
+       "one of them, which is put into the prompts; several in their order",
+       "",
+       picture,
+       one,
+       &S::style,
+       {},
+       false,
+       true},
+      {"clip-skip", "--clip-skip", "N",
+       "which of the text encoder's layers, from the end: 1 its last, 2 the one before; SDXL counts from its own",
+       "Clip skip", picture, one, &S::clip_skip, SettingRange{1, largest_clip_skip}},
       {"sampler", "--sampler, --sampling-method", "NAME",
        fmt::format("{}; other tools' spellings work; default: what the model names", fmt::join(sampler_names(), ", ")),
        "Sampler", sampling, one, &S::sampler},
@@ -155,6 +184,20 @@ std::vector<Setting> make_settings() {
        {},
        false,
        true},
+      {"ip-image",
+       "--ip-image",
+       "FILE",
+       "picture that prompts, one for each --ip-adapter, in their order; of several for a single one all are seen; - "
+       "reads one from standard input",
+       "",
+       input,
+       one,
+       &S::ip_image,
+       {},
+       false,
+       true},
+      {"ip-scale", "--ip-scale", "F", "how strongly (1), given once for all IP-Adapters, or once for each", "", input,
+       one, &S::ip_scale, any_number, false, true},
       {"spacing", "--spacing", "NAME",
        fmt::format("timesteps: {}; default: what the model or the sampler says", fmt::join(spacing_names, ", ")),
        "Timestep spacing", sampling, one, &S::spacing},
@@ -280,11 +323,95 @@ std::vector<Setting> make_settings() {
        {},
        false,
        true},
+      {"ip-adapter",
+       "--ip-adapter",
+       "FILE",
+       "an IP-Adapter, through which --ip-image prompts the model: plain, plus, or for faces (not FaceID); several add "
+       "up",
+       "",
+       model,
+       one,
+       &S::ip_adapter,
+       {},
+       false,
+       true},
+      {"ip-encoder", "--ip-encoder", "DIR",
+       "CLIP's image encoder for them: a folder with config.json, weights and, where it has one, "
+       "preprocessor_config.json; default: image_encoder/ beside the IP-Adapter's file",
+       "", model, one, &S::ip_encoder},
       {"depth-estimator", "--depth-estimator", "DIR",
        "what estimates depth, for a model without an estimator of its own: a folder with config.json, weights and "
        "preprocessor_config.json of a DPTForDepthEstimation, or a model's folder that has one",
        "", model, one, &S::depth_estimator},
-      {"vae", "--vae", "PATH", "another VAE than the model's own: a folder or a file", "", model, run, &S::vae},
+      {"lora",
+       "--lora",
+       "FILE[:W[:TE_W]]",
+       "a LoRA or one of its kin, and its weight: one number for all (1), or the U-Net's and the text encoders'; "
+       "numbers "
+       "by shares of the steps, as 0.2@0,0.8@0.5, change on the way; several add up",
+       "",
+       model,
+       one,
+       &S::lora,
+       {},
+       false,
+       true},
+      {"lora-dir", "--lora-dir", "DIR",
+       "where prompts' <lora:NAME:W> and <lora:NAME:TE_W:W> find their files: names without endings, in folders below "
+       "it "
+       "too",
+       "", model, run, &S::lora_dir},
+      {"lora-lenient", "--lora-lenient", "", "keys of a LoRA that find no place in the model are warnings, not errors",
+       "", model, run, &S::lora_lenient},
+      {"embedding",
+       "--embedding, --textual-inversion",
+       "FILE[=TOKEN]",
+       "a learned word (textual inversion) that prompts may use: TOKEN, else what the file calls it, else the file's "
+       "name",
+       "",
+       model,
+       one,
+       &S::embedding,
+       {},
+       false,
+       true},
+      {"embd-dir", "--embd-dir, --embeddings-dir", "DIR",
+       "a folder of such files, in folders below it too: the name of each is a word of prompts, in any case, and so is "
+       "embedding:NAME",
+       "", model, run, &S::embd_dir},
+      {"hypernetwork",
+       "--hypernetwork",
+       "FILE[:W]",
+       "a hypernetwork of A1111's, and its weight (1); several act one after the other",
+       "",
+       model,
+       one,
+       &S::hypernetwork,
+       {},
+       false,
+       true},
+      {"hypernetwork-dir", "--hypernetwork-dir", "DIR", "where prompts' <hypernet:NAME:W> find their files, likewise",
+       "", model, run, &S::hypernetwork_dir},
+      {"vae", "--vae", "PATH",
+       "another VAE than the model's own: a folder or a file, under diffusers' names or the original code's; where it "
+       "is "
+       "a decoder alone, the model's own VAE encodes --init-img",
+       "", model, run, &S::vae},
+      {"taesd", "--taesd, --tae", "PATH",
+       "a tiny autoencoder (TAESD; TAESDXL for SDXL) that decodes in the VAE's place, --save-steps' pictures too: a "
+       "folder or a file; --init-img is encoded by its encoder where it has one, else by the VAE",
+       "", model, run, &S::taesd},
+      {"vae-tiling", "--vae-tiling", "",
+       "the VAE works tile by tile and takes less memory; the picture is the same but for rounding", "VAE tiling",
+       model, one, &S::vae_tiling},
+      {"vae-tile-size", "--vae-tile-size", "PIXELS", fmt::format("a tile's side at most ({})", usual_tile_size),
+       "VAE tile size", model, one, &S::vae_tile_size, SettingRange{1, largest_side}},
+      {"vae-tile-overlap", "--vae-tile-overlap", "PIXELS",
+       fmt::format(
+           "what neighbouring tiles share (as much as the VAE sees across, and {} where tiles have room for it); "
+           "with less, seams may show",
+           usual_tile_overlap),
+       "VAE tile overlap", model, one, &S::vae_tile_overlap, SettingRange{0, largest_side}},
       {"prediction", "--prediction", "NAME", "what the network predicts: epsilon, v, x0; default: what the model says",
        "Prediction", model, run, &S::prediction},
       {"ignore-unknown", "--ignore-unknown", "", "unknown keys in a model's configs are warnings, not errors", "",

@@ -1,102 +1,179 @@
 #include "pipeline/text_conditions.hpp"
 
 #include <algorithm>
-#include <optional>
-#include <vector>
+#include <map>
+#include <utility>
 
-#include "core/error.hpp"
 #include "pipeline/settings.hpp"
 
 namespace sdtorch {
 namespace {
 
-std::vector<int64_t> encode(const Tokenizer& tokenizer, const std::string& text, const char* flag) {
-  try {
-    return tokenizer.encode(text);
-  } catch (const Error& error) {  // the tokenizer knows the offset, not which prompt it reads
-    ErrorParts parts = error.parts();
-    parts.file = flag;
-    throw Error(error.kind(), std::move(parts));
-  }
-}
+/// A blend's texts as tokens, and how they are mixed.
+struct TokenBlend {
+  std::vector<PromptTokens> texts{};
+  const PromptBlend* of = nullptr;
 
-/// [k, 77]: one row a chunk, as the text encoder takes them.
-at::Tensor token_rows(const TokenChunks& chunks) {
-  std::vector<at::Tensor> rows;
-  for (const std::vector<int64_t>& chunk : chunks.chunks) rows.push_back(at::tensor(chunk, at::kLong));
-  return at::stack(rows);
-}
-
-/// bool [k, 77]: what is not padding, whatever ids the text has.
-at::Tensor token_mask(const TokenChunks& chunks, const Tokenizer& tokenizer) {
-  std::vector<at::Tensor> rows;
-  for (const size_t length : chunks.lengths) {
-    const int64_t used = static_cast<int64_t>(length) + tokenizer.ids_around();
-    rows.push_back(at::arange(tokenizer.model_max_length()) < used);
-  }
-  return at::stack(rows);
-}
-
-/// One prompt as every text encoder reads it.
-struct PromptTokens {
-  std::vector<std::vector<int64_t>> ids{};  ///< the text's own, one list an encoder
-
-  size_t chunks(const Components& model) const {
-    size_t count = 1;
-    for (size_t i = 0; i < ids.size(); ++i) {
-      count = std::max(count, model.description.text_encoders[i].tokenizer.chunk(ids[i]).chunks.size());
-    }
-    return count;
-  }
-
-  TokenChunks cut(const Components& model, size_t encoder, size_t count) const {
-    return model.description.text_encoders[encoder].tokenizer.chunk(ids[encoder], count);
-  }
-
-  /// [count, 77]
-  at::Tensor rows(const Components& model, size_t encoder, size_t count) const {
-    return token_rows(cut(model, encoder, count));
-  }
-
-  /// bool [count, 77]
-  at::Tensor mask(const Components& model, size_t encoder, size_t count) const {
-    return token_mask(cut(model, encoder, count), model.description.text_encoders[encoder].tokenizer);
+  size_t count() const {
+    size_t most = 1;
+    for (const PromptTokens& text : texts) most = std::max(most, text.count());
+    return most;
   }
 };
 
-PromptTokens tokenize(const Components& model, const std::string& text, const char* flag) {
-  PromptTokens tokens;
-  for (const TextEncoderDescription& encoder : model.description.text_encoders) {
-    tokens.ids.push_back(encode(encoder.tokenizer, text, flag));
-  }
-  return tokens;
-}
+/// What is encoded for a version: blends one behind the other.
+struct TokenVersion {
+  std::vector<TokenBlend> joined{};
 
-/// Each chunk is encoded by itself, and the results are joined along the token axis.
-EncodedText encode_rows(const Components& model, const PromptTokens& tokens, size_t count) {
-  EncodedText encoded;
-  std::vector<at::Tensor> contexts;
-  for (size_t i = 0; i < model.text_encoders.size(); ++i) {
-    const at::Tensor rows = tokens.rows(model, i, count).to(model.device);
-    at::Tensor hidden;
-    if (model.description.xl) {
-      const ClipTextStates states = std::get<std::shared_ptr<ClipTextModel>>(model.text_encoders[i])->encode(rows);
-      hidden = states.penultimate;
-      if (states.pooled.defined()) encoded.pooled = states.pooled.slice(0, 0, 1);
-    } else {
-      hidden = encode_text(model.text_encoders[i], rows, tokens.mask(model, i, count).to(model.device));
+  size_t count() const {
+    size_t sum = 0;
+    for (const TokenBlend& blend : joined) sum += blend.count();
+    return sum;
+  }
+};
+
+/// One side of guidance, and how it is encoded.
+class SideEncoder {
+ public:
+  SideEncoder(const Components& model, TextMemory& memory, const PromptEmbeddings& words, const PromptRules& rules,
+              bool negative)
+      : model_(model),
+        memory_(memory),
+        words_(words),
+        rules_({.weighting = rules.weighting,
+                .skipped_layers = skipped_layers(rules, model.description.xl.has_value(), negative),
+                .words = &words}),
+        chunk_rule_(rules.chunks),
+        flag_(negative ? "--negative-prompt" : "--prompt") {}
+
+  TokenVersion tokenize(const PromptVersion& version) const {
+    TokenVersion tokens;
+    for (const PromptBlend& blend : version.joined) {
+      TokenBlend& own = tokens.joined.emplace_back();
+      own.of = &blend;
+      for (const PromptPieces& pieces : blend.texts) own.texts.push_back(tokenized(pieces));
     }
-    contexts.push_back(hidden.reshape({1, -1, hidden.size(-1)}));
+    return tokens;
   }
-  encoded.context = contexts.size() == 1 ? contexts.front() : at::cat(contexts, -1);
-  return encoded;
+
+  /// count: of chunks, at least the version's own.
+  EncodedText encode(const TokenVersion& version, size_t count) const {
+    std::vector<at::Tensor> contexts;
+    EncodedText encoded;
+    size_t rest = count - version.count();
+    for (const TokenBlend& blend : version.joined) {
+      const bool last = &blend == &version.joined.back();
+      const EncodedText own = mixed(blend, blend.count() + (last ? rest : 0));
+      if (contexts.empty()) encoded.pooled = own.pooled;
+      contexts.push_back(own.context);
+    }
+    encoded.context = contexts.size() == 1 ? contexts.front() : at::cat(contexts, 1);
+    return encoded;
+  }
+
+  /// The pooled output of a text as it is written: compel's.
+  at::Tensor pooled_of(const std::string& text) const {
+    PromptTokens tokens = tokenize_pieces(model_, words_, {{.text = text}}, ChunkRule::plain, flag_);
+    for (auto& chunks : tokens.chunks) chunks.resize(1);
+    return encode_tokens(model_, memory_, tokens, 1, rules_).pooled;
+  }
+
+  /// int64 [1, 77·count]: those of the first encoder.
+  at::Tensor rows(const TokenVersion& version, size_t count) const {
+    std::vector<at::Tensor> rows;
+    for (const TokenBlend& blend : version.joined) rows.push_back(blend.texts.front().rows(model_, 0, blend.count()));
+    const size_t rest = count - version.count();
+    if (rest > 0) rows.push_back(tokenized({PromptPiece{}}).rows(model_, 0, rest));
+    return at::cat(rows).reshape({1, -1});
+  }
+
+ private:
+  PromptTokens tokenized(const PromptPieces& pieces) const {
+    return tokenize_pieces(model_, words_, pieces, chunk_rule_, flag_);
+  }
+
+  EncodedText mixed(const TokenBlend& blend, size_t count) const {
+    EncodedText mixed = encode_tokens(model_, memory_, blend.texts.front(), count, rules_);
+    if (blend.texts.size() > 1) {
+      double sum = 0;
+      for (const double weight : blend.of->weights) sum += weight;
+      at::Tensor context;
+      for (size_t i = 0; i < blend.texts.size(); ++i) {
+        const double share = blend.of->normalized ? blend.of->weights[i] / sum : blend.of->weights[i];
+        const at::Tensor own =
+            encode_tokens(model_, memory_, blend.texts[i], count, rules_).context.to(at::kFloat) * share;
+        context = context.defined() ? context + own : own;
+      }
+      mixed.context = context.to(mixed.context.scalar_type());
+    } else if (!blend.of->normalized) {
+      mixed.context = mixed.context * blend.of->weights.front();
+    }
+    if (blend.of->strength != 1) {
+      const at::Tensor empty = encode_tokens(model_, memory_, tokenized({PromptPiece{}}), count, rules_).context;
+      mixed.context = empty + (mixed.context - empty) * blend.of->strength;
+    }
+    return mixed;
+  }
+
+  const Components& model_;
+  TextMemory& memory_;
+  const PromptEmbeddings& words_;
+  EncodingRules rules_;
+  ChunkRule chunk_rule_;
+  const char* flag_;
+};
+
+/// A part of a prompt as tokens: each different version once.
+struct TokenPart {
+  std::vector<TokenVersion> versions{};
+  std::vector<size_t> numbers{};  ///< one a version of the part: which of these it is
+
+  TokenPart(const SideEncoder& side, const PromptPart& part) {
+    std::vector<const PromptVersion*> known;
+    for (const PromptVersion& version : part.versions) {
+      const auto same =
+          std::ranges::find_if(known, [&](const PromptVersion* other) { return other->joined == version.joined; });
+      numbers.push_back(static_cast<size_t>(same - known.begin()));
+      if (same != known.end()) continue;
+      known.push_back(&version);
+      versions.push_back(side.tokenize(version));
+    }
+  }
+
+  size_t count() const {
+    size_t most = 1;
+    for (const TokenVersion& version : versions) most = std::max(most, version.count());
+    return most;
+  }
+};
+
+TextTimeline timeline_of(const SideEncoder& side, const PromptPart& part, const TokenPart& tokens, size_t count,
+                         const at::Tensor& pooled) {
+  std::vector<EncodedText> encoded;
+  for (const TokenVersion& version : tokens.versions) {
+    encoded.push_back(side.encode(version, count));
+    if (pooled.defined()) encoded.back().pooled = pooled;
+  }
+  TextTimeline timeline;
+  for (size_t i = 0; i < part.versions.size(); ++i) {
+    timeline.last_calls.push_back(part.versions[i].last_call);
+    timeline.texts.push_back(encoded[tokens.numbers[i]]);
+  }
+  return timeline;
 }
 
-EncodedText encode_once(const Components& model, TextMemory& memory, const PromptTokens& tokens, size_t count) {
-  if (auto known = memory.find(tokens.ids, count)) return *known;
-  EncodedText encoded = encode_rows(model, tokens, count);
-  memory.keep(tokens.ids, count, encoded);
-  return encoded;
+/// Fills all parts up to the longest by their last vectors.
+void lengthen(std::vector<TextPart>& parts) {
+  int64_t longest = 0;
+  for (const TextPart& part : parts) longest = std::max(longest, part.timeline.texts.front().context.size(1));
+  for (TextPart& part : parts) {
+    for (EncodedText& text : part.timeline.texts) {
+      const int64_t missing = longest - text.context.size(1);
+      if (missing == 0) continue;
+      const at::Tensor last = text.context.slice(1, -1);
+      text.context = at::cat({text.context, last.expand({-1, missing, -1})}, 1);
+    }
+  }
 }
 
 // The scores that diffusers' refiner asks for and asks to keep away from.
@@ -131,42 +208,58 @@ void add_time_ids(const Components& model, const Request& request, TextCondition
 
 Condition condition_of(const EncodedText& text) { return {.context = text.context, .pooled = text.pooled}; }
 
-Condition zeros_like(const EncodedText& text) {
-  return {.context = at::zeros_like(text.context), .pooled = at::zeros_like(text.pooled)};
+TextTimeline zeros_like(const EncodedText& text) {
+  return {.last_calls = {0},
+          .texts = {{.context = at::zeros_like(text.context), .pooled = at::zeros_like(text.pooled)}}};
 }
 
 }  // namespace
 
-std::optional<EncodedText> TextMemory::find(const std::vector<std::vector<int64_t>>& ids, size_t chunks) {
-  const std::lock_guard lock(mutex_);
-  const auto found = std::ranges::find_if(
-      texts_, [&](const auto& known) { return known.first.second == chunks && known.first.first == ids; });
-  if (found == texts_.end()) return std::nullopt;
-  texts_.splice(texts_.begin(), texts_, found);
-  return found->second;
+size_t TextTimeline::at_call(int64_t call) const {
+  const auto found = std::ranges::find_if(last_calls, [&](int64_t last) { return call <= last; });
+  return found == last_calls.end() ? 0 : static_cast<size_t>(found - last_calls.begin());
 }
 
-void TextMemory::keep(const std::vector<std::vector<int64_t>>& ids, size_t chunks, EncodedText text) {
-  constexpr size_t most_texts = 64;  // of SDXL's, 20 MB in all
-  const std::lock_guard lock(mutex_);
-  texts_.emplace_front(Key(ids, chunks), std::move(text));
-  if (texts_.size() > most_texts) texts_.pop_back();
-}
+bool TextConditions::composed() const { return parts.size() > 1 || (parts.size() == 1 && parts.front().weight != 1); }
 
-TextConditions encode_prompts(const Components& model, TextMemory& memory, const Request& request) {
-  const PromptTokens prompt = tokenize(model, request.prompt, "--prompt");
-  const PromptTokens negative = tokenize(model, request.negative_prompt.value_or(""), "--negative-prompt");
-  const size_t count = std::max(prompt.chunks(model), negative.chunks(model));
-  TextConditions text{.tokens = prompt.rows(model, 0, count).reshape({1, -1}),
-                      .uncond_tokens = negative.rows(model, 0, count).reshape({1, -1})};
+TextConditions encode_prompts(const Components& model, TextMemory& memory, const Request& request,
+                              const ResolvedPrompts& prompts, const PromptEmbeddings& words, bool sums) {
+  const SideEncoder side(model, memory, words, prompts.rules, /*negative=*/false);
+  const SideEncoder away(model, memory, words, prompts.rules, /*negative=*/true);
+  std::vector<TokenPart> parts;
+  for (const PromptPart& part : prompts.prompt.parts) parts.emplace_back(side, part);
+  const PromptPart& negative = prompts.negative.parts.front();
+  const TokenPart negative_tokens(away, negative);
+  const bool apart = prompts.rules.sides_apart || prompts.composed();
+  const size_t both = std::max(parts.front().count(), negative_tokens.count());
+  const auto count_of = [&](const TokenPart& part) { return apart ? part.count() : both; };
+
+  TextConditions text{.tokens = side.rows(parts.front().versions.front(), count_of(parts.front())),
+                      .uncond_tokens = away.rows(negative_tokens.versions.front(), count_of(negative_tokens))};
   const bool takes_scale = model.description.unet.time_cond_proj_dim > 0;
   const bool conditional = takes_scale || request.cfg_scale != 0 || request.cfg_plus_plus;
-  const bool unconditional = !takes_scale && (request.cfg_scale != 1 || request.cfg_plus_plus);
+  const bool unconditional = !takes_scale && (request.cfg_scale != 1 || request.cfg_plus_plus || sums);
   const auto& xl = model.description.xl;
   const bool zeros = xl && xl->zeros_for_no_negative && !request.negative_prompt;
-  const auto encoded = [&](const PromptTokens& tokens) { return encode_once(model, memory, tokens, count); };
-  if (conditional) text.conditional = condition_of(encoded(prompt));
-  if (unconditional) text.unconditional = zeros ? zeros_like(encoded(prompt)) : condition_of(encoded(negative));
+  const auto pooled = [&](const SideEncoder& of, const PromptReading& reading) {
+    return xl && reading.pooled_apart ? of.pooled_of(reading.pooled_text) : at::Tensor();
+  };
+  const auto encode_part = [&](size_t i) {
+    return timeline_of(side, prompts.prompt.parts[i], parts[i], count_of(parts[i]), pooled(side, prompts.prompt));
+  };
+  if (conditional) {
+    for (size_t i = 0; i < parts.size(); ++i) {
+      text.parts.push_back({.weight = prompts.prompt.parts[i].weight, .timeline = encode_part(i)});
+    }
+    lengthen(text.parts);
+    text.conditional = condition_of(text.parts.front().timeline.texts.front());
+  }
+  if (unconditional) {
+    text.negative =
+        zeros ? zeros_like(conditional ? text.parts.front().timeline.texts.front() : encode_part(0).texts.front())
+              : timeline_of(away, negative, negative_tokens, count_of(negative_tokens), pooled(away, prompts.negative));
+    text.unconditional = condition_of(text.negative.texts.front());
+  }
   if (xl) add_time_ids(model, request, text);
   return text;
 }

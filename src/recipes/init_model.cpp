@@ -32,6 +32,7 @@
 #include "recipes/part_recipe.hpp"
 #include "recipes/random_weights.hpp"
 #include "text/byte_pairs.hpp"
+#include "weights/component_writer.hpp"
 #include "weights/pipeline_kind.hpp"
 #include "weights/state_dict.hpp"
 
@@ -69,8 +70,6 @@ void check_clip_vocabulary() {
          "set-up installs it: run scripts/bootstrap");
   }
 }
-
-void write_json(const fs::path& file, const json& value) { write_file_atomically(file, value.dump(2) + "\n"); }
 
 void make_folder(const fs::path& folder) {
   std::error_code error;

@@ -3,15 +3,11 @@
 
 #include <array>
 #include <filesystem>
-#include <functional>
-#include <map>
-#include <nlohmann/json.hpp>
-#include <string>
 #include <string_view>
 #include <vector>
 
+#include "weights/component_plan.hpp"
 #include "weights/families.hpp"
-#include "weights/state_dict.hpp"
 
 namespace sdtorch {
 
@@ -25,16 +21,6 @@ inline constexpr std::array<std::string_view, 6> layout_names = {
 };
 
 bool is_single_file(std::string_view layout);
-
-/// A network's weights, still to be made.
-struct ComponentPlan {
-  std::string name{};       ///< unet, vae, text_encoder, …
-  nlohmann::json config{};  ///< config.json
-  std::map<std::string, TensorPlan> tensors{};
-  std::function<at::Tensor(const std::string& key, const TensorPlan& plan)> make{};
-
-  at::Tensor tensor(const std::string& key) const { return make(key, tensors.at(key)); }
-};
 
 /// Writes the folder with its config and its weights. layout: one of the folders'.
 void write_component(const std::filesystem::path& folder, const ComponentPlan& plan, std::string_view layout);

@@ -48,6 +48,9 @@ class Tokenizer {
   /// The vocabulary's spelling of an id, as `convert_ids_to_tokens` prints it. id: 0…vocab_size() - 1.
   const std::string& piece(int64_t id) const;
 
+  /// One chunk: start, ids, end, padding. ids: chunk_size of them at most.
+  std::vector<int64_t> framed(const std::vector<int64_t>& ids) const;
+
   /// Cuts ids into chunks of `chunk_size`, at least `min_chunks` (and one) of them.
   TokenChunks chunk(const std::vector<int64_t>& ids, size_t min_chunks = 1) const;
 

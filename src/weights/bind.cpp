@@ -109,13 +109,13 @@ void sort_by_place(std::vector<Leaf>& leaves, const StateDict& weights) {
   });
 }
 
-/// Taken out of the dictionary, so that what was converted is let go before the next layer is.
-void bind_leaf(Leaf& leaf, StateDict& weights, const Placement& to) {
-  std::vector<at::Tensor> sources;
-  for (auto& [key, slot] : leaf.slots) {
-    sources.push_back(weights.extract(key).mapped().tensor);
+/// sources: the slots' tensors, as their files have them; values: what the slots get.
+void bind_leaf(Leaf& leaf, const std::vector<at::Tensor>& sources, const std::vector<at::Tensor>& values,
+               const Placement& to) {
+  for (size_t i = 0; i < leaf.slots.size(); ++i) {
+    at::Tensor& slot = leaf.slots[i].second;
     slot.set_requires_grad(false);
-    slot.set_data(slot.is_floating_point() ? sources.back() : sources.back().to(slot.scalar_type()));
+    slot.set_data(slot.is_floating_point() ? values[i] : values[i].to(slot.scalar_type()));
   }
   if (auto* layer = dynamic_cast<Prepared*>(leaf.module)) {
     layer->prepare(to);
@@ -128,12 +128,14 @@ void bind_leaf(Leaf& leaf, StateDict& weights, const Placement& to) {
   leaf.slots.clear();  // a layer may have put another tensor in a parameter's place
 }
 
-}  // namespace
+/// Taken out of the dictionary, so that what was converted is let go before the next layer is.
+void bind_leaf(Leaf& leaf, StateDict& weights, const Placement& to) {
+  std::vector<at::Tensor> sources;
+  for (auto& [key, slot] : leaf.slots) sources.push_back(weights.extract(key).mapped().tensor);
+  bind_leaf(leaf, sources, sources, to);
+}
 
-void bind_weights(torch::nn::Module& module, StateDict weights, at::ScalarType dtype, at::Device device,
-                  const std::string& name) {
-  std::vector<Leaf> leaves;
-  add_leaves(leaves, module, {});
+void check_leaves(const std::vector<Leaf>& leaves, const StateDict& weights, const std::string& name) {
   Report report(weights);
   std::set<std::string> known;
   for (const Leaf& leaf : leaves) {
@@ -151,11 +153,50 @@ void bind_weights(torch::nn::Module& module, StateDict weights, at::ScalarType d
     if (!known.contains(key) && !is_no_weight(key)) report.unexpected(key, weight);
   }
   report.throw_if_any(name);
+}
 
+}  // namespace
+
+void check_weights(torch::nn::Module& module, const StateDict& weights, const std::string& name) {
+  std::vector<Leaf> leaves;
+  add_leaves(leaves, module, {});
+  check_leaves(leaves, weights, name);
+}
+
+void bind_weights(torch::nn::Module& module, StateDict weights, at::ScalarType dtype, at::Device device,
+                  const std::string& name) {
+  std::vector<Leaf> leaves;
+  add_leaves(leaves, module, {});
+  check_leaves(leaves, weights, name);
   sort_by_place(leaves, weights);
   for (Leaf& leaf : leaves) {
     leave_if_cancelled();
     bind_leaf(leaf, weights, {.dtype = dtype, .device = device});
+  }
+}
+
+void rebind_weights(torch::nn::Module& module, const StateDict& weights, const std::vector<std::string>& keys,
+                    const Placement& to, const WeightAdaptation& adapted) {
+  const std::set<std::string> wanted(keys.begin(), keys.end());
+  std::vector<Leaf> leaves;
+  add_leaves(leaves, module, {});
+  std::erase_if(leaves, [&](const Leaf& leaf) {
+    return std::ranges::none_of(leaf.slots, [&](const auto& slot) { return wanted.contains(slot.first); });
+  });
+  sort_by_place(leaves, weights);
+  for (const Leaf& old : leaves) {
+    leave_if_cancelled();
+    if (auto* layer = dynamic_cast<Prepared*>(old.module)) layer->renew();
+    const std::string& key = old.slots.front().first;
+    std::vector<Leaf> renewed;
+    add_leaves(renewed, *old.module, key.substr(0, key.rfind('.') + 1));
+    Leaf& leaf = renewed.front();
+    std::vector<at::Tensor> sources, values;
+    for (const auto& [own, slot] : leaf.slots) {
+      sources.push_back(weights.at(own).tensor);
+      values.push_back(adapted(own, sources.back()));
+    }
+    bind_leaf(leaf, sources, values, to);
   }
 }
 

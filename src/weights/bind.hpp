@@ -3,8 +3,11 @@
 
 #include <torch/nn/module.h>
 
+#include <functional>
 #include <string>
+#include <vector>
 
+#include "core/placement.hpp"
 #include "weights/state_dict.hpp"
 
 namespace sdtorch {
@@ -16,5 +19,17 @@ namespace sdtorch {
 /// bound then. No parameter asks for a gradient afterwards. name: what the module is, for messages ("unet").
 void bind_weights(torch::nn::Module& module, StateDict weights, at::ScalarType dtype, at::Device device,
                   const std::string& name);
+
+/// Throws as bind_weights does where the weights do not fit, and binds nothing.
+void check_weights(torch::nn::Module& module, const StateDict& weights, const std::string& name);
+
+/// What a tensor is to be in the place of the file's, of the same shape; or the file's.
+using WeightAdaptation = std::function<at::Tensor(const std::string& key, const at::Tensor& weight)>;
+
+/// Binds again, of a module that bind_weights has bound, the layers that have any of `keys`: with all their tensors as
+/// `adapted` gives them, prepared as at first. Nobody may use the module meanwhile; where it throws, those layers are
+/// unusable until they are bound again. weights: the module's, as bind_weights was given them; stays mapped.
+void rebind_weights(torch::nn::Module& module, const StateDict& weights, const std::vector<std::string>& keys,
+                    const Placement& to, const WeightAdaptation& adapted);
 
 }  // namespace sdtorch

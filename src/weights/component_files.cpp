@@ -115,4 +115,10 @@ StateDict load_component(const fs::path& folder_or_file) {
   return with_canonical_keys(std::move(weights));
 }
 
+bool has_text_model_prefix(const fs::path& folder) {
+  const StateDict weights = load_folder(folder);
+  const auto first = weights.lower_bound(text_model_prefix);
+  return first != weights.end() && first->first.starts_with(text_model_prefix);
+}
+
 }  // namespace sdtorch

@@ -14,4 +14,7 @@ namespace sdtorch {
 /// Throws ErrorKind::model saying what was looked for.
 StateDict load_component(const std::filesystem::path& folder_or_file);
 
+/// Whether a text encoder's files spell its keys `text_model.…`, as transformers before 5 does. Throws as above.
+bool has_text_model_prefix(const std::filesystem::path& folder);
+
 }  // namespace sdtorch

@@ -13,6 +13,9 @@ namespace sdtorch {
 /// encoder that a picture has no use for.
 bool is_no_weight(std::string_view key);
 
+/// Of a text encoder's keys as transformers before 5 spells them.
+inline constexpr const char* text_model_prefix = "text_model.";
+
 /// The network's own spelling of a key: `text_model.` gone, as transformers 5 writes it; the attention of an
 /// autoencoder's middle block as diffusers writes it since 0.12 (`query` → `to_q`, `proj_attn` → `to_out.0`).
 std::string canonical_key(std::string_view key);

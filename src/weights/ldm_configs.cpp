@@ -241,6 +241,32 @@ std::vector<int64_t> hint_channels(const StateDict& weights) {
   return channels;
 }
 
+/// first_conv: the key of a level's first convolution, of how many levels.
+template <class FirstConv>
+json vae_config(const StateDict& weights, json config, const VaeLayout& layout, const char* attention,
+                const FirstConv& first_conv) {
+  if (layout.levels == 0) fail_tensor(weights, first_conv(0, 1), "missing");
+  std::vector<int64_t> channels;
+  for (int64_t level = 0; level < layout.levels; ++level) {
+    channels.push_back(extent_of(weights, first_conv(level, layout.levels), 0));
+  }
+  const auto count = static_cast<size_t>(layout.levels);
+  config["block_out_channels"] = channels;
+  config["down_block_types"] = std::vector<std::string>(count, "DownEncoderBlock2D");
+  config["up_block_types"] = std::vector<std::string>(count, "UpDecoderBlock2D");
+  config["layers_per_block"] = layout.layers;
+  const bool encodes = weights.contains("encoder.conv_in.weight");
+  if (encodes) config["in_channels"] = extent_of(weights, "encoder.conv_in.weight", 1);
+  config["out_channels"] = extent_of(weights, "decoder.conv_out.weight", 0);
+  config["latent_channels"] = extent_of(weights, "decoder.conv_in.weight", 1);
+  config["use_quant_conv"] = weights.contains("quant_conv.weight");
+  // A decoder alone is one of a VAE that has the others.
+  const bool decodes_latents = weights.contains("post_quant_conv.weight");
+  if (encodes || decodes_latents) config["use_post_quant_conv"] = decodes_latents;
+  config["mid_block_add_attention"] = weights.contains(attention);
+  return config;
+}
+
 }  // namespace
 
 int64_t extent_of(const StateDict& weights, const std::string& key, int64_t axis) {
@@ -293,26 +319,16 @@ json ldm_controlnet_config(const StateDict& weights, const json& unet) {
 }
 
 json ldm_vae_config(const StateDict& weights, json config) {
-  const VaeLayout layout = ldm_vae_layout(keys_of(weights));
-  if (layout.levels == 0) fail_tensor(weights, "decoder.up.0.block.0.conv1.weight", "missing");
-  std::vector<int64_t> channels;
-  for (int64_t level = 0; level < layout.levels; ++level) {
-    channels.push_back(extent_of(weights, fmt::format("decoder.up.{}.block.0.conv1.weight", level), 0));
-  }
-  const auto count = static_cast<size_t>(layout.levels);
-  config["block_out_channels"] = channels;
-  config["down_block_types"] = std::vector<std::string>(count, "DownEncoderBlock2D");
-  config["up_block_types"] = std::vector<std::string>(count, "UpDecoderBlock2D");
-  config["layers_per_block"] = layout.layers;
-  if (weights.contains("encoder.conv_in.weight")) {
-    config["in_channels"] = extent_of(weights, "encoder.conv_in.weight", 1);
-  }
-  config["out_channels"] = extent_of(weights, "decoder.conv_out.weight", 0);
-  config["latent_channels"] = extent_of(weights, "decoder.conv_in.weight", 1);
-  config["use_quant_conv"] = weights.contains("quant_conv.weight");
-  config["use_post_quant_conv"] = weights.contains("post_quant_conv.weight");
-  config["mid_block_add_attention"] = weights.contains("decoder.mid.attn_1.q.weight");
-  return config;
+  return vae_config(weights, std::move(config), ldm_vae_layout(keys_of(weights)), "decoder.mid.attn_1.q.weight",
+                    [](int64_t level, int64_t) { return fmt::format("decoder.up.{}.block.0.conv1.weight", level); });
+}
+
+json diffusers_vae_config(const StateDict& weights, json config) {
+  // Blocks are numbered there as they run, from the coarsest level.
+  return vae_config(weights, std::move(config), diffusers_vae_layout(keys_of(weights)),
+                    "decoder.mid_block.attentions.0.to_q.weight", [](int64_t level, int64_t levels) {
+                      return fmt::format("decoder.up_blocks.{}.resnets.0.conv1.weight", levels - 1 - level);
+                    });
 }
 
 json clip_config(const StateDict& weights, json config) {

@@ -31,6 +31,8 @@ nlohmann::json ldm_unet_config(const StateDict& weights, nlohmann::json base, co
 /// colours.
 nlohmann::json ldm_controlnet_config(const StateDict& weights, const nlohmann::json& unet);
 nlohmann::json ldm_vae_config(const StateDict& weights, nlohmann::json base);
+/// The same of weights under diffusers' names.
+nlohmann::json diffusers_vae_config(const StateDict& weights, nlohmann::json base);
 /// transformers' CLIPTextModel.
 nlohmann::json clip_config(const StateDict& weights, nlohmann::json base);
 /// layers: how many of them are used.

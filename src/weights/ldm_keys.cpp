@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "weights/mapped_tensor.hpp"
 
 namespace sdtorch {
 namespace {
@@ -211,7 +212,11 @@ std::map<std::string, ForeignTensor> clip_to_open_clip(const KeySet& keys) {
 at::Tensor make_foreign(const ForeignTensor& recipe, const std::function<at::Tensor(const std::string&)>& tensor) {
   std::vector<at::Tensor> parts;
   for (const std::string& source : recipe.sources) parts.push_back(tensor(source));
-  const at::Tensor joined = parts.size() == 1 ? parts.front() : at::cat(parts);
+  at::Tensor joined = parts.front();
+  if (parts.size() > 1) {
+    joined = at::cat(parts);
+    for (const at::Tensor& part : parts) release_pages(part);
+  }
   switch (recipe.shape) {
     case ForeignTensor::Shape::transposed:
       return joined.t().contiguous();

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "core/number.hpp"
-#include "weights/key_names.hpp"
+#include "weights/beside_weights.hpp"
 #include "weights/ldm_keys.hpp"
 #include "weights/sidecar.hpp"
 
@@ -46,32 +46,6 @@ constexpr PartRule part_rules[] = {
     {"depth_estimator", "depth_model.", "model.pretrained.model.cls_token", PartStyle::midas},
 };
 
-/// Tensors that checkpoints keep beside the weights of what draws.
-constexpr std::pair<std::string_view, const char*> left_rules[] = {
-    {"model_ema.", "model_ema.* (moving averages of the weights)"},
-    {"first_stage_model.model_ema.", "model_ema.* (moving averages of the weights)"},
-    {"first_stage_model.loss.", "loss.* (training)"},
-    {"loss.", "loss.* (training)"},
-    {"alphas_cumprod", "noise schedule"},
-    {"betas", "noise schedule"},
-    {"sqrt_", "noise schedule"},
-    {"log_one_minus_alphas", "noise schedule"},
-    {"posterior_", "noise schedule"},
-    {"logvar", "noise schedule"},
-    {"lvlb_weights", "noise schedule"},
-    {"denoiser.", "noise schedule"},
-    {"scale_factor", "noise schedule"},
-    {"v_pred", "marks of the prediction"},
-    {"ztsnr", "marks of the prediction"},
-    {"edm_", "marks of the prediction"},
-    {"cond_stage_model.logit_scale", "CLIP's other half"},
-    {"cond_stage_model.transformer.text_projection.", "CLIP's other half"},
-    {"cond_stage_model.transformer.logit_scale", "CLIP's other half"},
-    {"conditioner.embedders.0.transformer.text_projection.", "CLIP's other half"},
-    {"conditioner.embedders.0.transformer.logit_scale", "CLIP's other half"},
-    {"embedding_manager.", "embedding_manager.* (an embedding that was trained along)"},
-};
-
 /// What the names of models that sdtorch knows of, and cannot draw with, begin with.
 constexpr std::pair<std::string_view, const char*> obstacles[] = {
     {"edm_vpred", "it predicts v of EDM's noise levels (Karras et al. 2022; CosXL), and that is not implemented"},
@@ -93,15 +67,18 @@ class Recognizer {
   Recognition run() {
     take_apart();
     if (found_.parts.empty()) return std::move(found_);
+    found_.kept = kept_model(file_.metadata, path_.string());
     tell_family();
     tell_task();
     tell_obstacle();
     if (found_.family && part("unet")) {
       tell_prediction();
       tell_consistency();
-      tell_heads();
-      tell_scale();
-      tell_size();
+      if (!found_.kept) {  // which says that, too
+        tell_heads();
+        tell_scale();
+        tell_size();
+      }
     }
     return std::move(found_);
   }
@@ -128,10 +105,8 @@ class Recognizer {
       if (!bare_control_net) found_.parts[component] = {.prefix = std::string(rule.prefix), .style = rule.style};
     }
     for (auto& [key, weight] : file_.tensors) {
-      const auto left =
-          std::ranges::find_if(left_rules, [&key = key](const auto& r) { return key.starts_with(r.first); });
-      if (left != std::end(left_rules) || is_no_weight(key)) {
-        ++found_.left[left != std::end(left_rules) ? left->second : "buffers (positions, masks, counters)"];
+      if (const std::string kind = kind_beside_weights(key); !kind.empty()) {
+        ++found_.left[kind];
         continue;
       }
       FilePart* owner = nullptr;
@@ -394,9 +369,21 @@ class Recognizer {
     found_.warnings.push_back(why + ": drawn with the family's noise schedule");
   }
 
+  void predicts_as_kept() {
+    const nlohmann::json& scheduler = found_.kept->scheduler;
+    const std::string where = "the metadata's sdtorch.model, of what the file was converted from";
+    const auto prediction = scheduler.find("prediction_type");
+    const bool said = prediction != scheduler.end() && prediction->is_string();
+    predicts_as(said ? prediction->get<std::string>() : "epsilon", where);
+    const auto zero = scheduler.find("rescale_betas_zero_snr");
+    found_.zero_snr = zero != scheduler.end() && *zero == true;
+    if (found_.zero_snr) find("zero terminal SNR", "yes", where);
+  }
+
   void tell_prediction() {
     found_.heads.heads = unet_heads(*found_.family);
     found_.heads.channels = channels_a_head;
+    if (found_.kept) return predicts_as_kept();
     read_sidecar();
     found_.zero_snr = ends_at_zero_snr();
     if (keys_.contains("v_pred")) return predicts("v_prediction", "the key v_pred");

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "weights/families.hpp"
+#include "weights/kept_model.hpp"
 #include "weights/key_table.hpp"
 #include "weights/ldm_configs.hpp"
 #include "weights/weights_file.hpp"
@@ -51,6 +52,7 @@ struct Recognition {
   std::optional<double> scaling_factor{};   ///< of the VAE, where the settings file tells it
   std::map<std::string, FilePart> parts{};  ///< by component
   nlohmann::json scheduler{};               ///< a scheduler_config.json beside the file; null where there is none
+  std::optional<KeptModel> kept{};          ///< what the file was converted from; it says all that is told otherwise
   nlohmann::json scheduler_changes{};       ///< what the settings file has otherwise than the family's scheduler
   std::vector<Finding> findings{};
   std::vector<std::string> warnings{};    ///< what drawing leaves aside, each a line

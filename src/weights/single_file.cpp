@@ -12,6 +12,7 @@
 #include "weights/key_names.hpp"
 #include "weights/ldm_keys.hpp"
 #include "weights/midas_keys.hpp"
+#include "weights/pipeline_kind.hpp"
 
 namespace sdtorch {
 namespace {
@@ -91,7 +92,13 @@ SingleFile::SingleFile(const fs::path& path, const std::string& prediction) : pa
   report(path, recognition_);
   if (!prediction.empty()) recognition_.prediction = prediction;
   prediction_known_ = !recognition_.prediction.empty();
-  index_ = published_config(recognition_.kind(), "model_index");
+  index_ = recognition_.kept ? recognition_.kept->index : published_config(recognition_.kind(), "model_index");
+}
+
+int64_t SingleFile::layers_used(const std::string& component) const {
+  const StateDict& weights = part(component).weights;
+  if (recognition_.kept && recognition_.kept->configs.contains(component)) return open_clip_layers(keys_of(weights));
+  return open_clip_layers_used(*recognition_.family, weights);
 }
 
 const FilePart& SingleFile::part(const std::string& component) const {
@@ -107,10 +114,18 @@ std::string SingleFile::config_place(const std::string&) const { return path_.st
 
 json SingleFile::config(const std::string& component) const {
   const Recognition& found = recognition_;
+  if (found.kept) {
+    if (const auto kept = found.kept->configs.find(component); kept != found.kept->configs.end()) return kept->second;
+  }
   json base = published_config(found.kind(), component);
   if (component == "vae") {
     if (found.scaling_factor) base["scaling_factor"] = *found.scaling_factor;
     return has(component) ? ldm_vae_config(part(component).weights, std::move(base)) : base;
+  }
+  if (component == "feature_extractor") {
+    const json side = config("depth_estimator").value("image_size", json());
+    if (side.is_number_integer()) base["size"] = {{"height", side}, {"width", side}};
+    return base;
   }
   const FilePart& file_part = part(component);
   switch (file_part.style) {
@@ -144,6 +159,11 @@ json SingleFile::scheduler() const {
              ? "give --prediction epsilon (most models of 512 pixels) or --prediction v (most of 768)"
              : "give --prediction epsilon or --prediction v");
   }
+  if (found.kept) {
+    json config = found.kept->scheduler;
+    config["prediction_type"] = found.prediction;
+    return config;
+  }
   json config = found.scheduler.is_object() ? found.scheduler : published_config(found.kind(), "scheduler");
   if (found.scheduler_changes.is_object()) config.merge_patch(found.scheduler_changes);
   config["prediction_type"] = found.prediction;
@@ -166,8 +186,7 @@ StateDict SingleFile::weights(const std::string& component) const {
     case PartStyle::midas:
       return depth_estimator_from_midas(file_part.weights, file_part.prefix);
     case PartStyle::open_clip: {
-      StateDict weights = clip_from_open_clip(file_part.weights, file_part.prefix,
-                                              open_clip_layers_used(*recognition_.family, file_part.weights));
+      StateDict weights = clip_from_open_clip(file_part.weights, file_part.prefix, layers_used(component));
       // SD 2.x's encoder stops short of it.
       if (recognition_.family == Family::sd2) weights.erase("text_projection.weight");
       return weights;
@@ -179,7 +198,21 @@ StateDict SingleFile::weights(const std::string& component) const {
   return with_canonical_keys(file_part.weights);
 }
 
+fs::path tokenizer_beside(const fs::path& file, const std::string& component) {
+  fs::path folder = file;
+  return folder.replace_extension(component);
+}
+
 TokenizerPlace SingleFile::tokenizer(const std::string& component) const {
+  if (recognition_.kept && recognition_.kept->tokenizers.contains(component)) {
+    const fs::path folder = tokenizer_beside(path_, component);
+    if (!is_folder(folder)) {
+      fail(ErrorKind::model, folder, {},
+           fmt::format("is missing: {} was converted with a {} of its own, which lies here", path_.filename().string(),
+                       component));
+    }
+    return tokenizer_place(pipeline_kind(index_, path_.string()), folder);
+  }
   const bool second = component == "tokenizer_2";
   const std::string encoder = second ? "text_encoder_2" : "text_encoder";
   const auto pad = published_config(recognition_.kind(), component).value("pad_token", std::string());
@@ -204,29 +237,6 @@ TokenizerPlace SingleFile::tokenizer(const std::string& component) const {
          "the CLIP vocabulary, which models in one file need, is missing", "set-up installs it: run scripts/bootstrap");
   }
   return {.folder = installed, .pad_token = pad};
-}
-
-json vae_file_config(const fs::path& file, const json& config) {
-  KeySet keys;
-  const Recognition found = read(file, keys);
-  const auto vae = found.parts.find("vae");
-  if (vae == found.parts.end()) return config;
-  json changed = ldm_vae_config(vae->second.weights, config);
-  // In a whole model's file it is that model's.
-  if (found.family) changed["scaling_factor"] = published_config(found.kind(), "vae").at("scaling_factor");
-  return changed;
-}
-
-StateDict load_vae_file(const fs::path& file) {
-  WeightsFile whole = load_weights(file, {.verify = false});
-  Recognition found = recognize(whole, file);
-  const auto vae = found.parts.find("vae");
-  if (vae != found.parts.end()) {
-    verify_checksums(vae->second.weights);
-    return vae_from_ldm(std::move(vae->second.weights), vae->second.prefix);
-  }
-  verify_checksums(whole.tensors);
-  return with_canonical_keys(std::move(whole.tensors));
 }
 
 }  // namespace sdtorch

@@ -8,7 +8,7 @@ namespace sdtorch {
 
 /// Its components as a folder of diffusers' would give them: the networks, and so the pictures, are the same.
 /// Tokenizers are CLIP's, as set-up installed it; where the text encoder has another vocabulary, the files of a folder
-/// `tokenizer` beside the model.
+/// `tokenizer` beside the model. A file that was converted from a folder has the folder's configs (kept_model.hpp).
 class SingleFile : public ModelSource {
  public:
   /// prediction: overrides what the file says; empty: its own.
@@ -28,6 +28,7 @@ class SingleFile : public ModelSource {
 
  private:
   const FilePart& part(const std::string& component) const;
+  int64_t layers_used(const std::string& component) const;  ///< of an OpenCLIP encoder
 
   std::filesystem::path path_;
   Recognition recognition_;
@@ -35,8 +36,8 @@ class SingleFile : public ModelSource {
   nlohmann::json index_;
 };
 
-/// A VAE in a file of its own, or of a whole model: its config, where the file's names tell it, else `config`.
-nlohmann::json vae_file_config(const std::filesystem::path& file, const nlohmann::json& config);
-StateDict load_vae_file(const std::filesystem::path& file);
+/// Where a converted file's own tokenizer lies: `model.tokenizer` beside `model.safetensors`. component: tokenizer,
+/// tokenizer_2.
+std::filesystem::path tokenizer_beside(const std::filesystem::path& file, const std::string& component);
 
 }  // namespace sdtorch

@@ -80,10 +80,12 @@ void save_safetensors(const std::filesystem::path& file, const std::map<std::str
   AtomicFile output(file);
   output.write(make_safetensors_header(entries, metadata));
   for (const auto& [key, plan] : plans) {
-    const at::Tensor tensor = make(key).detach().to(at::kCPU, plan.type).contiguous();
+    const at::Tensor made = make(key);
+    const at::Tensor tensor = made.detach().to(at::kCPU, plan.type).contiguous();
     if (tensor.sizes() != plan.shape)
       throw Error(ErrorKind::bug, {.place = key, .reason = "another shape than planned"});
     output.write(std::span(static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()));
+    release_pages(made);
   }
   output.commit();
 }

@@ -189,6 +189,7 @@ WeightsFile load_torch_weights(const std::shared_ptr<MappedFile>& mapped, Weight
   const Selection selection = select_weights(file.contents().tensors);
   WeightsFile weights{.format = format,
                       .metadata = file.contents().scalars,
+                      .values = file.contents().values,
                       .found_under = selection.found_under,
                       .left_out = file.contents().tensors.size() - selection.tensors.size()};
   TensorMaker maker(owner, mapped);

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "io/torch_tensors.hpp"
 #include "io/weights_format.hpp"
 #include "weights/state_dict.hpp"
 
@@ -20,6 +21,9 @@ struct WeightsFile {
 
   /// Safetensors' `__metadata__`; of a checkpoint the numbers and strings beside the weights (`global_step`, …).
   std::map<std::string, std::string> metadata{};
+
+  /// Of a checkpoint: all that lies beside the weights under a string. Nothing for safetensors.
+  std::map<std::string, TorchValue> values{};
 
   /// The key under which the checkpoint keeps its weights (`state_dict`); empty where they are the whole.
   std::string found_under{};

@@ -87,3 +87,50 @@ TEST_CASE("tokenize takes the built-in model where none is named", "[cli]") {
   CHECK(run({.texts = {"a pirate ship"}, .json = true}) ==
         run({.model = demo, .texts = {"a pirate ship"}, .json = true}));
 }
+
+TEST_CASE("tokenize shows what a prompt's grammar says", "[cli]") {
+  const std::string prompt = "a [sky:(hill:1.5):2] AND sky:0.5";
+  const auto lines = json_lines(run({.model = small(), .texts = {prompt}, .json = true, .rules = {.steps = 4}}));
+  REQUIRE(lines.size() == 1);
+  const nlohmann::json& parts = lines[0].at("parts");
+  REQUIRE(parts.size() == 2);
+  const nlohmann::json &edit = parts[0]["tree"][1], &versions = parts[0]["versions"];
+  CHECK(parts[0]["tree"][0] == "a ");
+  CHECK(edit["edit"] == nlohmann::json({{"sky"}, {"(hill:1.5)"}}));
+  CHECK(edit["when"] == "2");
+  CHECK(versions[0]["last_call"] == 2);
+  CHECK(versions[0]["pieces"][0] == nlohmann::json({"a sky", 1.0}));
+  CHECK(versions[1]["last_call"] == 4);
+  CHECK(versions[1]["pieces"][1] == nlohmann::json({"hill", 1.5}));
+  CHECK(versions[1]["chunks"][0].back()[1] == 1.5);
+  CHECK(parts[1]["weight"] == 0.5);
+  CHECK(lines[0]["pieces"] == nlohmann::json({"a</w>", "sky</w>"}));
+
+  const std::string table = run({.model = small(), .texts = {prompt}, .rules = {.steps = 4}});
+  for (const char* part : {"AND, weight 0.5", "until 2:", "then:", "up to call 4:", "1.5     \"hill\""}) {
+    INFO(part);
+    CHECK(table.find(part) != std::string::npos);
+  }
+}
+
+TEST_CASE("tokenize reads prompts by the syntax that it is told", "[cli]") {
+  const auto first = [](const std::string& text, Request rules, bool negative = false) {
+    const auto lines = json_lines(
+        run({.model = small(), .texts = {text}, .json = true, .rules = std::move(rules), .negative = negative}));
+    return lines.at(0).at("parts").at(0).at("versions").at(0);
+  };
+  CHECK(first("(a:1.2)", {.prompt_syntax = "plain"})["pieces"][0] == nlohmann::json({"(a:1.2)", 1.0}));
+  CHECK(first("(a:1.2)", {.compat = "diffusers"})["pieces"][0] == nlohmann::json({"(a:1.2)", 1.0}));
+  CHECK(first("(a (b:0.5):2)", {.prompt_syntax = "comfy"})["pieces"][1] == nlohmann::json({"b", 0.5}));
+  CHECK(first("a AND b", {}, true)["pieces"][0] == nlohmann::json({"a AND b", 1.0}));
+  CHECK(first("[a:b:3]", {.steps = 4, .sampler = "heun"})["last_call"] == 3);
+  const nlohmann::json blend = first("(\"a\", \"b\").blend(1, 0.5)", {.prompt_syntax = "compel"})["joined"][0];
+  CHECK(blend["blend"][1]["weight"] == 0.5);
+  CHECK(blend["blend"][1]["pieces"][0] == nlohmann::json({"b", 1.0}));
+  std::istringstream in("a\n(b:1.1.1)\n");
+  std::ostringstream out;
+  check_error(ErrorKind::input, "<stdin>: line 2, column 4: the weight",
+              [&] { tokenize_command({.model = small(), .texts = {"-"}}, in, out); });
+  check_error(ErrorKind::usage, "--prompt-syntax", [&] { first("a", {.prompt_syntax = "foo"}); });
+  check_error(ErrorKind::usage, "--sampler", [&] { first("a", {.sampler = "foo"}); });
+}

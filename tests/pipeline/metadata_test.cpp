@@ -71,6 +71,10 @@ TEST_CASE("a request survives JSON with every field", "[pipeline]") {
   request.control_end = {0.75, 1};
   request.control_mode = {"prompt", "control"};
   request.control_preprocess = {"canny:50,100", "none"};
+  request.ip_adapter = {"ip.safetensors", "plus.bin"};
+  request.ip_encoder = "image_encoder";
+  request.ip_image = {"castle.png", "cat.png"};
+  request.ip_scale = {0.5, 1.25};
   request.max_pixels = 1000;
   request.depth_img = "depth.png";
   request.depth_estimator = "dpt";
@@ -103,6 +107,10 @@ TEST_CASE("a request survives JSON with every field", "[pipeline]") {
   request.strength_steps = "extra";
   request.timesteps_rounding = "nearest";
   request.pixel_rounding = "truncate";
+  request.taesd = "taesd";
+  request.vae_tiling = true;
+  request.vae_tile_size = 256;
+  request.vae_tile_overlap = 48;
   request.inputs = {{.path = "start.png", .sha256 = std::string(64, 'a')}};
   const nlohmann::ordered_json json = settings_to_json(request);
   Settings larger;

@@ -131,6 +131,33 @@ TEST_CASE("long texts beside the weights are left out", "[weights]") {
   CHECK(file.metadata.size() < 2000);
 }
 
+TEST_CASE("what a checkpoint keeps beside its weights has its type", "[weights]") {
+  using namespace pickled;
+  const TempDir folder;
+  const std::vector<std::string> values = {text("none"),   "N",
+                                           text("truth"),  "\x88",
+                                           text("number"), integer(7),
+                                           text("text"),   text("x"),
+                                           text("list"),   integers({1, 2}),
+                                           text("empty"),  ")",
+                                           text("mixed"),  tuple({integer(1), text("x")}),
+                                           text("dict"),   dict({})};
+  std::vector<std::string> all = {text("t"), tensor()};
+  all.insert(all.end(), values.begin(), values.end());
+  write_file(folder / "a.pt", torch_zip(dict(all)));
+  const auto found = load_weights(folder / "a.pt").values;
+  using sdtorch::TorchOther;
+  using sdtorch::TorchValue;
+  CHECK(found.at("none") == TorchValue());
+  CHECK(found.at("truth") == TorchValue(true));
+  CHECK(found.at("number") == TorchValue(7.0));
+  CHECK(found.at("text") == TorchValue(std::string("x")));
+  CHECK(found.at("list") == TorchValue(std::vector<double>{1, 2}));
+  CHECK(found.at("empty") == TorchValue(std::vector<double>{}));
+  CHECK(found.at("mixed") == TorchValue(TorchOther()));
+  CHECK(found.at("dict") == TorchValue(TorchOther()));
+}
+
 TEST_CASE("a file of the old format loads whatever was saved beside the weights", "[weights]") {
   using namespace pickled;
   const TempDir folder;

@@ -3,68 +3,35 @@
 #include <ATen/Parallel.h>
 
 #include "core/instructions.hpp"
-#include "nn/cpu/elementwise.hpp"
 
 namespace sdtorch::cpu {
 namespace {
 
-/// G ⊗ G, [16, 9]: what a filter's nine become sixteen by (Lavin & Gray's G for F(2, 3)).
-at::Tensor filter_transform() {
-  const at::Tensor g =
-      at::tensor({1.0, 0.0, 0.0, 0.5, 0.5, 0.5, 0.5, -0.5, 0.5, 0.0, 0.0, 1.0}, at::kDouble).view({4, 3});
-  return at::kron(g, g);
-}
-
-/// G g Gᵀ of one filter's nine weights; the sixteen places of the result lie `apart`.
-void transform_filter(const Bf16* weights, Bf16* to, int64_t apart) {
-  float rows[4][3];
-  for (int j = 0; j < 3; ++j) {
-    const float g0 = to_float(weights[j]), g1 = to_float(weights[3 + j]), g2 = to_float(weights[6 + j]);
-    rows[0][j] = g0;
-    rows[1][j] = (g0 + g1 + g2) / 2;
-    rows[2][j] = (g0 - g1 + g2) / 2;
-    rows[3][j] = g2;
-  }
-  for (int i = 0; i < 4; ++i) {
-    const float r0 = rows[i][0], r1 = rows[i][1], r2 = rows[i][2];
-    store(to[(4 * i) * apart], r0);
-    store(to[(4 * i + 1) * apart], (r0 + r1 + r2) / 2);
-    store(to[(4 * i + 2) * apart], (r0 - r1 + r2) / 2);
-    store(to[(4 * i + 3) * apart], r2);
-  }
-}
+constexpr int64_t group_size = 64;  // channels of the output whose filters lie together
 
 }  // namespace
 
 bool can_filter(const at::Tensor& weight, int64_t stride, int64_t padding) {
-  constexpr int64_t most = int64_t{1} << 21;  // of in · out
   if (!weight.is_cpu() || weight.scalar_type() != at::kBFloat16 || !has_avx512_bf16() || has_amx_bf16()) return false;
-  const int64_t out = weight.size(0), in = weight.size(1);
-  return weight.size(2) == 3 && weight.size(3) == 3 && stride == 1 && padding == 1 && in % 16 == 0 && out % 64 == 0 &&
-         in * out <= most;
+  return weight.size(2) == 3 && weight.size(3) == 3 && stride == 1 && padding == 1 && weight.size(1) % 16 == 0 &&
+         weight.size(0) % 16 == 0;
 }
 
-at::Tensor filters(const at::Tensor& weight) {
-  const at::Tensor plain = weight.contiguous();
-  const int64_t groups = weight.size(0) / 64, in = weight.size(1), apart = groups * in * 64;
-  const at::Tensor all = at::empty({16, groups, in / 2, 64, 2}, weight.options());
-  const auto* from = static_cast<const Bf16*>(plain.const_data_ptr());
-  auto* to = static_cast<Bf16*>(all.mutable_data_ptr());
-  at::parallel_for(0, weight.size(0), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t out = begin; out < end; ++out) {
-      for (int64_t channel = 0; channel < in; ++channel) {
-        const int64_t pair = (out / 64 * (in / 2) + channel / 2) * 64 + out % 64;
-        transform_filter(from + (out * in + channel) * 9, to + pair * 2 + channel % 2, apart);
-      }
-    }
-  });
-  return all;
+at::Tensor pack_filters(const at::Tensor& weight) {
+  const int64_t missing = (group_size - weight.size(0) % group_size) % group_size;
+  const at::Tensor whole = missing == 0 ? weight : at::constant_pad_nd(weight, {0, 0, 0, 0, 0, 0, 0, missing});
+  const at::Tensor innermost = whole.permute({0, 2, 3, 1}).contiguous().view(at::kInt);  // pairs of channels
+  return innermost.flatten(1, 2)
+      .unflatten(0, {-1, group_size})
+      .permute({0, 3, 2, 1})
+      .contiguous()
+      .view(at::kBFloat16)
+      .unflatten(3, {group_size, 2});
 }
 
-at::Tensor weight_of_filters(const at::Tensor& filters) {
-  const at::Tensor inverse = at::linalg_pinv(filter_transform()).to(at::kFloat).t();
-  const at::Tensor u = filters.permute({1, 3, 2, 4, 0}).reshape({-1, 16}).to(at::kFloat);
-  return at::matmul(u, inverse).to(at::kBFloat16).view({filters.size(1) * 64, filters.size(2) * 2, 3, 3});
+at::Tensor weight_of_filters(const at::Tensor& packed, int64_t out) {
+  const at::Tensor whole = packed.permute({0, 3, 1, 4, 2}).flatten(2, 3).flatten(0, 1).unflatten(2, {3, 3});
+  return whole.narrow(0, 0, out).contiguous();
 }
 
 }  // namespace sdtorch::cpu
@@ -73,8 +40,8 @@ at::Tensor weight_of_filters(const at::Tensor& filters) {
 
 namespace sdtorch::cpu {
 
-at::Tensor filtered(const at::Tensor& x, const at::Tensor& filters, const at::Tensor& bias) {
-  return at::conv2d(x, weight_of_filters(filters), bias, 1, 1);
+at::Tensor filtered(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, int64_t out) {
+  return at::conv2d(x, weight_of_filters(packed, out), bias, 1, 1);
 }
 
 }  // namespace sdtorch::cpu
@@ -90,8 +57,11 @@ at::Tensor filtered(const at::Tensor& x, const at::Tensor& filters, const at::Te
 namespace sdtorch::cpu {
 namespace {
 
-constexpr int64_t places = 16;       // of a transformed tile
-constexpr int64_t block_tiles = 64;  // whose inputs and products lie in the second cache
+static_assert(group_size == product_columns);
+
+constexpr int64_t taps = 9;          // of a filter
+constexpr int64_t places = 16;       // of a transformed tile or filter
+constexpr int64_t block_tiles = 64;  // whose products lie in the second cache
 
 /// The pixels of a picture [B, h, w, channels], and the tiles of 2×2 that it falls into.
 struct Tiling {
@@ -138,10 +108,10 @@ SDTORCH_AVX512_BF16 void transform_tile(const std::array<const uint16_t*, places
   }
 }
 
-/// Aᵀ m A + bias of a tile's products, by channel, 64 of them; pixels outside of the picture are nullptr.
-SDTORCH_AVX512_BF16 void finish_tile(const float* products, int64_t apart, const float* bias,
+/// Aᵀ m A + bias of a tile's products, by channel; pixels outside of the picture are nullptr.
+SDTORCH_AVX512_BF16 void finish_tile(const float* products, int64_t apart, int64_t channels, const float* bias,
                                      const std::array<uint16_t*, 4>& pixels) {
-  for (int64_t c = 0; c < product_columns; c += lanes) {
+  for (int64_t c = 0; c < channels; c += lanes) {
     __m512 rows[2][4];
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
@@ -162,53 +132,191 @@ SDTORCH_AVX512_BF16 void finish_tile(const float* products, int64_t apart, const
   }
 }
 
-}  // namespace
-
-at::Tensor filtered(const at::Tensor& x, const at::Tensor& filters, const at::Tensor& bias) {
-  const int64_t in = x.size(1), out = filters.size(1) * product_columns, pairs = in / 2;
-  const Tiling tiling{x.size(0), x.size(2), x.size(3)};
-  at::Tensor y = at::empty({x.size(0), out, x.size(2), x.size(3)}, x.options(), at::MemoryFormat::ChannelsLast);
-  const auto* from = static_cast<const uint16_t*>(x.const_data_ptr());
-  auto* to = static_cast<uint16_t*>(y.mutable_data_ptr());
-  const auto* u = static_cast<const Pair*>(filters.const_data_ptr());
-  const at::Tensor biases = bias.defined() ? bias.to(at::kFloat).contiguous() : at::zeros({out}, at::kFloat);
-  const auto* added = biases.const_data_ptr<float>();
-  const std::vector<uint16_t> zeros(static_cast<size_t>(in));
-
-  at::parallel_for(0, (tiling.count() + block_tiles - 1) / block_tiles, 1, [&](int64_t begin, int64_t end) {
-    const at::Tensor inputs = at::empty({places, block_tiles, in}, x.options());
-    const at::Tensor products = at::empty({places, block_tiles, product_columns}, x.options().dtype(at::kFloat));
-    auto* v = static_cast<uint16_t*>(inputs.mutable_data_ptr());
-    auto* m = static_cast<float*>(products.mutable_data_ptr());
-    for (int64_t block = begin; block < end; ++block) {
-      const int64_t first = block * block_tiles, count = std::min(block_tiles, tiling.count() - first);
-      const int64_t rows = (count + Avx512Products::row_step - 1) / Avx512Products::row_step * Avx512Products::row_step;
-      for (int64_t tile = 0; tile < count; ++tile) {
-        std::array<const uint16_t*, places> pixels{};
-        for (int64_t i = 0; i < places; ++i) {
-          const int64_t pixel = tiling.pixel(first + tile, i / 4 - 1, i % 4 - 1);
-          pixels[static_cast<size_t>(i)] = pixel < 0 ? zeros.data() : from + pixel * in;
+/// G g Gᵀ of the filters from one pair of channels to 64: weights [9][64], to 16 places that lie `apart`.
+SDTORCH_AVX512_BF16 void transform_filters(const Pair* weights, Pair* to, int64_t apart) {
+  const __m512 half = _mm512_set1_ps(0.5F);
+  for (int64_t c = 0; c < product_columns; c += lanes) {
+    __m256i first[places];
+    for (const bool second : {false, true}) {
+      __m512 rows[4][3];
+#pragma GCC unroll 3
+      for (int j = 0; j < 3; ++j) {
+        __m512 g[3];
+#pragma GCC unroll 3
+        for (int i = 0; i < 3; ++i) {
+          const __m512i pair = _mm512_load_si512(weights + (3 * i + j) * product_columns + c);
+          g[i] = _mm512_castsi512_ps(second ? _mm512_and_si512(pair, _mm512_set1_epi32(static_cast<int>(0xffff0000U)))
+                                            : _mm512_slli_epi32(pair, 16));
         }
-        transform_tile(pixels, in, v + tile * in, block_tiles * in);
+        rows[0][j] = g[0];
+        rows[1][j] = _mm512_mul_ps(_mm512_add_ps(_mm512_add_ps(g[0], g[1]), g[2]), half);
+        rows[2][j] = _mm512_mul_ps(_mm512_add_ps(_mm512_sub_ps(g[0], g[1]), g[2]), half);
+        rows[3][j] = g[2];
       }
-      for (int64_t group = 0; group < filters.size(1); ++group) {
-        for (int64_t place = 0; place < places; ++place) {
-          Avx512Products::multiply<false>(reinterpret_cast<const Pair*>(v + place * block_tiles * in), pairs, rows,
-                                          u + (place * filters.size(1) + group) * pairs * product_columns, pairs,
-                                          m + place * block_tiles * product_columns);
-        }
-        for (int64_t tile = 0; tile < count; ++tile) {
-          std::array<uint16_t*, 4> pixels{};
-          for (int64_t i = 0; i < 4; ++i) {
-            const int64_t pixel = tiling.pixel(first + tile, i / 2, i % 2);
-            if (pixel >= 0) pixels[static_cast<size_t>(i)] = to + pixel * out + group * product_columns;
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        const __m512 r0 = rows[i][0], r1 = rows[i][1], r2 = rows[i][2];
+        const std::array<__m512, 4> u = {r0, _mm512_mul_ps(_mm512_add_ps(_mm512_add_ps(r0, r1), r2), half),
+                                         _mm512_mul_ps(_mm512_add_ps(_mm512_sub_ps(r0, r1), r2), half), r2};
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) {
+          const auto rounded = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(u[static_cast<size_t>(j)]));
+          if (!second) {
+            first[4 * i + j] = rounded;
+          } else {
+            const __m512i low = _mm512_cvtepu16_epi32(first[4 * i + j]), high = _mm512_cvtepu16_epi32(rounded);
+            _mm512_store_si512(to + (4 * i + j) * apart + c, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
           }
-          finish_tile(m + tile * product_columns, block_tiles * product_columns, added + group * product_columns,
-                      pixels);
         }
       }
     }
-  });
+  }
+}
+
+/// Where a call's transformed filters are had from. Those of few channels are made once and serve all tiles; those of
+/// many, which would pass through memory twice, are made for 64 channels of the output when their turn comes.
+class Filters {
+ public:
+  explicit Filters(const at::Tensor& packed) : packed_(packed), pairs_(packed.size(1)), groups_(packed.size(0)) {
+    constexpr int64_t most = int64_t{4} << 20;  // pairs of bf16: half of a third cache
+    if (groups_ * filters_of_group() > most) return;
+    all_ = at::empty({groups_ * filters_of_group() * 2}, packed.options());
+    at::parallel_for(0, groups_, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t group = begin; group < end; ++group) make(group, pairs_of(all_) + group * filters_of_group());
+    });
+  }
+
+  int64_t groups() const { return groups_; }
+
+  /// For one thread to make filters in.
+  at::Tensor room() const {
+    return all_.defined() ? at::Tensor() : at::empty({filters_of_group() * 2}, packed_.options());
+  }
+
+  /// [16][pairs][64], for the group's channels of the output.
+  const Pair* of(int64_t group, const at::Tensor& room) const {
+    if (all_.defined()) return pairs_of(all_) + group * filters_of_group();
+    make(group, pairs_of(room));
+    return pairs_of(room);
+  }
+
+ private:
+  static Pair* pairs_of(const at::Tensor& tensor) { return static_cast<Pair*>(tensor.mutable_data_ptr()); }
+
+  int64_t filters_of_group() const { return places * pairs_ * product_columns; }
+
+  void make(int64_t group, Pair* to) const {
+    const Pair* from = static_cast<const Pair*>(packed_.const_data_ptr()) + group * pairs_ * taps * product_columns;
+    for (int64_t pair = 0; pair < pairs_; ++pair) {
+      transform_filters(from + pair * taps * product_columns, to + pair * product_columns, pairs_ * product_columns);
+    }
+  }
+
+  const at::Tensor& packed_;
+  int64_t pairs_, groups_;
+  at::Tensor all_{};
+};
+
+/// A convolution of one picture's or batch's tiles, some at a time.
+class Convolution {
+ public:
+  Convolution(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, at::Tensor& y)
+      : tiling_{x.size(0), x.size(2), x.size(3)},
+        in_(x.size(1)),
+        out_(y.size(1)),
+        tiles_(tiles_at_once(tiling_.count(), in_)),
+        from_(static_cast<const uint16_t*>(x.const_data_ptr())),
+        to_(static_cast<uint16_t*>(y.mutable_data_ptr())),
+        inputs_(at::empty({places, tiles_, in_}, x.options())),
+        bias_(bias.defined() ? bias.to(at::kFloat).contiguous() : at::zeros({out_}, at::kFloat)),
+        outside_(static_cast<size_t>(in_)),
+        filters_(packed) {}
+
+  void run() {
+    for (int64_t first = 0; first < tiling_.count(); first += tiles_) {
+      const int64_t count = std::min(tiles_, tiling_.count() - first);
+      transform_inputs(first, count);
+      multiply(first, count);
+    }
+  }
+
+ private:
+  /// So many that their inputs, sixteen for each channel, stay in the nearer caches.
+  static int64_t tiles_at_once(int64_t all, int64_t in) {
+    constexpr int64_t most_inputs = int64_t{2} << 20;  // bf16
+    const int64_t blocks = std::max<int64_t>(most_inputs / (places * in * block_tiles), 2);
+    return std::min(blocks, (all + block_tiles - 1) / block_tiles) * block_tiles;
+  }
+
+  void transform_inputs(int64_t first, int64_t count) {
+    auto* const v = static_cast<uint16_t*>(inputs_.mutable_data_ptr());
+    at::parallel_for(0, count, 8, [&](int64_t begin, int64_t end) {
+      for (int64_t tile = begin; tile < end; ++tile) {
+        std::array<const uint16_t*, places> pixels{};
+        for (int64_t i = 0; i < places; ++i) {
+          const int64_t pixel = tiling_.pixel(first + tile, i / 4 - 1, i % 4 - 1);
+          pixels[static_cast<size_t>(i)] = pixel < 0 ? outside_.data() : from_ + pixel * in_;
+        }
+        transform_tile(pixels, in_, v + tile * in_, tiles_ * in_);
+      }
+    });
+  }
+
+  void multiply(int64_t first, int64_t count) {
+    const int64_t blocks = (count + block_tiles - 1) / block_tiles, groups = filters_.groups();
+    at::parallel_for(0, groups * blocks, 1, [&](int64_t begin, int64_t end) {
+      const at::Tensor room = filters_.room();
+      const at::Tensor products = at::empty({places, block_tiles, product_columns}, at::kFloat);
+      const Pair* filters = nullptr;
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t group = i / blocks, tile = i % blocks * block_tiles;
+        if (i == begin || i % blocks == 0) filters = filters_.of(group, room);
+        multiply_block(filters, tile, std::min(block_tiles, count - tile), products.mutable_data_ptr<float>());
+        finish_block(first + tile, std::min(block_tiles, count - tile), group, products.const_data_ptr<float>());
+      }
+    });
+  }
+
+  void multiply_block(const Pair* filters, int64_t tile, int64_t count, float* products) const {
+    const int64_t pairs = in_ / 2;
+    const int64_t rows = (count + Avx512Products::row_step - 1) / Avx512Products::row_step * Avx512Products::row_step;
+    const auto* const v = static_cast<const Pair*>(inputs_.const_data_ptr());
+    for (int64_t place = 0; place < places; ++place) {
+      Avx512Products::multiply<false>(v + (place * tiles_ + tile) * pairs, pairs, rows,
+                                      filters + place * pairs * product_columns, pairs,
+                                      products + place * block_tiles * product_columns);
+    }
+  }
+
+  void finish_block(int64_t first, int64_t count, int64_t group, const float* products) const {
+    const float* const bias = bias_.const_data_ptr<float>() + group * product_columns;
+    const int64_t channels = std::min(product_columns, out_ - group * product_columns);
+    for (int64_t tile = 0; tile < count; ++tile) {
+      std::array<uint16_t*, 4> pixels{};
+      for (int64_t i = 0; i < 4; ++i) {
+        const int64_t pixel = tiling_.pixel(first + tile, i / 2, i % 2);
+        if (pixel >= 0) pixels[static_cast<size_t>(i)] = to_ + pixel * out_ + group * product_columns;
+      }
+      finish_tile(products + tile * product_columns, block_tiles * product_columns, channels, bias, pixels);
+    }
+  }
+
+  Tiling tiling_;
+  int64_t in_, out_;
+  int64_t tiles_;  ///< at once: a multiple of block_tiles
+  const uint16_t* from_;
+  uint16_t* to_;
+  at::Tensor inputs_;              ///< transformed, bf16 [16, tiles_, in_]
+  at::Tensor bias_;                ///< fp32 [out_]
+  std::vector<uint16_t> outside_;  ///< a pixel of zeros
+  Filters filters_;
+};
+
+}  // namespace
+
+at::Tensor filtered(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, int64_t out) {
+  at::Tensor y = at::empty({x.size(0), out, x.size(2), x.size(3)}, x.options(), at::MemoryFormat::ChannelsLast);
+  Convolution(x, packed, bias, y).run();
   return y;
 }
 

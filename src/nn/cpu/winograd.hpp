@@ -6,21 +6,20 @@
 
 namespace sdtorch::cpu {
 
-/// Whether a convolution's weights [out, in, 3, 3], moved by one and padded by one, are turned into such filters: bf16
-/// on a CPU with AVX-512's products of it and without matrix units, which multiply 36 sooner; 16 channels in and 64 out
-/// or multiples. Filters take 16/9 of the weights' memory: those of the most channels, which work on the fewest pixels,
-/// stay.
+/// Whether a convolution's weights [out, in, 3, 3], moved by one and padded by one, are taken so: bf16 on a CPU with
+/// AVX-512's products of it and without matrix units, which multiply 36 sooner; channels in multiples of 16.
 bool can_filter(const at::Tensor& weight, int64_t stride, int64_t padding);
 
-/// weight: as above → bf16 [16, out / 64, in / 2, 64, 2], by place in the 4×4 of transformed filters.
-at::Tensor filters(const at::Tensor& weight);
+/// weight: as above → bf16 [out / 64, in / 2, 9, 64, 2], its last 64 filled up with zeros. The sixteen that a filter's
+/// nine become are made at each call: kept, they would take 16/9 of the memory, and be read from it.
+at::Tensor pack_filters(const at::Tensor& weight);
 
-/// The weights that such filters are of, [out, in, 3, 3], but for what was rounded.
-at::Tensor weight_of_filters(const at::Tensor& filters);
+/// The weights that were packed, [out, in, 3, 3].
+at::Tensor weight_of_filters(const at::Tensor& packed, int64_t out);
 
 /// x: bf16 [B, in, h, w], channels innermost; bias: [out] or undefined → [B, out, h, w], channels innermost.
 /// Its rounding is one and a half times (inputs behind a SiLU) to two and a half times (inputs about zero) that of a
 /// plain convolution in bf16: sums of four inputs, and of weights, are rounded before they are multiplied.
-at::Tensor filtered(const at::Tensor& x, const at::Tensor& filters, const at::Tensor& bias);
+at::Tensor filtered(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, int64_t out);
 
 }  // namespace sdtorch::cpu

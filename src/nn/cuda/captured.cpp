@@ -181,6 +181,14 @@ at::Tensor CapturedCalls::operator()(const std::vector<at::Tensor>& inputs, cons
   return function(inputs);
 }
 
+void CapturedCalls::clear() {
+  const std::lock_guard lock(graphs_->mutex);
+  for (const Graphs::Entry& entry : graphs_->entries) {
+    if (entry.call) entry.call->done.synchronize();
+  }
+  graphs_->entries.clear();
+}
+
 size_t CapturedCalls::graphs() const {
   const std::lock_guard lock(graphs_->mutex);
   return static_cast<size_t>(

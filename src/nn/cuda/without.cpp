@@ -36,6 +36,8 @@ at::Tensor CapturedCalls::operator()(const std::vector<at::Tensor>& inputs, cons
   return function(inputs);
 }
 
+void CapturedCalls::clear() {}
+
 size_t CapturedCalls::graphs() const { return 0; }
 
 }  // namespace sdtorch

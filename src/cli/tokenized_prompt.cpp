@@ -1,0 +1,199 @@
+#include "cli/tokenized_prompt.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace sdtorch {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// JSON's spelling, so that no control character of a text or a vocabulary reaches the terminal.
+std::string as_json(std::string_view text) { return nlohmann::json(text).dump(); }
+
+std::string counted(size_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+/// Text, {"edit": [from, to], "when": "3"}, {"alternate": [one, other]}.
+Json tree_of(const EditTree& tree, const std::string& text) {
+  Json nodes = Json::array();
+  for (const EditNode& node : tree) {
+    if (node.kind == EditNode::Kind::text) {
+      nodes.push_back(text.substr(node.first, node.last - node.first));
+      continue;
+    }
+    Json options = Json::array();
+    for (const EditTree& option : node.options) options.push_back(tree_of(option, text));
+    if (node.kind == EditNode::Kind::edit) {
+      nodes.push_back({{"edit", options}, {"when", node.when}});
+    } else {
+      nodes.push_back({{"alternate", options}});
+    }
+  }
+  return nodes;
+}
+
+/// As lines, each option below what it belongs to.
+void append_tree(std::string& lines, const EditTree& tree, const std::string& text, size_t indent) {
+  for (const EditNode& node : tree) {
+    if (node.kind == EditNode::Kind::text) {
+      lines += fmt::format("{:{}}{}\n", "", indent, as_json(text.substr(node.first, node.last - node.first)));
+      continue;
+    }
+    const bool edit = node.kind == EditNode::Kind::edit;
+    for (size_t i = 0; i < node.options.size(); ++i) {
+      const std::string name = !edit    ? fmt::format("option {} of {}", i + 1, node.options.size())
+                               : i == 0 ? "until " + node.when
+                                        : "then";
+      lines += fmt::format("{:{}}{}:\n", "", indent, name);
+      append_tree(lines, node.options[i], text, indent + 2);
+    }
+  }
+}
+
+Json pieces_json(const PromptPieces& pieces) {
+  Json list = Json::array();
+  for (const PromptPiece& piece : pieces) list.push_back({piece.text, piece.weight});
+  return list;
+}
+
+Json chunks_json(const std::vector<WeightedChunk>& chunks) {
+  Json list = Json::array();
+  for (const WeightedChunk& chunk : chunks) {
+    Json tokens = Json::array();
+    for (const WeightedToken& token : chunk) tokens.push_back({token.id, token.weight});
+    list.push_back(std::move(tokens));
+  }
+  return list;
+}
+
+size_t token_count(const std::vector<WeightedChunk>& chunks) {
+  size_t count = 0;
+  for (const WeightedChunk& chunk : chunks) count += chunk.size();
+  return count;
+}
+
+bool is_one_text(const PromptVersion& version) {
+  const PromptBlend& blend = version.joined.front();
+  return version.joined.size() == 1 && blend.texts.size() == 1 && blend.strength == 1;
+}
+
+/// Whether a prompt is no more than its words.
+bool is_plain(const PromptReading& reading) {
+  const PromptPart& part = reading.parts.front();
+  if (reading.parts.size() > 1 || part.weight != 1 || part.versions.size() > 1) return false;
+  if (!is_one_text(part.versions.front())) return false;
+  const PromptPieces& pieces = part.versions.front().joined.front().texts.front();
+  return std::ranges::all_of(pieces, [](const PromptPiece& piece) { return piece.weight == 1; });
+}
+
+}  // namespace
+
+TokenizedPrompt::TokenizedPrompt(PromptReading reading, const Tokenizer& tokenizer, ChunkRule rule)
+    : reading_(std::move(reading)), tokenizer_(tokenizer), rule_(rule) {
+  for (const PromptPart& part : reading_.parts) {
+    for (const PromptVersion& version : part.versions) {
+      for (const PromptBlend& blend : version.joined) {
+        for (const PromptPieces& pieces : blend.texts) cut(pieces);
+      }
+    }
+  }
+}
+
+std::vector<WeightedChunk> TokenizedPrompt::cut(const PromptPieces& pieces) const {
+  const TokenSource source{.encode = [&](std::string_view text) { return tokenizer_.encode(text); }};
+  return cut_into_chunks(tokenizer_, token_groups(source, pieces, rule_), rule_);
+}
+
+std::vector<WeightedChunk> TokenizedPrompt::first_chunks() const {
+  return cut(reading_.parts.front().versions.front().joined.front().texts.front());
+}
+
+std::string TokenizedPrompt::json_line(const std::string& text) const {
+  const std::vector<WeightedChunk> first = first_chunks();
+  Json line = {{"ids", Json::array()}, {"pieces", Json::array()}, {"chunks", first.size()}};
+  for (const WeightedChunk& chunk : first) {
+    for (const WeightedToken& token : chunk) {
+      line["ids"].push_back(token.id);
+      line["pieces"].push_back(tokenizer_.piece(token.id));
+    }
+  }
+  if (text.empty()) return line.dump() + "\n";
+  line["parts"] = Json::array();
+  for (const PromptPart& part : reading_.parts) {
+    Json own = {{"weight", part.weight}};
+    if (!part.tree.empty()) own["tree"] = tree_of(part.tree, text);
+    own["versions"] = Json::array();
+    for (const PromptVersion& version : part.versions) {
+      Json entry = {{"last_call", version.last_call}};
+      const auto text_json = [&](const PromptPieces& pieces) {
+        return Json{{"pieces", pieces_json(pieces)}, {"chunks", chunks_json(cut(pieces))}};
+      };
+      if (is_one_text(version)) {
+        entry.update(text_json(version.joined.front().texts.front()));
+      } else {
+        entry["joined"] = Json::array();
+        for (const PromptBlend& blend : version.joined) {
+          Json texts = Json::array();
+          for (size_t i = 0; i < blend.texts.size(); ++i) {
+            texts.push_back(text_json(blend.texts[i]));
+            texts.back()["weight"] = blend.weights[i];
+          }
+          entry["joined"].push_back(
+              {{"strength", blend.strength}, {"normalized", blend.normalized}, {"blend", std::move(texts)}});
+        }
+      }
+      own["versions"].push_back(std::move(entry));
+    }
+    line["parts"].push_back(std::move(own));
+  }
+  return line.dump() + "\n";
+}
+
+std::string TokenizedPrompt::table(const std::string& text) const {
+  const std::vector<WeightedChunk> first = first_chunks();
+  std::string lines = fmt::format("{}: {} in {} of up to {}\n", as_json(text), counted(token_count(first), "token"),
+                                  counted(first.size(), "chunk"), tokenizer_.chunk_size());
+  const bool plain = is_plain(reading_);
+  const auto add_chunks = [&](const std::vector<WeightedChunk>& chunks, size_t indent) {
+    for (size_t i = 0; i < chunks.size(); ++i) {
+      lines += fmt::format("{:{}}chunk {} of {}: {}\n", "", indent, i + 1, chunks.size(),
+                           counted(chunks[i].size(), "token"));
+      for (const WeightedToken& token : chunks[i]) {
+        lines += fmt::format("{:{}}{:8}  ", "", indent, token.id);
+        if (!plain) lines += fmt::format("{:<8.4g}", token.weight);
+        lines += as_json(tokenizer_.piece(token.id)) + "\n";
+      }
+    }
+  };
+  if (plain) {
+    add_chunks(first, 2);
+    return lines;
+  }
+  for (const PromptPart& part : reading_.parts) {
+    if (reading_.parts.size() > 1 || part.weight != 1) lines += fmt::format("  AND, weight {:.6g}:\n", part.weight);
+    if (part.versions.size() > 1) append_tree(lines, part.tree, text, 4);
+    for (const PromptVersion& version : part.versions) {
+      if (part.versions.size() > 1) lines += fmt::format("  up to call {}:\n", version.last_call);
+      for (const PromptBlend& blend : version.joined) {
+        if (version.joined.size() > 1 || blend.strength != 1)
+          lines += fmt::format("  joined, {:.6g}:\n", blend.strength);
+        for (size_t i = 0; i < blend.texts.size(); ++i) {
+          if (blend.texts.size() > 1) lines += fmt::format("  blended, {:.6g}:\n", blend.weights[i]);
+          for (const PromptPiece& piece : blend.texts[i]) {
+            lines +=
+                piece.new_chunk ? "    BREAK\n" : fmt::format("    {:<8.4g}{}\n", piece.weight, as_json(piece.text));
+          }
+          add_chunks(cut(blend.texts[i]), 4);
+        }
+      }
+    }
+  }
+  return lines;
+}
+
+}  // namespace sdtorch
