@@ -165,10 +165,10 @@ CommandSpec generate_spec(Reading& r) {
                    generate_footer};
   spec.groups.front().flags.push_back(
       {"--from-file", "FILE",
-       "many prompts: .txt, one a line, alone or with flags as A1111's and kohya's prompt files have them, or .jsonl, "
-       "an "
-       "object of long flag names a line; blank lines and lines that start with # are passed over; - reads standard "
-       "input, which is told by its content, as pipes and other endings are",
+       "many prompts: .txt, one a line, alone or with the flags of A1111's or kohya's files, or .jsonl, an object of "
+       "long "
+       "flag names a line; blank lines and those that start with # are passed over; - reads standard input, by its "
+       "content",
        [&i](const std::string& flag, const std::string& text) { i.from_file = filled(flag, text); }});
   spec.groups.front().flags.push_back(
       {"--from-file-format", "NAME", "txt, jsonl, a1111, kohya: which of them that file is, whatever it looks like",
