@@ -165,10 +165,9 @@ CommandSpec generate_spec(Reading& r) {
                    generate_footer};
   spec.groups.front().flags.push_back(
       {"--from-file", "FILE",
-       "many prompts: .txt, one a line, alone or with the flags of A1111's or kohya's files, or .jsonl, an object of "
+       "many prompts: .txt, one a line, with the flags of A1111's or kohya's files or none, or .jsonl, an object of "
        "long "
-       "flag names a line; blank lines and those that start with # are passed over; - reads standard input, by its "
-       "content",
+       "flag names a line; # starts a comment; - reads standard input, by its content",
        [&i](const std::string& flag, const std::string& text) { i.from_file = filled(flag, text); }});
   spec.groups.front().flags.push_back(
       {"--from-file-format", "NAME", "txt, jsonl, a1111, kohya: which of them that file is, whatever it looks like",
@@ -377,8 +376,8 @@ void forget_image_prompts(Request& request) {
 
 void finish_settings(Reading& r) {
   Invocation& i = r.invocation;
-  const auto folder = std::ranges::find(r.overrides, "lora-dir", &Reading::Override::name);
-  const std::string lora_dir = folder == r.overrides.end() ? std::string() : folder->text;
+  std::string lora_dir;
+  for (const auto& given : r.overrides) lora_dir = given.name == "lora-dir" ? given.text : lora_dir;
   if (!r.from_image.empty()) i.settings = settings_from_picture(r.from_image, lora_dir);
   if (r.has("control-net")) forget_controls(i.settings);
   if (r.has("ip-adapter")) forget_image_prompts(i.settings);
