@@ -113,6 +113,17 @@ struct Request {
   std::optional<uint64_t> variation_seed{};       ///< of the noise that is mixed in; none: a drawn one
   double variation_strength = 0;                  ///< how much of it, 0…1, by slerp
   std::optional<PixelPair> seed_resize{};         ///< the size whose noise is taken to the middle of this one
+  std::optional<std::string> sampler_rng{};    ///< cpu, cuda: whose noise the sampler's steps add; none is compat's
+  std::optional<std::string> sde_noise{};      ///< fresh, brownian: what dpm++2m_sde adds; none is compat's
+  std::optional<std::string> batch_noise{};    ///< each, whole: drawn picture by picture, or at once; none is compat's
+  std::string noise_slice{};                   ///< K/N: the picture's noise is the K-th (0…) of N drawn at once
+  std::optional<std::string> encode_noise{};   ///< first, apart, none: what samples input latents; none is compat's
+  std::optional<std::string> noise_scaling{};  ///< sigma, sgm: what the start noise is scaled by; none is compat's
+  std::optional<std::string> schedule_rules{};        ///< a tool of compat's: whose levels schedules have; none: compat
+  std::optional<std::string> discard_next_to_last{};  ///< yes, no: the level before the last; none is compat's
+  std::optional<std::string> strength_steps{};        ///< share, extra, all: steps of a strength; none is compat's
+  std::optional<std::string> timesteps_rounding{};    ///< none, nearest: timesteps of levels; none is compat's
+  std::optional<std::string> pixel_rounding{};        ///< nearest, truncate: to 8 bits; none is compat's
 
   // What is spared of the network's work; the picture is then another one.
   std::vector<double> deep_cache{};  ///< DeepCache (Ma et al. 2023): whole each so many calls, and a branch, 0; or none

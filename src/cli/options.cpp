@@ -63,7 +63,7 @@ using Apply = decltype(Flag::apply);
 bool says_what_it_takes(const Setting& setting) {
   const auto is_number = []<typename Value>(Value Settings::*) {
     return std::is_arithmetic_v<Value> || std::is_same_v<Value, std::optional<int64_t>> ||
-           std::is_same_v<Value, std::optional<double>>;
+           std::is_same_v<Value, std::optional<uint64_t>> || std::is_same_v<Value, std::optional<double>>;
   };
   return std::visit(is_number, setting.member);
 }
@@ -115,11 +115,12 @@ std::vector<FlagGroup> setting_groups(Reading& r) {
                                 setting_group(r, SettingGroup::input, "Input picture"),
                                 setting_group(r, SettingGroup::guidance, "Guidance"),
                                 setting_group(r, SettingGroup::sampling, "Sampling"),
+                                setting_group(r, SettingGroup::elsewhere, "The same seed as elsewhere"),
                                 setting_group(r, SettingGroup::shortcuts, "Faster, and another picture"),
                                 setting_group(r, SettingGroup::model, "Model"),
                                 setting_group(r, SettingGroup::machine, "Machine")};
   groups.front().flags.push_back(
-      {"--from-image", "FILE.png", "take the request from a picture's metadata; flags override it",
+      {"--from-image", "FILE.png", "take the request from a picture's metadata, other tools' too; flags override it",
        [&r](const std::string& flag, const std::string& text) { r.from_image = filled(flag, text); }});
   groups.back().flags.push_back(
       {"-t, --threads", "N", "CPU threads; default: LibTorch's choice", to_threads(r.invocation.threads)});
@@ -164,14 +165,16 @@ CommandSpec generate_spec(Reading& r) {
                    generate_footer};
   spec.groups.front().flags.push_back(
       {"--from-file", "FILE",
-       "many prompts: .txt, one a line, without flags, or .jsonl, an object of long flag names a line; blank lines and "
-       "lines that start with # are passed over; - reads standard input, which is told by its content, as pipes and "
-       "other endings are",
+       "many prompts: .txt, one a line, with the flags of A1111's or kohya's files or none, or .jsonl, an object of "
+       "long "
+       "flag names a line; # starts a comment; - reads standard input, by its content",
        [&i](const std::string& flag, const std::string& text) { i.from_file = filled(flag, text); }});
   spec.groups.front().flags.push_back(
-      {"--from-file-format", "NAME", "txt, jsonl: which of them that file is, whatever it looks like",
+      {"--from-file-format", "NAME", "txt, jsonl, a1111, kohya: which of them that file is, whatever it looks like",
        [&i](const std::string& flag, const std::string& text) {
-         i.from_file_format = picked(flag, text, {"txt", "jsonl"}) == "txt" ? PromptFormat::txt : PromptFormat::jsonl;
+         const std::vector<std::string> names(prompt_format_names.begin(), prompt_format_names.end());
+         i.from_file_format =
+             static_cast<PromptFormat>(std::ranges::find(names, picked(flag, text, names)) - names.begin());
        }});
   spec.groups.push_back(
       {"Output",
@@ -373,7 +376,9 @@ void forget_image_prompts(Request& request) {
 
 void finish_settings(Reading& r) {
   Invocation& i = r.invocation;
-  if (!r.from_image.empty()) i.settings = settings_from_picture(r.from_image);
+  std::string lora_dir;
+  for (const auto& given : r.overrides) lora_dir = given.name == "lora-dir" ? given.text : lora_dir;
+  if (!r.from_image.empty()) i.settings = settings_from_picture(r.from_image, lora_dir);
   if (r.has("control-net")) forget_controls(i.settings);
   if (r.has("ip-adapter")) forget_image_prompts(i.settings);
   for (const Setting& known : settings()) {

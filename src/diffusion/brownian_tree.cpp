@@ -1,7 +1,5 @@
 #include "diffusion/brownian_tree.hpp"
 
-#include <ATen/CPUGeneratorImpl.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -22,8 +20,8 @@ double rounded(double time) {
   return time;
 }
 
-at::Tensor draw(uint32_t seed, const std::vector<int64_t>& shape) {
-  return at::randn(shape, at::detail::createCPUGenerator(seed), at::kFloat);
+at::Tensor draw(const BrownianTree::Options& options, uint32_t seed) {
+  return NormalStream(options.source, seed).draw(options.shape);
 }
 
 /// A node of the tree: an interval, its increment and its place, of which its seed is made.
@@ -43,7 +41,7 @@ void collect(const BrownianTree::Options& options, const Interval& node, double 
   const double left = middle - node.start, right = node.end - middle, whole = 1 / (node.end - node.start);
   const std::array<uint64_t, 2> place{node.path, node.depth};
   const uint32_t seed = SeedSequence(options.entropy, place, pool_words).generate(1).front();
-  const at::Tensor bridge = left * node.increment * whole + std::sqrt(left * right * whole) * draw(seed, options.shape);
+  const at::Tensor bridge = left * node.increment * whole + std::sqrt(left * right * whole) * draw(options, seed);
   const auto child = [&](double start, double end, const at::Tensor& increment, uint64_t turn) {
     return Interval{start, end, increment, 2 * node.path + turn, node.depth + 1};
   };
@@ -58,7 +56,7 @@ void collect(const BrownianTree::Options& options, const Interval& node, double 
 BrownianTree::BrownianTree(Options options) : options_(std::move(options)) {
   const double length = options_.end - options_.start;
   const uint32_t seed = SeedSequence(options_.entropy, {}, pool_words).generate(1).front();
-  whole_ = draw(seed, options_.shape) * std::sqrt(length);
+  whole_ = draw(options_, seed) * std::sqrt(length);
   options_.start = rounded(options_.start);
   options_.end = rounded(options_.end);
 }

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "diffusion/normal_stream.hpp"
+
 namespace sdtorch {
 
 /// The virtual Brownian tree (Gaines & Lyons 1997; Li et al. 2020, "Scalable Gradients for Stochastic Differential
@@ -19,6 +21,7 @@ class BrownianTree {
     double start = 0;              ///< of the interval that can be asked for
     double end = 1;                ///< start or more
     std::vector<int64_t> shape{};  ///< of one increment
+    RandomSource source = RandomSource::cpu;
   };
 
   explicit BrownianTree(Options options);

@@ -62,6 +62,20 @@ std::vector<float> alpha_bars(const SchedulerConfig& config) {
   return {values, values + alpha_bar.numel()};
 }
 
+std::vector<float> exact_sigmas(const SchedulerConfig& config) {
+  const int64_t count = config.num_train_timesteps;
+  Tensor betas = scheduled_betas(config).to(at::kDouble);
+  if (config.trained_betas.empty() && config.beta_schedule == "linear") {
+    betas = at::linspace(config.beta_start, config.beta_end, count, at::kDouble);
+  } else if (config.trained_betas.empty() && config.beta_schedule == "scaled_linear") {
+    betas = at::linspace(std::sqrt(config.beta_start), std::sqrt(config.beta_end), count, at::kDouble).pow(2);
+  }
+  const Tensor alpha_bar = (1 - betas).cumprod(0);
+  const Tensor sigmas = ((1 - alpha_bar) / alpha_bar).sqrt().to(at::kFloat).contiguous();
+  const float* values = sigmas.const_data_ptr<float>();
+  return {values, values + sigmas.numel()};
+}
+
 float root(float x) { return at::scalar_tensor(x, at::kFloat).pow(0.5).item<float>(); }
 
 Tensor add_noise(const Tensor& x0, const Tensor& noise, double alpha_bar) {

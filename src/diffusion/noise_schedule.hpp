@@ -14,6 +14,10 @@ namespace sdtorch {
 /// Throws ErrorKind::model for a beta_schedule that is not known.
 std::vector<float> alpha_bars(const SchedulerConfig& config);
 
+/// sqrt((1 - alpha_bar) / alpha_bar) of every training timestep, ascending, in float64 and rounded once. Without
+/// rescale_betas_zero_snr. Throws as alpha_bars.
+std::vector<float> exact_sigmas(const SchedulerConfig& config);
+
 /// x^(1/2) in fp32 as torch's pow rounds it, which is not always as sqrt does: near the noisy end of a cosine schedule
 /// the last bit is amplified ten thousand times.
 float root(float x);

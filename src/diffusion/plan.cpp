@@ -4,8 +4,10 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "diffusion/level_rules.hpp"
 #include "diffusion/noise_schedule.hpp"
 #include "diffusion/sampler.hpp"
+#include "diffusion/sigma_schedule.hpp"
 
 namespace sdtorch {
 namespace {
@@ -122,11 +124,15 @@ const SigmaSchedule& config_schedule(const SchedulerConfig& config) {
   return *find_schedule(found ? found->schedule : "model");
 }
 
-/// The flag's schedule, else that in the sampler's name, else the model's; the config's keys are made to say the same.
+/// The flag's schedule, else that in the sampler's name, else what the rules or the model say; the config's keys are
+/// made to say the same.
 const SigmaSchedule& settle_schedule(SchedulerConfig& config, const Sampler& sampler, const SigmaSchedule& flagged,
-                                     const SigmaSchedule* named) {
+                                     const SigmaSchedule* named, ScheduleRules rules) {
   const SigmaSchedule* schedule = &flagged;
   if (!schedule->levels && named) schedule = named;
+  if (!schedule->levels && rules != ScheduleRules::diffusers && has_level_rules(sampler, rules)) {
+    schedule = &usual_schedule(sampler, rules);
+  }
   if (flagged.levels && named && named->levels && named != &flagged) {
     throw usage("scheduler", fmt::format("{}, but {{sampler}} says {}", flagged.name, named->name), "give one of them");
   }
@@ -140,6 +146,24 @@ const SigmaSchedule& settle_schedule(SchedulerConfig& config, const Sampler& sam
   config.use_exponential_sigmas = schedule->name == "exponential";
   config.use_beta_sigmas = schedule->name == "beta";
   return *schedule;
+}
+
+/// Lets the rules say what nothing else does.
+void settle_level_rules(SamplingPlan& plan, const SamplerChoice& choice) {
+  LevelRules& rules = plan.levels;
+  rules = choice.levels;
+  if (!has_level_rules(*plan.sampler, rules.schedule)) rules.schedule = ScheduleRules::diffusers;
+  settle_by_rules(plan.config, *plan.sampler, choice.levels.schedule);
+  if (!rules.discard_next_to_last) {
+    rules.discard_next_to_last = plan.listed.empty() && discards_next_to_last(*plan.sampler, rules.schedule);
+  }
+  if (*rules.discard_next_to_last && !has_levels(plan)) {
+    throw usage("discard-next-to-last", fmt::format("{} has no use for it here", plan.sampler->name),
+                "choose a {scheduler} that lays out levels, such as normal");
+  }
+  if (*rules.discard_next_to_last && !plan.listed.empty()) {
+    throw usage("discard-next-to-last", "{sigmas} gives the noise levels already");
+  }
 }
 
 /// Puts levels given outright in the schedule's place.
@@ -228,7 +252,8 @@ SamplingPlan lay_out(const nlohmann::json& model_config, const std::string& file
   }
   if (chosen.spacing && !choice.spacing) choice.spacing = std::string(to_string(*chosen.spacing));
   const SigmaSchedule& flagged = parse_scheduler(choice.scheduler);
-  const Sampler& sampler = chosen.sampler ? *chosen.sampler : model_sampler(model_config, file);
+  const Sampler& sampler =
+      as_named_by(choice.levels.schedule, chosen.sampler ? *chosen.sampler : model_sampler(model_config, file));
   // Any change makes another scheduler, if of the same class.
   const bool changed = chosen.sampler || choice.spacing || flagged.levels;
   const SchedulerOrigin origin = !choice.corrected ? SchedulerOrigin::as_is
@@ -240,14 +265,16 @@ SamplingPlan lay_out(const nlohmann::json& model_config, const std::string& file
       read_scheduler_config(model_config, file, sampler.defaults, origin, {.ignore_unknown = choice.ignore_unknown});
   if (chosen.sampler && sampler.sde) plan.config.algorithm_type = "sde-dpmsolver++";
   plan.sampler = &variant_of(sampler, plan.config);
-  plan.schedule = &settle_schedule(plan.config, sampler, flagged, chosen.schedule);
+  plan.schedule = &settle_schedule(plan.config, sampler, flagged, chosen.schedule, choice.levels.schedule);
   apply_list(plan, choice, flagged.levels || (chosen.schedule && chosen.schedule->levels));
+  settle_level_rules(plan, choice);
   apply_overrides(plan.config, sampler, choice);
   check_combination(sampler, plan.config, chosen.sampler != nullptr);
   check_steps(steps, plan.config);
   plan.eta = checked_eta(sampler, choice.eta);
   plan.alpha_bar = alpha_bars(plan.config);
   plan.sampler->plan(plan);
+  scale_start(plan);
   return plan;
 }
 

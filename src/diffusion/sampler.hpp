@@ -51,6 +51,23 @@ struct SamplerStep {
   at::Tensor predicted;   ///< the x0 that the step predicted, fp32 [B, 4, h, w]
 };
 
+/// Timesteps of noise levels that lie between those of whole timesteps.
+enum class TimestepRounding {
+  own,     ///< as diffusers' sampler has it
+  none,    ///< between them, linear in log sigma (k-diffusion without its quantisation, stable-diffusion.cpp)
+  nearest  ///< the nearest whole one in log sigma (ComfyUI)
+};
+
+/// How another tool than diffusers lays out noise levels. Unset ones are what its schedule rules say.
+struct LevelRules {
+  ScheduleRules schedule = ScheduleRules::diffusers;
+  TimestepRounding timesteps = TimestepRounding::own;
+  std::optional<bool> discard_next_to_last{};  ///< a level more, and without the one before the last
+  /// The start noise times sqrt(1 + sigma^2), if the first level is the model's largest, instead of sigma; unset: as
+  /// the model's config leads to.
+  std::optional<bool> sgm_start{};
+};
+
 /// What the user chose; empty choices are the model's own.
 struct SamplerChoice {
   std::optional<std::string> sampler{};     ///< a name or alias in the registry, any case
@@ -63,6 +80,7 @@ struct SamplerChoice {
   double share = 1;                         ///< consistency samplers: see SamplingPlan
   bool corrected = true;                    ///< the model's pipeline corrects its scheduler (see SchedulerOrigin)
   bool sdxl = false;                        ///< the model is of SDXL's family, for which Align Your Steps differs
+  LevelRules levels{};                      ///< how another tool lays out its levels
 };
 
 struct Sampler;
@@ -76,7 +94,9 @@ struct SamplingPlan {
   double eta = 0;
   double share = 1;  ///< consistency samplers: of the training timesteps, from the cleanest, that the steps lie in; 0…1
   bool sdxl = false;
+  LevelRules levels{};
   std::vector<double> listed{};     ///< levels given outright, in place of a schedule
+  std::optional<double> end{};      ///< the last level, where the schedule says another than the sampler's
   std::vector<float> alpha_bar{};   ///< of the training timesteps
   std::vector<double> timesteps{};  ///< one a network call, in order
   std::vector<double> sigmas{};     ///< one a step, and the last

@@ -10,6 +10,9 @@
 
 namespace sdtorch {
 
+/// Whose levels a schedule's name means, where tools differ: these apart, our own are diffusers'.
+enum class ScheduleRules { diffusers, a1111, comfy, sdcpp };
+
 /// What a schedule spreads its levels over.
 struct LevelRange {
   std::span<const float> training{};  ///< sigma of every training timestep, ascending
@@ -17,6 +20,7 @@ struct LevelRange {
   double min = 0;                     ///< level of the last step
   int64_t steps = 1;                  ///< how many levels to choose, 1 or more
   bool sdxl = false;                  ///< the model is of SDXL's family
+  ScheduleRules rules = ScheduleRules::diffusers;
 };
 
 /// One entry of the registry of schedules.

@@ -19,6 +19,13 @@ std::vector<float> training_sigmas(std::span<const float> alpha_bar) {
   return {values, values + sigmas.numel()};
 }
 
+std::vector<float> training_sigmas(const SamplingPlan& plan) {
+  if (plan.levels.schedule != ScheduleRules::diffusers && !plan.config.rescale_betas_zero_snr) {
+    return exact_sigmas(plan.config);
+  }
+  return training_sigmas(plan.alpha_bar);
+}
+
 std::vector<float> logarithms(std::span<const float> sigmas) {
   std::vector<float> logs;
   logs.reserve(sigmas.size());
@@ -46,14 +53,30 @@ double timestep_at(double sigma, std::span<const float> log_sigmas) {
   return (1 - weight) * static_cast<double>(low) + weight * static_cast<double>(low + 1);
 }
 
+double timestep_of_level(const SamplingPlan& plan, double sigma, std::span<const float> log_sigmas) {
+  if (plan.levels.timesteps != TimestepRounding::nearest) return timestep_at(sigma, log_sigmas);
+  const float log_sigma = std::log(static_cast<float>(sigma));  // in fp32, as ComfyUI: halfway, the last digit decides
+  size_t nearest = 0;
+  for (size_t t = 1; t < log_sigmas.size(); ++t) {
+    if (std::abs(log_sigma - log_sigmas[t]) < std::abs(log_sigma - log_sigmas[nearest])) nearest = t;
+  }
+  return static_cast<double>(nearest);
+}
+
 bool has_levels(const SamplingPlan& plan) { return !plan.listed.empty() || plan.schedule->levels; }
 
-std::vector<double> chosen_levels(const SamplingPlan& plan, std::span<const float> training, LevelBounds bounds,
+std::vector<double> chosen_levels(SamplingPlan& plan, std::span<const float> training, LevelBounds bounds,
                                   TimestepLevels spaced) {
   if (!plan.listed.empty()) return {plan.listed.begin(), plan.listed.end() - 1};
   const SchedulerConfig& config = plan.config;
-  LevelRange range{
-      .training = training, .max = spaced.first, .min = spaced.last, .steps = plan.steps, .sdxl = plan.sdxl};
+  const bool discards = plan.levels.discard_next_to_last.value_or(false);
+  LevelRange range{.training = training,
+                   .max = spaced.first,
+                   .min = spaced.last,
+                   .steps = plan.steps + (discards ? 1 : 0),
+                   .sdxl = plan.sdxl,
+                   .rules = plan.levels.schedule};
+  if (plan.levels.schedule != ScheduleRules::diffusers) bounds = LevelBounds::training;
   if (bounds == LevelBounds::training || bounds == LevelBounds::config_or_training) {
     range.max = training.back();
     range.min = training.front();
@@ -63,12 +86,18 @@ std::vector<double> chosen_levels(const SamplingPlan& plan, std::span<const floa
     range.max = config.sigma_max.value_or(range.max);
     range.min = config.sigma_min.value_or(range.min);
   }
-  return plan.schedule->levels(range);
+  std::vector<double> levels = plan.schedule->levels(range);
+  if (plan.schedule->name == "kl_optimal" && std::ssize(levels) > range.steps) {  // it says its end, too
+    plan.end = levels.back();
+    levels.pop_back();
+  }
+  if (discards) levels.pop_back();
+  return levels;
 }
 
 void plan_sigmas(SamplingPlan& plan, const SigmaPlan& how) {
   const SchedulerConfig& config = plan.config;
-  const std::vector<float> training = training_sigmas(plan.alpha_bar);
+  const std::vector<float> training = training_sigmas(plan);
   plan.timesteps = exact_timesteps(config, plan.steps);
   plan.sigmas.clear();
   for (double& t : plan.timesteps) {
@@ -78,11 +107,14 @@ void plan_sigmas(SamplingPlan& plan, const SigmaPlan& how) {
   }
   if (has_levels(plan)) {
     plan.sigmas = chosen_levels(plan, training, how.bounds, {.first = plan.sigmas.front(), .last = plan.sigmas.back()});
+    plan.steps = std::ssize(plan.sigmas);  // some schedules of other tools do not keep to it
     const std::vector<float> logs = logarithms(training);
     plan.timesteps.clear();
-    for (const double sigma : plan.sigmas) plan.timesteps.push_back(static_cast<float>(timestep_at(sigma, logs)));
+    for (const double sigma : plan.sigmas) {
+      plan.timesteps.push_back(static_cast<float>(timestep_of_level(plan, sigma, logs)));
+    }
   }
-  plan.sigmas.push_back(plan.listed.empty() ? how.last : plan.listed.back());
+  plan.sigmas.push_back(plan.listed.empty() ? plan.end.value_or(how.last) : plan.listed.back());
   for (double& sigma : plan.sigmas) sigma = static_cast<float>(sigma);
   const auto largest = static_cast<float>(std::ranges::max(plan.sigmas));
   plan.init_noise_sigma = config.timestep_spacing == Spacing::leading ? root(largest * largest + 1) : largest;
@@ -93,16 +125,16 @@ float halfway_sigma(float sigma, float next) {
 }
 
 void round_karras_timesteps(SamplingPlan& plan) {
-  if (!plan.config.use_karras_sigmas) return;
+  if (!plan.config.use_karras_sigmas || plan.levels.timesteps != TimestepRounding::own) return;
   for (double& t : plan.timesteps) t = std::nearbyint(t);
 }
 
 void add_second_calls(SamplingPlan& plan, std::span<const float> ahead) {
-  const std::vector<float> logs = logarithms(training_sigmas(plan.alpha_bar));
+  const std::vector<float> logs = logarithms(training_sigmas(plan));
   std::vector<double> calls;
   for (size_t i = 0; i < ahead.size(); ++i) {
     calls.push_back(plan.timesteps[i]);
-    if (ahead[i] > 0) calls.push_back(static_cast<float>(timestep_at(ahead[i], logs)));
+    if (ahead[i] > 0) calls.push_back(static_cast<float>(timestep_of_level(plan, ahead[i], logs)));
   }
   plan.timesteps = std::move(calls);
 }

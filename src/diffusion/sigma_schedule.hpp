@@ -13,11 +13,18 @@ namespace sdtorch {
 /// counts as 2^-24, the smallest fp16 number, so that the last sigma is finite (4096).
 std::vector<float> training_sigmas(std::span<const float> alpha_bar);
 
+/// A plan's: as above, or where another tool's rules lay out its levels, in float64 and rounded once, as such tools
+/// compute them.
+std::vector<float> training_sigmas(const SamplingPlan& plan);
+
 /// Linear in the timestep between neighbours, the nearest end outside. sigmas: of every training timestep.
 double sigma_at(double timestep, std::span<const float> sigmas);
 
 /// The inverse, linear in log sigma, clamped to the training range. log_sigmas: of every training timestep, ascending.
 double timestep_at(double sigma, std::span<const float> log_sigmas);
+
+/// The timestep that the network is told for a level, as the plan's rules round it. log_sigmas: as above.
+double timestep_of_level(const SamplingPlan& plan, double sigma, std::span<const float> log_sigmas);
 
 /// log sigma of every training timestep in fp32.
 std::vector<float> logarithms(std::span<const float> sigmas);
@@ -33,12 +40,13 @@ enum class LevelBounds {
 /// Whether the plan's levels come from a list or a schedule, and not from timesteps.
 bool has_levels(const SamplingPlan& plan);
 
-/// Those levels, one a step. training: sigma of every training timestep; first, last: of the spaced timesteps.
+/// Those levels, one a step; a schedule that ends at another level than the sampler's sets the plan's end. training:
+/// sigma of every training timestep; first, last: of the spaced timesteps.
 struct TimestepLevels {
   double first;
   double last;
 };
-std::vector<double> chosen_levels(const SamplingPlan& plan, std::span<const float> training, LevelBounds bounds,
+std::vector<double> chosen_levels(SamplingPlan& plan, std::span<const float> training, LevelBounds bounds,
                                   TimestepLevels spaced);
 
 /// Fills timesteps, sigmas and init_noise_sigma as diffusers' Euler family does: spaced timesteps, sigma interpolated

@@ -2,19 +2,23 @@
 
 #include <algorithm>
 
+#include "pipeline/compat.hpp"
+
 namespace sdtorch {
 
 Job job_of(const Settings& settings, std::string source) {
-  return {.choice = settings,
+  Job job{.choice = settings,
           .request = settings,
           .batch_count = settings.batch_count,
           .batch_size = settings.batch_size,
           .source = std::move(source)};
+  draw_variation_seed(job.request);
+  return job;
 }
 
 Request picture_of(const Job& job, int64_t index) {
   Request picture = job.request;
-  picture.seed += static_cast<uint64_t>(index);
+  move_to_picture(picture, index, job.batch_count);
   return picture;
 }
 

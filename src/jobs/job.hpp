@@ -12,7 +12,7 @@ namespace sdtorch {
 /// One request, how often, and where it comes from.
 struct Job {
   ModelChoice choice{};     ///< what draws it
-  Request request{};        ///< of the first picture; picture i has seed + i (mod 2^64)
+  Request request{};        ///< of the first picture; picture i has seed + i (mod 2^64), or what compat makes of it
   int64_t batch_count = 1;  ///< pictures in all
   int64_t batch_size = 1;   ///< pictures that may share a U-Net call
   std::string source{};     ///< "prompts.txt: line 7", for messages; empty for the command line's own

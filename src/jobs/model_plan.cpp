@@ -19,8 +19,8 @@
 #include "weights/model_family.hpp"
 #include "weights/model_folder.hpp"
 #include "weights/single_file.hpp"
-#include "weights/vae_file.hpp"
 #include "weights/stored_component.hpp"
+#include "weights/vae_file.hpp"
 
 namespace sdtorch {
 namespace {

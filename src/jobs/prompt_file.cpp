@@ -14,6 +14,7 @@
 #include "core/suggest.hpp"
 #include "core/utf8.hpp"
 #include "io/json.hpp"
+#include "jobs/foreign_lines.hpp"
 #include "pipeline/settings.hpp"
 #include "pipeline/settings_json.hpp"
 
@@ -137,7 +138,19 @@ Settings read_txt_line(std::string_view line, const Settings& base, const std::s
 struct Reading {
   std::vector<Job> jobs{};
   std::vector<std::string> faults{};
+  std::set<std::string> said{};  ///< of what other tools' lines say and is left out
 };
+
+/// A line of another tool's, whose flags are its own.
+Settings read_foreign_line(PromptFormat format, std::string_view line, const Settings& base, const std::string& place,
+                           std::set<std::string>& said) {
+  ForeignLine read = format == PromptFormat::a1111 ? read_a1111_line(line, base) : read_kohya_line(line, base);
+  read.request.validate();
+  for (const std::string& left_out : read.left_out) {
+    if (said.insert(left_out).second) log_warning(fmt::format("{}: {}", place, left_out));
+  }
+  return read.request;
+}
 
 /// The line's content; empty for one that is passed over.
 std::string_view content_of(std::string_view line, const std::string& name, size_t number) {
@@ -152,7 +165,31 @@ std::string_view content_of(std::string_view line, const std::string& name, size
   return content.starts_with('#') ? "" : content;
 }
 
-Reading read_lines(const std::string& text, PromptFormat format, const Settings& base, const std::string& name) {
+/// The format of a line of text, which may be another tool's where nobody has said that it is not.
+PromptFormat format_of_line(std::string_view line, PromptFormat format, bool told) {
+  if (told || format != PromptFormat::txt) return format;
+  if (is_a1111_line(line)) return PromptFormat::a1111;
+  return is_kohya_line(line) ? PromptFormat::kohya : format;
+}
+
+/// One line as a request. Throws ErrorKind::input naming it.
+Settings read_line(std::string_view line, PromptFormat format, const Settings& base, const std::string& name,
+                   size_t number, std::set<std::string>& said) {
+  if (format == PromptFormat::jsonl) return read_json_line(line, base, name, number);
+  if (format == PromptFormat::txt) return read_txt_line(line, base, name, number);
+  const std::string place = fmt::format("line {}", number);
+  try {
+    return read_foreign_line(format, line, base, fmt::format("{}: {}", name, place), said);
+  } catch (const Error& error) {
+    const ErrorParts& parts = error.parts();
+    fail(ErrorKind::input, name, parts.file.empty() ? place : fmt::format("{}: {}", place, parts.file), parts.reason,
+         parts.hint);
+  }
+}
+
+/// told: the user has said the format.
+Reading read_lines(const std::string& text, PromptFormat format, bool told, const Settings& base,
+                   const std::string& name) {
   Reading reading;
   size_t number = 0;
   bool warned = false;
@@ -168,8 +205,8 @@ Reading read_lines(const std::string& text, PromptFormat format, const Settings&
                         name, number));
         warned = true;
       }
-      const auto read = format == PromptFormat::jsonl ? read_json_line : read_txt_line;
-      reading.jobs.push_back(job_of(read(line, base, name, number), fmt::format("{}: line {}", name, number)));
+      const Settings request = read_line(line, format_of_line(line, format, told), base, name, number, reading.said);
+      reading.jobs.push_back(job_of(request, fmt::format("{}: line {}", name, number)));
     } catch (const Error& error) {
       reading.faults.emplace_back(error.what());
     }
@@ -201,9 +238,10 @@ std::vector<Job> read_prompt_file(const std::string& file, const Settings& base,
   const std::string name = file == "-" ? "<stdin>" : file;
   const std::string text = file == "-" ? read_all(in, name) : read_whole(file);
   check_is_text(text, name);
-  if (format != PromptFormat::txt) check_is_no_document(text, name);
-  if (!format) format = format_of(file, text);
-  Reading reading = read_lines(text, *format, base, name);
+  const bool told = format.has_value();
+  if (!told || format == PromptFormat::jsonl) check_is_no_document(text, name);
+  if (!told) format = format_of(file, text);
+  Reading reading = read_lines(text, *format, told, base, name);
   if (!reading.faults.empty()) throw_faults(reading.faults);
   if (reading.jobs.empty()) fail(ErrorKind::input, name, "", "holds no prompt");
   warn(reading.jobs);

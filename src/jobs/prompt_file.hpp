@@ -14,8 +14,9 @@ namespace sdtorch {
 
 /// The jobs of a prompt file, in its order; each starts from `base`, the command line's request.
 ///
-/// Text: a prompt a line, blanks at both ends not part of it. A line that holds a flag (`--steps 5`, as other tools
-/// read them) is refused rather than drawn as text. JSON lines: an object a line, its keys long flag names without
+/// Text: a prompt a line, blanks at both ends not part of it. A line that is one of A1111's or kohya's prompt files by
+/// its content is read as such (foreign_lines.hpp), unless the format is said; any other that holds a flag
+/// (`--steps 5`) is refused rather than drawn as text. JSON lines: an object a line, its keys long flag names without
 /// their dashes; `model`, `refiner`, `vae`, `device`, `dtype` and `deterministic` hold for the whole run and belong on
 /// the command line (a line may have a control net, a classifier or a depth estimator of its own), and `prompt` is
 /// needed. In both, blank lines and lines that start with `#` are passed over, lines end in LF, CR LF or CR, and a

@@ -1,6 +1,7 @@
 // What a prompt file's bytes are, before anything is read from them: text or something else, which format, which lines.
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -8,9 +9,14 @@
 namespace sdtorch {
 
 enum class PromptFormat {
-  txt,   ///< a prompt a line
-  jsonl  ///< an object a line
+  txt,    ///< a prompt a line
+  jsonl,  ///< an object a line
+  a1111,  ///< a line of A1111's script "Prompts from file or textbox"
+  kohya   ///< a line of kohya's sd-scripts
 };
+
+/// Their names, in their order.
+inline constexpr std::array<std::string_view, 4> prompt_format_names = {"txt", "jsonl", "a1111", "kohya"};
 
 /// Throws ErrorKind::input for what is no list of lines in UTF-8: UTF-16 and UTF-32 (by their byte-order mark, or by
 /// NULs at every other place), pictures, archives and other binary files. name: the file's, for messages.

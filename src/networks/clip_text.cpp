@@ -39,8 +39,8 @@ ClipEncoderLayerImpl::ClipEncoderLayerImpl(const ClipLayerOptions& o)
 
 at::Tensor ClipEncoderLayerImpl::forward(at::Tensor x, const at::Tensor& key_mask) const {
   const at::Tensor h = layer_norm1_(x);
-  x = x +
-      out_proj_(attention(q_proj_(h), k_proj_(h), v_proj_(h), {.heads = heads_, .causal = causal_, .key_mask = key_mask}));
+  x = x + out_proj_(attention(q_proj_(h), k_proj_(h), v_proj_(h),
+                              {.heads = heads_, .causal = causal_, .key_mask = key_mask}));
   return x + fc2_(activate(fc1_(layer_norm2_(x)), activation_));
 }
 

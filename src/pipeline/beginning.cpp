@@ -48,7 +48,6 @@ Beginning begin_batch(const Components& model, std::span<const ResolvedRequest> 
                       const Observer& observer) {
   const ResolvedRequest& shared = batch.front();
   const std::vector<int64_t> shape{model.description.vae.latent_channels, shared.latent_height, shared.latent_width};
-  const auto draw_noise = [&] { return noise.draw(shape).to(model.device); };
   const bool started = shared.start.has_value(), masked = started && shared.start->mask.has_value();
   const bool sees_mask = model.description.task == Task::inpainting;
   const bool instructed = model.description.task == Task::instruct_pix2pix;
@@ -60,7 +59,7 @@ Beginning begin_batch(const Components& model, std::span<const ResolvedRequest> 
   at::Tensor x0;
   if (started && !instructed && !(from_noise && sees_mask)) x0 = encode_pictures(model, pictures, noise, shared.tiles);
   show_latent(observer, "init_latent", x0);
-  const at::Tensor unit = draw_noise();
+  const at::Tensor unit = noise.draw_start(shape).to(model.device);
   show_latent(observer, "noise", unit);
   Beginning beginning{.start =
                           from_noise ? start_from_noise(shared.plan, unit) : start_from_picture(shared.plan, x0, unit)};
@@ -83,7 +82,7 @@ Beginning begin_batch(const Components& model, std::span<const ResolvedRequest> 
     for (size_t i = 0; i < pictures.size(); ++i) pictures[i] = pictures[i] * (1 - masks[i]);
     beginning.extra_channels = at::cat({mask, encode_pictures(model, pictures, noise, shared.tiles)}, 1);
   } else {
-    draw_noise();  // for the masked picture's latent, which diffusers samples for models that do not see it, too
+    noise.draw_encoding(shape);  // of the masked picture, which diffusers samples for models that do not see it, too
     beginning.blend = Blend(shared.plan, x0, unit, mask);
   }
   return beginning;

@@ -41,8 +41,9 @@ DecodedPictures decode(const Components& model, const at::Tensor& latent, const 
   return decoded;
 }
 
-Image to_image(const at::Tensor& picture) {
-  const at::Tensor bytes = (picture * 255).round().to(at::kByte).permute({1, 2, 0}).contiguous();
+Image to_image(const at::Tensor& picture, bool truncate) {
+  const at::Tensor scaled = picture * 255;
+  const at::Tensor bytes = (truncate ? scaled : scaled.round()).to(at::kByte).permute({1, 2, 0}).contiguous();
   Image image{.width = static_cast<int>(bytes.size(1)),
               .height = static_cast<int>(bytes.size(0)),
               .pixels = std::vector<uint8_t>(static_cast<size_t>(bytes.numel()))};

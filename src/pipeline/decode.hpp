@@ -22,7 +22,7 @@ struct DecodedPictures {
 /// with a warning; one that is non-finite even then throws ErrorKind::non_finite.
 DecodedPictures decode(const Components& model, const at::Tensor& latent, const std::optional<TileSize>& tiles = {});
 
-/// picture: fp32 [3, H, W] in 0…1 → 8 bits a channel, rounded to nearest.
-Image to_image(const at::Tensor& picture);
+/// picture: fp32 [3, H, W] in 0…1 → 8 bits a channel, rounded to nearest, or down as some tools do.
+Image to_image(const at::Tensor& picture, bool truncate = false);
 
 }  // namespace sdtorch

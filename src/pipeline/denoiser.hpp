@@ -37,7 +37,7 @@ struct DenoiserOptions {
   std::optional<FreeU> freeu{};
   Shortcuts shortcuts{};
   std::vector<WeightedHypernetwork> hypernetworks{};  ///< applied one after the other
-  std::vector<double> image_scales{};  ///< of the model's IP-Adapters; empty: no picture prompts
+  std::vector<double> image_scales{};                 ///< of the model's IP-Adapters; empty: no picture prompts
 };
 
 /// The combined network output for a batch of as many pictures as there are lists of conditions. Evaluates all of them

@@ -7,6 +7,7 @@
 
 #include "core/kept_memory.hpp"
 #include "pipeline/beginning.hpp"
+#include "pipeline/compat.hpp"
 #include "pipeline/decode.hpp"
 #include "pipeline/guided.hpp"
 #include "pipeline/hires.hpp"
@@ -72,10 +73,18 @@ void show_plan(const Observer& observer, const ResolvedRequest& resolved) {
   show(observer, "sigmas", at::tensor(sigmas, at::kDouble).to(at::kFloat));
 }
 
-std::vector<uint64_t> seeds_of(Batch batch) {
-  std::vector<uint64_t> seeds;
-  for (const ResolvedRequest& picture : batch) seeds.push_back(picture.request.seed);
-  return seeds;
+/// The pictures' generators, by the rules that they share.
+Noise noise_of(const Components& model, Batch batch) {
+  std::vector<PictureNoise> pictures;
+  for (const ResolvedRequest& picture : batch) pictures.push_back(picture_noise(picture.request));
+  const Request& shared = batch.front().request;
+  NoiseRules rules = compat_rules(shared).noise;
+  const auto& other = shared.seed_resize;
+  if (other && other->vertical > 0 && other->horizontal > 0) {  // A1111's 0 is none
+    const int64_t factor = model.description.vae.factor();
+    rules.other_size = {other->vertical / factor, other->horizontal / factor};
+  }
+  return {std::move(pictures), std::move(rules)};
 }
 
 /// Each picture's texts, each different text encoded once.
@@ -139,7 +148,7 @@ at::Tensor draw_latent(const PipelineNetworks& networks, const AdaptedNetworks::
   }
 
   enter(observer, Stage::denoise);
-  Noise noise(seeds_of(batch));
+  Noise noise = noise_of(model, batch);
   const Beginning beginning = begin(noise);
   for (TextStretch& stretch : stretches) show_to_network(stretch.texts, beginning.extra_channels);
   show_plan(observer, shared);

@@ -43,7 +43,7 @@ at::Tensor encode_pictures(const Components& model, const std::vector<at::Tensor
   }
   at::Tensor latent = at::cat(means);
   if (!deviations.empty()) {
-    latent = latent + at::cat(deviations) * noise.draw(latent.sizes().slice(1)).to(model.device);
+    latent = latent + at::cat(deviations) * noise.draw_encoding(latent.sizes().slice(1)).to(model.device);
   }
   return encoder->scaled(latent);
 }

@@ -49,7 +49,7 @@ at::Tensor enlarged(const Components& model, const at::Tensor& latent, const Res
                     const Noise& noise) {
   const std::vector<int64_t> size{second.latent_height, second.latent_width};
   const std::string_view upscaler = hires_upscaler_of(second.request).name;
-  if (upscaler == "lanczos") return enlarged_in_pixels(model, latent, second, Noise(noise.seeds()));
+  if (upscaler == "lanczos") return enlarged_in_pixels(model, latent, second, noise.anew());
   return upscaler == "latent" ? at::upsample_bilinear2d(latent, size, /*align_corners=*/false)
                               : at::upsample_bicubic2d(latent, size, /*align_corners=*/false);
 }
@@ -74,7 +74,7 @@ Passes::Passes(std::span<const ResolvedRequest> batch, const Observer& observer)
 Beginning Passes::begin_second(const Components& model, const at::Tensor& latent, Noise& noise) const {
   const ResolvedRequest& shared = second_.front();
   const at::Tensor x0 = enlarged(model, latent, shared, noise);
-  const at::Tensor unit = noise.draw(x0.sizes().slice(1)).to(model.device);
+  const at::Tensor unit = noise.draw_start(x0.sizes().slice(1)).to(model.device);
   if (second_observer_.on_tensor) {
     second_observer_.on_tensor("init_latent", x0);
     second_observer_.on_tensor("noise", unit);

@@ -199,7 +199,8 @@ void set_schedule(Settings& request, const std::string& value, const std::string
     warn(file, "Schedule type", value,
          nearest.empty() ? "is none of ours and is left out; --scheduler takes another"
                          : fmt::format("is none of ours and is left out; --scheduler {} comes nearest", nearest));
-  } else if (request.scheduler == schedule->name) {  // else the sampler's name has said one
+  } else if (request.scheduler == schedule->name &&
+             request.compat != "a1111") {  // else the sampler's name has said one
     warn(file, "Schedule type", value, "is the model's own here; elsewhere it may be Karras or Exponential");
   }
 }
@@ -252,8 +253,45 @@ void settle_hires(Settings& request, const std::string& file) {
 }
 
 /// Whether an entry asks for what is done anyway.
-bool is_usual(const std::string& entry, const std::string& value) {
-  return (entry == "Clip skip" && value == "1") || (entry == "RNG" && value == "CPU");
+bool is_usual(const std::string& entry, const std::string& value) { return entry == "Clip skip" && value == "1"; }
+
+/// A1111's CPU, GPU and NV, stable-diffusion.cpp's cuda, cpu and std_default.
+void set_source(std::optional<std::string>& to, const std::string& entry, const std::string& value,
+                const std::string& file) {
+  const std::string name = ascii_lower(value);
+  if (name == "cpu") {
+    to = "cpu";
+  } else if (name == "cuda" || name == "gpu" || name == "nv") {
+    to = "cuda";
+  } else {
+    warn(file, entry, value, "is none of ours and is left out; --rng takes cpu or cuda");
+  }
+}
+
+/// The tool that wrote the entries, whose rules its seed follows; nothing for our own.
+std::optional<std::string> tool_of(const Entries& entries) {
+  const auto value = [&](std::string_view key) {
+    const auto found = std::ranges::find(entries, key, &std::pair<std::string, std::string>::first);
+    return found == entries.end() ? std::string_view() : std::string_view(found->second);
+  };
+  const std::string_view version = value("Version");
+  if (version.starts_with("sdtorch")) return std::nullopt;
+  if (version.find("stable-diffusion.cpp") != std::string_view::npos) return "sdcpp";
+  if (version.starts_with("ComfyUI") || version.starts_with("Fooocus")) return "comfy";
+  return value("App") == "SD.Next" ? "diffusers" : "a1111";
+}
+
+/// A1111 before 1.9 had the schedule in the sampler's name, and `normal` where it was not.
+void settle_schedule_of_old(Settings& request, const Entries& entries) {
+  bool old = false;
+  for (const auto& [entry, value] : entries) {
+    if (entry == "Schedule type") return;
+    old = old ||
+          (entry == "Version" && value.starts_with("v1.") && value.size() > 4 && value[3] < '9' && value[4] == '.');
+  }
+  const Sampler* sampler = request.sampler ? find_sampler(*request.sampler) : nullptr;
+  const bool open = request.scheduler == Settings{}.scheduler && request.sigmas.empty();
+  if (old && open && sampler && sampler->has_schedules) request.scheduler = "normal";
 }
 
 /// False: the entry has no counterpart here.
@@ -263,6 +301,10 @@ bool set_entry(Settings& request, const std::string& entry, const std::string& v
   if (entry == "Schedule type") return set_schedule(request, value, file), true;
   if (entry == "Hires upscaler") return set_upscaler(request, value, file), true;
   if (entry == "Hires resize" && set_scale_from_size(request, value)) return true;
+  if (entry == "RNG") return set_source(request.rng, entry, value, file), true;
+  if (entry == "Sampler RNG") return set_source(request.sampler_rng, entry, value, file), true;
+  if (entry == "SGM noise multiplier" && value == "True") return request.noise_scaling = "sgm", true;
+  if (entry == "Discard penultimate sigma" && value == "True") return request.discard_next_to_last = "yes", true;
   if (entry == "Eta" || entry == "Eta DDIM") return set_eta(request, entry, value, file), true;
   const Setting* setting = entry == "Size-1"   ? find_setting("width")
                            : entry == "Size-2" ? find_setting("height")
@@ -403,11 +445,14 @@ Settings parse_parameters(const std::string& text, const std::string& file) {
   if (settings == std::string::npos) fail_without_settings(whole, file);
   Settings request;
   set_prompts(request, std::string_view(whole).substr(0, settings > 0 ? settings - 1 : 0));
+  const Entries entries = read_entries(std::string_view(whole).substr(settings));
+  request.compat = tool_of(entries);
   Entries others;
-  for (const auto& [entry, value] : read_entries(std::string_view(whole).substr(settings))) {
+  for (const auto& [entry, value] : entries) {
     if (!set_entry(request, entry, value, file)) others.emplace_back(entry, value);
   }
   warn_of_others(others, file);
+  if (request.compat == "a1111") settle_schedule_of_old(request, entries);
   settle_hires(request, file);
   if (!request.sampler) leave_samplers_part(request, file);
   if (!request.sigmas.empty()) request.scheduler = Settings{}.scheduler;

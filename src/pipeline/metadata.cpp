@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <array>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
 #include "diffusion/sampler.hpp"
 #include "io/json.hpp"
+#include "pipeline/foreign_metadata.hpp"
 #include "pipeline/lora_metadata.hpp"
 #include "pipeline/settings_json.hpp"
 
@@ -37,24 +39,27 @@ std::string anchored(const std::string& path) {
   return std::filesystem::absolute(path).lexically_normal().string();
 }
 
+/// Width and height of a PNG whose chunks have been read: IHDR is the first of them.
+std::pair<int64_t, int64_t> size_of_png(const std::filesystem::path& png) {
+  constexpr size_t header_bytes = 24, width_at = 16, height_at = 20;
+  std::array<unsigned char, header_bytes> header{};
+  std::ifstream file(png, std::ios::binary);
+  file.read(reinterpret_cast<char*>(header.data()), header.size());
+  const auto number = [&](size_t at) {
+    int64_t value = 0;
+    for (size_t i = 0; i < 4; ++i) value = value * 256 + header.at(at + i);
+    return value;
+  };
+  return {number(width_at), number(height_at)};
+}
+
 /// What other programs write in place of `parameters`.
 struct ForeignText {
   std::string_view keyword, start, reason;  ///< of a text that starts with `start`
 };
-constexpr std::string_view comfy = "the picture carries a ComfyUI workflow, which is no list of parameters";
-constexpr std::string_view invoke = "the picture carries InvokeAI's own metadata, which is not read";
-constexpr std::string_view novel = "the picture carries NovelAI's own metadata, which is not read";
-constexpr std::array<ForeignText, 9> foreign_texts = {{
-    {"workflow", "{", comfy},
-    {"prompt", "{", comfy},
-    {"invokeai_metadata", "", invoke},
-    {"invokeai_graph", "", invoke},
-    {"invokeai_workflow", "", invoke},
-    {"sd-metadata", "", invoke},
-    {"Dream", "", invoke},
-    {"Software", "NovelAI", novel},
-    {"Source", "NovelAI", novel},
-}};
+constexpr std::string_view invoke = "the picture carries InvokeAI's graph without its metadata, which is not read";
+constexpr std::array<ForeignText, 2> foreign_texts = {
+    {{"invokeai_graph", "", invoke}, {"invokeai_workflow", "", invoke}}};
 
 [[noreturn]] void fail_without_request(const std::vector<PngText>& texts, const std::string& file) {
   for (const ForeignText& foreign : foreign_texts) {
@@ -151,7 +156,7 @@ std::string parameters_text(const ModelChoice& choice, const Picture& picture) {
   if (const std::string hashes = lora_hashes(choice, picture.request); !hashes.empty()) {
     text += ", Lora hashes: " + quoted(hashes);
   }
-  text += entry("original-size") + entry("crop") + entry("target-size");
+  text += entries_of(settings, SettingGroup::elsewhere) + entry("original-size") + entry("crop") + entry("target-size");
   for (const std::string& note : picture.notes) text += ", Note: " + quoted(note);
   return text + ", Version: sdtorch " SDTORCH_VERSION;
 }
@@ -179,7 +184,7 @@ std::vector<PngText> picture_metadata(const ModelChoice& choice, const Picture& 
   return {{parameters_keyword, parameters_text(choice, picture)}, {request_keyword, json}};
 }
 
-Settings settings_from_picture(const std::filesystem::path& png) {
+Settings settings_from_picture(const std::filesystem::path& png, const std::string& lora_dir) {
   const std::string file = png.string();
   const std::vector<PngText> texts = read_png_text(png);
   const auto find = [&](std::string_view keyword) {
@@ -193,6 +198,12 @@ Settings settings_from_picture(const std::filesystem::path& png) {
     Settings request = parse_parameters(theirs->text, file);
     leave_unused(request, {}, file);
     return request;
+  }
+  const auto [width, height] = size_of_png(png);
+  const PictureSource source{.file = file, .lora_dir = lora_dir, .width = width, .height = height};
+  if (auto request = settings_from_foreign(texts, source)) {
+    leave_unused(*request, {}, file);
+    return *request;
   }
   fail_without_request(texts, file);
 }

@@ -41,8 +41,9 @@ void leave_unused(Settings& request, std::span<const std::string> given, const s
 /// entry. given: names of the fields that flags said.
 Error as_error_of_picture(const Error& error, std::span<const std::string> given, const std::string& file);
 
-/// The request that repeats a picture: from its `sdtorch` chunk, or from its `parameters`.
-/// Throws ErrorKind::input where it has neither, or they are damaged; what other programs write is named.
-Settings settings_from_picture(const std::filesystem::path& png);
+/// The request that repeats a picture: from its `sdtorch` chunk, from its `parameters`, or from what ComfyUI, InvokeAI
+/// or NovelAI write (settings_from_foreign). lora_dir: where LoRAs are looked for that such a program names. Throws
+/// ErrorKind::input where it has none of them, or they are damaged.
+Settings settings_from_picture(const std::filesystem::path& png, const std::string& lora_dir = {});
 
 }  // namespace sdtorch

@@ -4,6 +4,7 @@
 #include "core/error.hpp"
 #include "io/atomic_file.hpp"
 #include "io/image.hpp"
+#include "pipeline/compat.hpp"
 #include "pipeline/decode.hpp"
 #include "pipeline/draw.hpp"
 #include "pipeline/metadata.hpp"
@@ -20,7 +21,7 @@ void check_shared(std::span<const Request> batch) {
   for (const Request& request : batch) {
     if (can_share_batch(batch.front(), request)) continue;
     throw Error(ErrorKind::usage,
-                {.reason = "the pictures of a batch differ in more than prompts, seed, sizes told and starts"});
+                {.reason = "the pictures of a batch differ in more than prompts, seeds, sizes told and starts"});
   }
 }
 
@@ -75,7 +76,8 @@ std::vector<Picture> Pipeline::draw(std::span<const Request> batch, const Observ
   std::vector<Picture> pictures;
   for (size_t i = 0; i < resolved.size(); ++i) {
     Picture& picture = pictures.emplace_back();
-    picture.image = to_image(drawn.pictures[static_cast<int64_t>(i)]);
+    picture.image =
+        to_image(drawn.pictures[static_cast<int64_t>(i)], compat_rules(resolved[i].request).truncates_pixels);
     if (resolved[i].start && resolved[i].start->paste) {
       const PasteBack& paste = *resolved[i].start->paste;
       picture.image = pasted(paste.picture, paste.mask, paste.region, picture.image);

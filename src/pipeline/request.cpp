@@ -11,6 +11,7 @@
 #include "core/utf8.hpp"
 #include "diffusion/sampler.hpp"
 #include "diffusion/scheduler_config.hpp"
+#include "pipeline/compat.hpp"
 #include "pipeline/flag_names.hpp"
 #include "pipeline/prompt_rules.hpp"
 #include "pipeline/prompt_tags.hpp"
@@ -143,6 +144,7 @@ void check_request(const Settings& all) {
   check_guidance(all);
   check_shortcuts(all);
   check_hires(all);
+  check_compat(all);
   check_tiling(all);
   check_prompt_rules(all);
   if (all.spacing) check_choice("--spacing", *all.spacing, strings(spacing_names));
@@ -181,6 +183,8 @@ bool can_share_batch(const Request& a, const Request& b) {
   other.prompt = a.prompt;
   other.negative_prompt = a.negative_prompt;
   other.seed = a.seed;
+  other.variation_seed = a.variation_seed;
+  other.noise_slice = a.noise_slice;
   other.embedding = a.embedding;  // they change texts alone
   other.original_size = a.original_size;
   other.crop = a.crop;

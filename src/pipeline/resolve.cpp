@@ -9,6 +9,7 @@
 
 #include "core/error.hpp"
 #include "diffusion/start.hpp"
+#include "pipeline/compat.hpp"
 #include "pipeline/embeddings.hpp"
 #include "pipeline/flag_names.hpp"
 #include "pipeline/input_pictures.hpp"
@@ -80,7 +81,8 @@ SamplingPlan plan_of(const ModelDescription& model, const Request& request) {
                              .ignore_unknown = model.read_options.ignore_unknown,
                              .share = share_of(model, request),
                              .corrected = model.corrects_scheduler,
-                             .sdxl = model.xl.has_value()};
+                             .sdxl = model.xl.has_value(),
+                             .levels = compat_rules(request).levels};
   return in_flags([&] { return plan_sampling(model.scheduler, model.scheduler_file, choice, request.steps); });
 }
 
@@ -94,12 +96,36 @@ double least_strength(int64_t steps) {
   }
 }
 
+/// A1111's and stable-diffusion.cpp's first step, one before diffusers'; there is always one.
+int64_t first_of_a_step_more(double strength, int64_t steps) {
+  constexpr double most_strength = 0.999;
+  return steps - 1 - static_cast<int64_t>(std::min(strength, most_strength) * static_cast<double>(steps));
+}
+
+/// How many steps a run has whose last `steps` are the share `strength` of it, rounded down, as ComfyUI counts them.
+int64_t longer_run(const SamplingPlan& plan, int64_t steps, double strength) {
+  const double all = static_cast<double>(steps) / strength;
+  const auto most = static_cast<double>(plan.config.num_train_timesteps);
+  if (all < most + 1) return static_cast<int64_t>(all);
+  refuse("--strength",
+         fmt::format("{} steps are {} of {:g}, and the model has {}", steps, strength, std::floor(all), most),
+         "take more, or fewer --steps");
+}
+
 /// The part of a plan that a picture's own strength leaves.
 SamplingPlan plan_from_picture(const ModelDescription& model, SamplingPlan plan, const Request& request) {
   const bool instructed = model.task == Task::instruct_pix2pix;
   if (request.init_img.empty() || instructed || spreads_steps(model, request)) return plan;
   const double strength = strength_of(request);
-  const int64_t first = first_step_of(strength, request.steps);
+  const StrengthSteps kind = compat_rules(request).strength_steps;
+  if (kind == StrengthSteps::all && strength > 0 && strength < 1) {
+    Request longer = request;
+    longer.steps = longer_run(plan, request.steps, strength);
+    const SamplingPlan whole = plan_of(model, longer);
+    return in_flags([&] { return plan_from_step(whole, steps_of(whole) - request.steps); });
+  }
+  const int64_t first = kind == StrengthSteps::extra ? first_of_a_step_more(strength, request.steps)
+                                                     : first_step_of(strength, request.steps);
   if (first == request.steps) {
     refuse("--strength", fmt::format("{} of {} steps is none", strength, request.steps),
            fmt::format("take {} or more, or more --steps", least_strength(request.steps)));
@@ -209,6 +235,14 @@ void check_task(const ModelDescription& model, const Request& request) {
   check_depth(model, request);
 }
 
+/// What other tools' SDXL makes of a negative prompt that is empty.
+void settle_negative(Request& request) {
+  const EmptyNegative rule = compat_rules(request).empty_negative;
+  if (!request.negative_prompt.value_or("").empty()) return;
+  if (rule == EmptyNegative::zeros) request.negative_prompt.reset();
+  if (rule == EmptyNegative::encoded) request.negative_prompt = "";
+}
+
 }  // namespace
 
 void check_refiner(const ModelDescription& model, const ModelDescription& refiner) {
@@ -232,7 +266,9 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   ResolvedRequest resolved{.request = request};
   if (has_mask(request) && refiner) refuse("--refiner", fmt::format("does not go with {}", mask_flag(request)));
   Request& filled = resolved.request;
+  draw_variation_seed(filled);
   take_styles(filled);
+  if (model.xl) settle_negative(filled);
   const int64_t factor = model.vae.factor();
   take_start_picture(model, resolved);
   if (model.task == Task::depth) resolved.depth = resolve_depth(model, filled, resolved.start->image);
@@ -248,6 +284,7 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
     std::ranges::copy(unused_by_distilled_model(request), std::back_inserter(resolved.warnings));
   check_draws_alone(model, request);
   resolved.plan = plan_from_picture(model, plan_of(model, request), request);
+  check_level_flags(request, *resolved.plan.sampler);
   resolved.guidance = resolve_guidance(model, filled, *resolved.plan.sampler);
   resolved.shortcuts = resolve_shortcuts(model, refiner, filled, steps_of(resolved.plan));
   resolved.tiles = resolve_tiles(model, filled, resolved.warnings);

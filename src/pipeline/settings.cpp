@@ -34,6 +34,14 @@ uint64_t seed_number(const std::string& flag, const std::string& text) {
   return *number;
 }
 
+/// What is added to a seed mod 2^64; it may be less than 0.
+uint64_t seed_distance(const std::string& flag, const std::string& text) {
+  if (const auto number = parse_unsigned(text)) return *number;
+  const auto number = parse_int(text);
+  if (!number) refuse(flag, fmt::format("'{}' is not a whole number of -2^63…2^64-1", text));
+  return static_cast<uint64_t>(*number);
+}
+
 std::vector<double> number_list(const std::string& flag, const std::string& text) {
   std::vector<double> numbers;
   for (const std::string& part : comma_parts(text)) numbers.push_back(real_number(flag, part));
@@ -70,9 +78,28 @@ std::string choice(std::string_view field, const std::string& text) {
     const SigmaSchedule* schedule = find_schedule(text);
     return schedule ? std::string(schedule->name) : ascii_lower(text);
   }
-  constexpr std::array named_fields{"spacing",        "device",       "dtype",        "prediction",
-                                    "resize",         "inpaint-area", "control-mode", "control-preprocess",
-                                    "hires-upscaler", "quantize"};
+  constexpr std::array named_fields{"spacing",
+                                    "device",
+                                    "dtype",
+                                    "prediction",
+                                    "resize",
+                                    "inpaint-area",
+                                    "control-mode",
+                                    "control-preprocess",
+                                    "hires-upscaler",
+                                    "quantize",
+                                    "compat",
+                                    "rng",
+                                    "sampler-rng",
+                                    "sde-noise",
+                                    "batch-noise",
+                                    "encode-noise",
+                                    "noise-scaling",
+                                    "schedule-rules",
+                                    "discard-next-to-last",
+                                    "strength-steps",
+                                    "timesteps-rounding",
+                                    "pixel-rounding"};
   const bool named = std::ranges::find(named_fields, field) != named_fields.end();
   return named ? ascii_lower(text) : text;
 }
@@ -233,6 +260,9 @@ void set_from_text(Settings& to, const Setting& setting, const std::string& flag
     void operator()(std::optional<PixelPair> Settings::*m) const { to.*m = pixel_pair(flag, text); }
     void operator()(std::optional<PixelMargins> Settings::*m) const { to.*m = pixel_margins(flag, text); }
     void operator()(uint64_t Settings::*m) const { to.*m = seed_number(flag, text); }
+    void operator()(std::optional<uint64_t> Settings::*m) const {
+      to.*m = name == "ensd" ? seed_distance(flag, text) : seed_number(flag, text);
+    }
     void operator()(bool Settings::*m) const { to.*m = true; }
     void operator()(std::vector<double> Settings::*m) const {
       if (name == "sigmas") return set_sigmas(to, number_list(flag, text));

@@ -76,7 +76,7 @@ inline constexpr std::array<std::string_view, 4> dtype_names = {"auto", "fp32", 
 inline constexpr std::array<std::string_view, 1> quantize_names = {"int8"};
 
 /// Under which title --help lists a setting.
-enum class SettingGroup { picture, input, guidance, sampling, shortcuts, model, machine };
+enum class SettingGroup { picture, input, guidance, sampling, elsewhere, shortcuts, model, machine };
 
 /// Whether a line of a prompt file may say it, or it holds for the whole run.
 enum class SettingScope { picture, run };
@@ -100,7 +100,8 @@ struct Setting {
   std::variant<std::string Settings::*, std::optional<std::string> Settings::*, int64_t Settings::*,
                std::optional<int64_t> Settings::*, double Settings::*, std::optional<double> Settings::*,
                std::optional<PixelPair> Settings::*, std::optional<PixelMargins> Settings::*, uint64_t Settings::*,
-               bool Settings::*, std::vector<double> Settings::*, std::vector<std::string> Settings::*>
+               std::optional<uint64_t> Settings::*, bool Settings::*, std::vector<double> Settings::*,
+               std::vector<std::string> Settings::*>
       member;
   std::optional<SettingRange> range{};
   bool may_be_empty = false;  ///< the empty text is a value

@@ -91,6 +91,13 @@ struct FromJson {
   void operator()(std::optional<PixelPair> Settings::*) const { set_text(); }
   void operator()(std::optional<PixelMargins> Settings::*) const { set_text(); }
   void operator()(uint64_t Settings::*m) const { request.*m = expect_seed(field.name, value); }
+  void operator()(std::optional<uint64_t> Settings::*m) const {
+    if (field.name == "ensd" && value.is_number_integer() && !value.is_number_unsigned()) {
+      request.*m = static_cast<uint64_t>(value.get<int64_t>());
+    } else {
+      request.*m = expect_seed(field.name, value);
+    }
+  }
   void operator()(bool Settings::*m) const { request.*m = expect_bool(field.name, value); }
   void operator()(std::vector<double> Settings::*m) const {
     if (value.is_string()) return set_text();

@@ -119,10 +119,10 @@ TEST_CASE("a line of text that holds a flag is refused with the keys that say it
     std::string line, message;
   };
   const std::vector<Case> cases = {
-      {R"(--prompt "a ladybird" --negative_prompt "blurry" --steps 5)",
+      {R"(a ladybird --prompt more --negative_prompt "blurry" --steps 5)",
        R"(p.txt: line 2: --prompt is a flag, and a line of text is a prompt and nothing else; use a .jsonl file, with )"
        R"(lines like {"prompt": …, "negative-prompt": …, "steps": …})"},
-      {"a girl --n blurry --w 64 --h 64 --d 1 --l 7.5 --s 28",
+      {"a girl --n blurry --w 64 --h 64 --d 1 --l 7.5 --s 28 --v 5",
        R"(--n is a flag, and a line of text is a prompt and nothing else; use a .jsonl file, with lines like )"
        R"({"prompt": …, "negative-prompt": …, "width": …, "height": …, "seed": …, "cfg-scale": …, "steps": …})"},
       {"a city --ar 16:9",

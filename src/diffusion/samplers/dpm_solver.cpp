@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "diffusion/noise_schedule.hpp"
+#include "diffusion/samplers/brownian_noise.hpp"
 #include "diffusion/samplers/step.hpp"
 #include "diffusion/sigma_schedule.hpp"
 #include "diffusion/timesteps.hpp"
@@ -15,7 +17,7 @@ namespace {
 
 /// How many training timesteps are left below those whose lambda is clipped away.
 int64_t unclipped_timesteps(const SamplingPlan& plan) {
-  const auto clipped = std::ranges::count_if(training_sigmas(plan.alpha_bar), [&](float sigma) {
+  const auto clipped = std::ranges::count_if(training_sigmas(plan), [&](float sigma) {
     const float alpha_bar = 1 / (sigma * sigma + 1);
     return 0.5F * std::log(alpha_bar / (1 - alpha_bar)) < plan.config.lambda_min_clipped;
   });
@@ -106,7 +108,7 @@ void settle_dpm_variant(SchedulerConfig& config) {
 
 void plan_dpm_levels(SamplingPlan& plan, const DpmLevels& how) {
   const SchedulerConfig& config = plan.config;
-  const std::vector<float> training = training_sigmas(plan.alpha_bar), logs = logarithms(training);
+  const std::vector<float> training = training_sigmas(plan), logs = logarithms(training);
   plan.timesteps = dpm_timesteps(plan, how);
   plan.sigmas.clear();
   for (const double t : plan.timesteps) plan.sigmas.push_back(sigma_at(t, training));
@@ -119,8 +121,9 @@ void plan_dpm_levels(SamplingPlan& plan, const DpmLevels& how) {
         config.use_exponential_sigmas || config.use_beta_sigmas || (cosine && (lu || config.use_karras_sigmas));
     plan.timesteps.clear();
     for (const double sigma : plan.sigmas) {
-      const double t = timestep_at(sigma, logs);
-      plan.timesteps.push_back(truncates ? std::trunc(t) : std::nearbyint(t));
+      const double t = timestep_of_level(plan, sigma, logs);
+      const bool own = plan.levels.timesteps == TimestepRounding::own;
+      plan.timesteps.push_back(!own ? static_cast<float>(t) : truncates ? std::trunc(t) : std::nearbyint(t));
     }
   }
   plan.steps = std::ssize(plan.timesteps);
@@ -128,6 +131,7 @@ void plan_dpm_levels(SamplingPlan& plan, const DpmLevels& how) {
 }
 
 void finish_dpm_levels(SamplingPlan& plan, double last, bool ends_at_zero) {
+  if (plan.end) last = *plan.end;
   if (!plan.listed.empty()) last = plan.listed.back();
   if (last == 0 && !ends_at_zero) {
     throw Error(ErrorKind::usage, {.place = "sigmas",
@@ -187,12 +191,19 @@ int64_t multistep_order(const SamplingPlan& plan, size_t i, bool ends_low) {
 at::Tensor sample_dpm_multistep(const Model& model, at::Tensor x, const SamplingPlan& plan, SamplerContext& context) {
   SamplerRun run(model, plan, context);
   std::vector<at::Tensor> history;
+  std::optional<BrownianNoise> motion;
+  if (is_sde(plan.config) && context.noise.rules().brownian) motion.emplace(plan, context.noise, x);
+  const auto noise = [&](size_t i) {
+    if (!motion) return run.unit_noise(x);
+    if (plan.sigmas[i + 1] == 0) return at::zeros_like(x);
+    return (*motion)(at::scalar_tensor(run.sigma(i)), at::scalar_tensor(run.sigma(i + 1)));
+  };
   for (size_t i = 0; i < run.steps(); ++i) {
     const DpmPrediction predicted = dpm_prediction(plan.config, run.evaluate(i, x, run.level(i)), x, run.level(i));
     remember(history, predicted.integrated, 3);
     x = multistep(plan, i, x, history);
     if (is_sde(plan.config)) {
-      x = x + dpm_terms(plan.config, plan.sigmas[i], plan.sigmas[i + 1]).noise * run.unit_noise(x);
+      x = x + dpm_terms(plan.config, plan.sigmas[i], plan.sigmas[i + 1]).noise * noise(i);
     }
     x = run.finish_step(i, x, predicted.x0);
   }

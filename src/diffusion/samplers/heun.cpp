@@ -9,8 +9,8 @@ void plan_heun(SamplingPlan& plan) {
   std::vector<double> calls{plan.timesteps.front()};
   for (size_t i = 1; i < plan.timesteps.size(); ++i) calls.insert(calls.end(), 2, plan.timesteps[i]);
   if (plan.sigmas.back() > 0) {
-    const std::vector<float> training = training_sigmas(plan.alpha_bar);
-    calls.push_back(static_cast<float>(timestep_at(plan.sigmas.back(), logarithms(training))));
+    const std::vector<float> training = training_sigmas(plan);
+    calls.push_back(static_cast<float>(timestep_of_level(plan, plan.sigmas.back(), logarithms(training))));
   }
   plan.timesteps = std::move(calls);
 }

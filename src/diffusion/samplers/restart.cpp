@@ -57,11 +57,11 @@ void plan_restart(SamplingPlan& plan) {
   plan.sigmas.push_back(main.back());
   for (double& sigma : plan.sigmas) sigma = static_cast<float>(sigma);
   for (double& sigma : plan.ends) sigma = static_cast<float>(sigma);
-  const std::vector<float> logs = logarithms(training_sigmas(plan.alpha_bar));
+  const std::vector<float> logs = logarithms(training_sigmas(plan));
   plan.timesteps.clear();
   for (size_t i = 0; i < plan.ends.size(); ++i) {
-    plan.timesteps.push_back(static_cast<float>(timestep_at(plan.sigmas[i], logs)));
-    if (plan.ends[i] > 0) plan.timesteps.push_back(static_cast<float>(timestep_at(plan.ends[i], logs)));
+    plan.timesteps.push_back(static_cast<float>(timestep_of_level(plan, plan.sigmas[i], logs)));
+    if (plan.ends[i] > 0) plan.timesteps.push_back(static_cast<float>(timestep_of_level(plan, plan.ends[i], logs)));
   }
 }
 

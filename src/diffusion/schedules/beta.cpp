@@ -31,10 +31,25 @@ double quantile(double probability) {
   return probability > 0 ? high : 0;
 }
 
+std::vector<double> beta_timesteps_levels(const LevelRange& range) {
+  std::vector<double> sigmas;
+  const auto last = static_cast<double>(range.training.size() - 1), steps = static_cast<double>(range.steps);
+  double before = -1;
+  for (int64_t i = 0; i < range.steps; ++i) {
+    const double timestep = std::nearbyint(quantile(1 - static_cast<double>(i) / steps) * last);
+    if (timestep != before) sigmas.push_back(range.training[static_cast<size_t>(timestep)]);
+    before = timestep;
+  }
+  return sigmas;
+}
+
 }  // namespace
 
 /// Quantiles of the distribution Beta(0.6, 0.6): dense at both ends (Lee et al. 2024, "Beta Sampling is All You Need").
+/// Of the levels, but with ComfyUI of the timesteps, the nearest whole ones, where a level that comes twice counts
+/// once.
 std::vector<double> beta_levels(const LevelRange& range) {
+  if (range.rules == ScheduleRules::comfy) return beta_timesteps_levels(range);
   std::vector<double> sigmas = linspace(0, 1, range.steps);
   for (double& sigma : sigmas) sigma = range.min + quantile(1 - sigma) * (range.max - range.min);
   return sigmas;
