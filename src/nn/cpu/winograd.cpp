@@ -156,11 +156,11 @@ SDTORCH_AVX512_BF16 void transform_filters(const Pair* weights, Pair* to, int64_
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) {
         const __m512 r0 = rows[i][0], r1 = rows[i][1], r2 = rows[i][2];
-        const std::array<__m512, 4> u = {r0, _mm512_mul_ps(_mm512_add_ps(_mm512_add_ps(r0, r1), r2), half),
-                                         _mm512_mul_ps(_mm512_add_ps(_mm512_sub_ps(r0, r1), r2), half), r2};
+        const __m512 u[4] = {r0, _mm512_mul_ps(_mm512_add_ps(_mm512_add_ps(r0, r1), r2), half),
+                             _mm512_mul_ps(_mm512_add_ps(_mm512_sub_ps(r0, r1), r2), half), r2};
 #pragma GCC unroll 4
         for (int j = 0; j < 4; ++j) {
-          const auto rounded = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(u[static_cast<size_t>(j)]));
+          const auto rounded = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(u[j]));
           if (!second) {
             first[4 * i + j] = rounded;
           } else {
@@ -178,8 +178,8 @@ SDTORCH_AVX512_BF16 void transform_filters(const Pair* weights, Pair* to, int64_
 class Filters {
  public:
   explicit Filters(const at::Tensor& packed) : packed_(packed), pairs_(packed.size(1)), groups_(packed.size(0)) {
-    constexpr int64_t most = int64_t{4} << 20;  // pairs of bf16: half of a third cache
-    if (groups_ * filters_of_group() > most) return;
+    constexpr int64_t most_pairs = int64_t{4} << 20;  // of bf16: half of a third cache
+    if (groups_ * filters_of_group() > most_pairs) return;
     all_ = at::empty({groups_ * filters_of_group() * 2}, packed.options());
     at::parallel_for(0, groups_, 1, [&](int64_t begin, int64_t end) {
       for (int64_t group = begin; group < end; ++group) make(group, pairs_of(all_) + group * filters_of_group());
