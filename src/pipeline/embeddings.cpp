@@ -154,12 +154,14 @@ PromptEmbeddings::PromptEmbeddings(EmbeddingStore& store, const Request& request
   prefixed_ = syntax != "a1111" && compat != "a1111" && compat != "diffusers";
   by_ids_alone_ = compat == "a1111";
   within_words_ = compat == "diffusers";
-  may_end_ = !one_of(compat, {"a1111", "comfy", "sdcpp"});
+  may_end_ = !one_of(compat, {"a1111", "comfy", "sdcpp"}) && store.files().empty() && bundled.empty();
   add_given(request);
   for (const BundledWord& word : bundled) {
     add({.name = word.word.name, .bundled = word}, spellings_of_given(word.word.name));
   }
   add_folder();
+  if (!may_end_) return;
+  for (const Source& source : sources_) placed(source);  // now: the later one's ids are the higher ones
 }
 
 void PromptEmbeddings::add_given(const Request& request) {
@@ -251,9 +253,9 @@ size_t PromptEmbeddings::spell(const std::string& text, size_t meaning) {
 }
 
 PlacedWord PromptEmbeddings::placed(const Source& source) const {
-  // Where a vector may end a text the same vector has other ids than where it may not: what was encoded with it
-  // differs.
-  const std::string mode = may_end_ ? "" : "within ";
+  // Where a text is pooled at its highest id, a word's ids depend on the others that are given: in their order,
+  // whatever was drawn before, and apart from its ids elsewhere, since what is encoded with them differs.
+  const std::string mode = may_end_ ? fmt::format("{}\n", fmt::join(given_, "\n")) : "";
   if (source.bundled) {
     const BundledWord& word = *source.bundled;
     return store_.place(fmt::format("{}{} in {}", mode, word.word.name, word.file), word.word, word.file);

@@ -105,7 +105,8 @@ class PromptEmbeddings {
   /// As EmbeddingStore::goes_on.
   bool goes_on(size_t encoder, int64_t id) const { return store_.goes_on(encoder, id); }
 
-  /// For a text encoder that is given such ids. A word's vector may be where a text is pooled in diffusers' way.
+  /// For a text encoder that is given such ids. Where all words are given by `--embedding`, which is diffusers' way, a
+  /// vector may be where a text is pooled, as there; a folder is A1111's, and pools where the text ends.
   LearnedVectors learned(size_t encoder) const { return {.rows = store_.rows(encoder), .may_end_the_text = may_end_}; }
 
   /// Reads what the texts name and holds it against the model. Throws as `encode`, and ErrorKind::usage for an

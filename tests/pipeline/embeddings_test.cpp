@@ -150,8 +150,10 @@ TEST_CASE("each tool's rule says what a learned word is", "[pipeline]") {
   CHECK_FALSE(has_word("inkwashes", given));
   given.compat = "comfy";
   CHECK(has_word("an inkwash", given));
-  CHECK(PromptEmbeddings(*words.store, with_compat("diffusers"), {}).learned(0).may_end_the_text);
-  CHECK_FALSE(PromptEmbeddings(*words.store, with_compat("a1111"), {}).learned(0).may_end_the_text);
+  const Words alone;
+  CHECK(PromptEmbeddings(*alone.store, with_compat({}), {}).learned(0).may_end_the_text);
+  CHECK_FALSE(PromptEmbeddings(*alone.store, with_compat("a1111"), {}).learned(0).may_end_the_text);
+  CHECK_FALSE(PromptEmbeddings(*words.store, with_compat({}), {}).learned(0).may_end_the_text);
 }
 
 TEST_CASE("a file's word is what is given, what it says, or what it is called", "[pipeline]") {
@@ -258,6 +260,20 @@ TEST_CASE("pictures of a batch have their own learned words", "[pipeline]") {
     CHECK(largest_difference(together[i].image, pipeline.draw(batch[i]).image) <= 1);
     CHECK(largest_difference(together[i].image, together[(i + 1) % 3].image) > 1);
   }
+}
+
+TEST_CASE("the ids of given words follow one another as they are given, whatever was drawn before", "[pipeline]") {
+  const Words words;
+  const auto first_of = [&](const std::vector<std::string>& files, const std::string& text) {
+    Request request;
+    request.embedding = files;
+    return words.encode(text, request).front();
+  };
+  const std::string a = word_file("statue.pt") + "=a", b = word_file("bare.bin") + "=b";
+  CHECK(first_of({b}, "b") >= words.vocabulary());
+  CHECK(first_of({a, b}, "a") < first_of({a, b}, "b"));
+  CHECK(first_of({b, a}, "b") < first_of({b, a}, "a"));
+  CHECK(first_of({a, b}, "a") == first_of({a, b}, "a"));
 }
 
 TEST_CASE("where a vector may not end a text, it is pooled where the text ends", "[pipeline]") {
