@@ -29,8 +29,9 @@ TEST_CASE("tags come out of a prompt, and nothing else does", "[text]") {
 }
 
 TEST_CASE("what is no tag stays in the prompt", "[text]") {
-  for (const std::string text : {"", "a house", "<", "<>", "<:>", "<lora>", "<lora:>", "<lora:a", "< lora:a:1>",
-                                 "a <- b -> c", "<3", "x < y : z > w", "<lora-x:a>", "\xE7\x8C\xAB", "<\xE7:a>", "<\xFF"}) {
+  for (const std::string text :
+       {"", "a house", "<", "<>", "<:>", "<lora>", "<lora:>", "<lora:a", "< lora:a:1>", "a <- b -> c", "<3",
+        "x < y : z > w", "<lora-x:a>", "\xE7\x8C\xAB", "<\xE7:a>", "<\xFF"}) {
     INFO(text);
     CHECK(take_extra_networks(text).text == text);
     CHECK(take_extra_networks(text).tags.empty());
