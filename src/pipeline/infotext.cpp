@@ -55,9 +55,9 @@ size_t json_end(std::string_view text) {
 
 /// Where the value at the text's start ends: behind a quoted string or JSON, else at a comma or the line's end.
 size_t value_end(std::string_view text) {
-  const size_t json = json_end(text);
-  const size_t next = std::min(text.find_first_not_of(" \t\r", json), text.size());
-  if (json > 0 && (next == text.size() || text[next] == ',' || text[next] == '\n')) return next;
+  const size_t end = json_end(text);
+  const size_t next = std::min(text.find_first_not_of(" \t\r", end), text.size());
+  if (end > 0 && (next == text.size() || text[next] == ',' || text[next] == '\n')) return next;
   return std::min(text.find_first_of(",\n"), text.size());
 }
 

@@ -13,7 +13,7 @@ namespace {
 constexpr uint32_t varint_type = 0, fixed64_type = 1, bytes_type = 2, fixed32_type = 5;
 constexpr uint32_t largest_field_number = (1u << 29) - 1;
 
-uint64_t little_endian(std::string_view bytes) {
+uint64_t wire_number(std::string_view bytes) {
   uint64_t value = 0;
   for (size_t i = 0; i < bytes.size(); ++i) value |= uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
   return value;
@@ -62,7 +62,7 @@ std::optional<WireField> WireReader::next() {
       return field;
     case fixed64_type:
       field.kind = WireField::Kind::fixed64;
-      field.value = little_endian(take(sizeof(uint64_t)));
+      field.value = wire_number(take(sizeof(uint64_t)));
       return field;
     case bytes_type:
       field.kind = WireField::Kind::bytes;
@@ -70,7 +70,7 @@ std::optional<WireField> WireReader::next() {
       return field;
     case fixed32_type:
       field.kind = WireField::Kind::fixed32;
-      field.value = little_endian(take(sizeof(uint32_t)));
+      field.value = wire_number(take(sizeof(uint32_t)));
       return field;
     default:
       fail(fmt::format("a field of the unknown type {}", tag & 7u));

@@ -51,7 +51,7 @@ std::optional<std::pair<int64_t, std::string>> numbered(std::string_view key) {
   return std::pair(number, std::string(end + 1, key.data() + key.size()));
 }
 
-[[noreturn]] void refuse_kind(const fs::path& file, const StateDict& weights) {
+[[noreturn]] void refuse_as_taesd(const fs::path& file, const StateDict& weights) {
   const std::string kind = kind_of_weights(keys_of(weights));
   const bool vae = kind.find("VAE") != std::string::npos;
   fail(ErrorKind::model, file, {},
@@ -74,7 +74,7 @@ std::map<std::string_view, Layers> halves_of(const StateDict& weights, const fs:
       break;
     }
     auto place = numbered(rest);
-    if (!place) refuse_kind(file, weights);
+    if (!place) refuse_as_taesd(file, weights);
     halves[half][place->first].emplace(std::move(place->second), weight);
   }
   // Its own code keeps latents in bounds by a layer; in diffusers' that is none.

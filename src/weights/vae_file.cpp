@@ -48,7 +48,7 @@ std::optional<StateDict> with_diffusers_names(const StateDict& tensors) {
   return std::nullopt;
 }
 
-[[noreturn]] void refuse_kind(const fs::path& file, const StateDict& tensors) {
+[[noreturn]] void refuse_as_vae(const fs::path& file, const StateDict& tensors) {
   const std::string kind = kind_of_weights(keys_of(tensors));
   const bool tiny = kind.find("TAESD") != std::string::npos;
   fail(ErrorKind::model, file, {},
@@ -67,7 +67,7 @@ FoundVae find_in(const fs::path& file) {
   }
   if (auto weights = with_diffusers_names(whole.tensors)) return {.weights = std::move(*weights)};
   load_weights(file);  // of a file that is damaged that is the news
-  refuse_kind(file, whole.tensors);
+  refuse_as_vae(file, whole.tensors);
 }
 
 /// The config beside the file, where it is a VAE's.

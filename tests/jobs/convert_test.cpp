@@ -248,7 +248,7 @@ TEST_CASE("a model for depth keeps its estimator and how pictures are prepared f
   convert(temp / "m.safetensors", temp / "back");
   check_same_tensors(stored_tensors(temp / "m"), stored_tensors(temp / "back"));
   CHECK(json_of(temp / "back/feature_extractor/preprocessor_config.json") == preparation);
-  CHECK(describe_model((temp / "m.safetensors").string(), "").depth_estimator->preparation.mean.at(0) == 0.4);
+  CHECK(describe_model((temp / "m.safetensors").string(), "").depth_estimator->preparation.colours.mean.at(0) == 0.4);
 }
 
 TEST_CASE("what a file keeps of its model is read with suspicion", "[jobs][convert]") {
