@@ -34,7 +34,7 @@ at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
   if (int8_) return int8_->multiply(x);
   if (!x.is_cpu() || weight.requires_grad()) return at::conv2d(x, weight, bias, options_.stride, options_.padding);
   const at::Tensor innermost = x.contiguous(at::MemoryFormat::ChannelsLast);
-  if (filtered_ && !recorded(x)) return cpu::filtered(innermost, weight, bias, out_);
+  if (filtered_ && !recorded(x)) return cpu::filtered(innermost, weight, bias);
   if (weight.is_mkldnn() && !recorded(x)) {
     if (!is_pointwise()) {
       return cpu::packed_convolution(innermost, weight, bias, options_.stride, options_.padding);
@@ -83,7 +83,7 @@ void Conv2dImpl::renew() {
 bool Conv2dImpl::is_pointwise() const { return kernel_ == 1 && options_.stride == 1 && options_.padding == 0; }
 
 at::Tensor Conv2dImpl::plain_weight() const {
-  if (filtered_) return cpu::weight_of_filters(weight, out_);
+  if (filtered_) return cpu::weight_of_filters(weight);
   if (!weight.is_mkldnn()) return weight;
   return is_pointwise() ? weight.to_dense().unflatten(1, {-1, 1, 1}) : weight.to_dense();
 }

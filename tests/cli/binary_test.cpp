@@ -190,7 +190,7 @@ TEST_CASE("bad input has its message and its exit code, and writes nothing", "[c
       {{"-p", "x", "--dtype", "int8"}, 2, "--dtype"},
       {{"-p", "x", "-m", "missing"}, 4, "missing"},
       {{"-p", "x", "-m", "empty"}, 4, "model_index.json"},
-      {{"-p", "x", "--vae", "missing"}, 4, "missing"},
+      {{"-p", "x", "--vae", "missing"}, 2, "missing"},
       {{"-p", "\xff", "-o", "a.png"}, 5, "--prompt: offset 0"},
       {{"-p", "a (b:1.1.1)", "-o", "a.png"}, 5, "--prompt: column 6: the weight '1.1.1' is no number"},
       {{"-p", "x", "--style", "Oil"}, 2, "--style"},

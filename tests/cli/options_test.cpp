@@ -203,7 +203,7 @@ TEST_CASE("bad command lines are refused by name", "[cli]") {
       {{"-p", "x", "--stesp", "3"}, "--stesp: unknown flag; did you mean --steps?"},
       {{"-p", "x", "--cfgscale=3"}, "--cfgscale: unknown flag; did you mean --cfg-scale?"},
       {{"-p", "x", "--guidance", "3"}, "--guidance: unknown flag; did you mean --guidance-scale?"},
-      {{"-p", "x", "--lora", "f"}, "--lora: unknown flag"},
+      {{"-p", "x", "--lorra", "f"}, "--lorra: unknown flag; did you mean --lora?"},
       {{"-p", "x", "-Z"}, "-Z: unknown flag"},
       {{"-p", "x", "y"}, "'y': unexpected argument"},
       {{"-p", "x", "--", "--steps"}, "'--steps': unexpected argument"},

@@ -90,6 +90,13 @@ TEST_CASE("a request survives JSON with every field", "[pipeline]") {
   request.classifier = "skies";
   request.classifier_scale = 2;
   request.class_label = "night";
+  request.lora = {"style.safetensors:0.5", "lcm.safetensors"};
+  request.lora_dir = "loras";
+  request.lora_lenient = true;
+  request.embedding = {"cat.pt=<cat>"};
+  request.embd_dir = "embeddings";
+  request.hypernetwork = {"mood.pt:0.7"};
+  request.hypernetwork_dir = "hypernetworks";
   request.prompt_syntax = "comfy";
   request.prompt_weighting = "compel";
   request.prompt_chunks = "a1111";

@@ -14,13 +14,11 @@ constexpr int64_t group_size = 64;  // channels of the output whose filters lie 
 bool can_filter(const at::Tensor& weight, int64_t stride, int64_t padding) {
   if (!weight.is_cpu() || weight.scalar_type() != at::kBFloat16 || !has_avx512_bf16() || has_amx_bf16()) return false;
   return weight.size(2) == 3 && weight.size(3) == 3 && stride == 1 && padding == 1 && weight.size(1) % 16 == 0 &&
-         weight.size(0) % 16 == 0;
+         weight.size(0) % group_size == 0;
 }
 
 at::Tensor pack_filters(const at::Tensor& weight) {
-  const int64_t missing = (group_size - weight.size(0) % group_size) % group_size;
-  const at::Tensor whole = missing == 0 ? weight : at::constant_pad_nd(weight, {0, 0, 0, 0, 0, 0, 0, missing});
-  const at::Tensor innermost = whole.permute({0, 2, 3, 1}).contiguous().view(at::kInt);  // pairs of channels
+  const at::Tensor innermost = weight.permute({0, 2, 3, 1}).contiguous().view(at::kInt);  // pairs of channels
   return innermost.flatten(1, 2)
       .unflatten(0, {-1, group_size})
       .permute({0, 3, 2, 1})
@@ -29,9 +27,8 @@ at::Tensor pack_filters(const at::Tensor& weight) {
       .unflatten(3, {group_size, 2});
 }
 
-at::Tensor weight_of_filters(const at::Tensor& packed, int64_t out) {
-  const at::Tensor whole = packed.permute({0, 3, 1, 4, 2}).flatten(2, 3).flatten(0, 1).unflatten(2, {3, 3});
-  return whole.narrow(0, 0, out).contiguous();
+at::Tensor weight_of_filters(const at::Tensor& packed) {
+  return packed.permute({0, 3, 1, 4, 2}).flatten(2, 3).flatten(0, 1).unflatten(2, {3, 3}).contiguous();
 }
 
 }  // namespace sdtorch::cpu
@@ -40,8 +37,8 @@ at::Tensor weight_of_filters(const at::Tensor& packed, int64_t out) {
 
 namespace sdtorch::cpu {
 
-at::Tensor filtered(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, int64_t out) {
-  return at::conv2d(x, weight_of_filters(packed, out), bias, 1, 1);
+at::Tensor filtered(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias) {
+  return at::conv2d(x, weight_of_filters(packed), bias, 1, 1);
 }
 
 }  // namespace sdtorch::cpu
@@ -108,10 +105,10 @@ SDTORCH_AVX512_BF16 void transform_tile(const std::array<const uint16_t*, places
   }
 }
 
-/// Aᵀ m A + bias of a tile's products, by channel; pixels outside of the picture are nullptr.
-SDTORCH_AVX512_BF16 void finish_tile(const float* products, int64_t apart, int64_t channels, const float* bias,
+/// Aᵀ m A + bias of a tile's products, by channel, 64 of them; pixels outside of the picture are nullptr.
+SDTORCH_AVX512_BF16 void finish_tile(const float* products, int64_t apart, const float* bias,
                                      const std::array<uint16_t*, 4>& pixels) {
-  for (int64_t c = 0; c < channels; c += lanes) {
+  for (int64_t c = 0; c < product_columns; c += lanes) {
     __m512 rows[2][4];
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
@@ -290,14 +287,13 @@ class Convolution {
 
   void finish_block(int64_t first, int64_t count, int64_t group, const float* products) const {
     const float* const bias = bias_.const_data_ptr<float>() + group * product_columns;
-    const int64_t channels = std::min(product_columns, out_ - group * product_columns);
     for (int64_t tile = 0; tile < count; ++tile) {
       std::array<uint16_t*, 4> pixels{};
       for (int64_t i = 0; i < 4; ++i) {
         const int64_t pixel = tiling_.pixel(first + tile, i / 2, i % 2);
         if (pixel >= 0) pixels[static_cast<size_t>(i)] = to_ + pixel * out_ + group * product_columns;
       }
-      finish_tile(products + tile * product_columns, block_tiles * product_columns, channels, bias, pixels);
+      finish_tile(products + tile * product_columns, block_tiles * product_columns, bias, pixels);
     }
   }
 
@@ -314,8 +310,9 @@ class Convolution {
 
 }  // namespace
 
-at::Tensor filtered(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, int64_t out) {
-  at::Tensor y = at::empty({x.size(0), out, x.size(2), x.size(3)}, x.options(), at::MemoryFormat::ChannelsLast);
+at::Tensor filtered(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias) {
+  at::Tensor y = at::empty({x.size(0), packed.size(0) * product_columns, x.size(2), x.size(3)}, x.options(),
+                           at::MemoryFormat::ChannelsLast);
   Convolution(x, packed, bias, y).run();
   return y;
 }

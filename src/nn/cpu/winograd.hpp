@@ -7,19 +7,19 @@
 namespace sdtorch::cpu {
 
 /// Whether a convolution's weights [out, in, 3, 3], moved by one and padded by one, are taken so: bf16 on a CPU with
-/// AVX-512's products of it and without matrix units, which multiply 36 sooner; channels in multiples of 16.
+/// AVX-512's products of it and without matrix units, which multiply 36 sooner; 16 channels in and 64 out or multiples.
 bool can_filter(const at::Tensor& weight, int64_t stride, int64_t padding);
 
-/// weight: as above → bf16 [out / 64, in / 2, 9, 64, 2], its last 64 filled up with zeros. The sixteen that a filter's
-/// nine become are made at each call: kept, they would take 16/9 of the memory, and be read from it.
+/// weight: as above → bf16 [out / 64, in / 2, 9, 64, 2]. The sixteen that a filter's nine become are made at
+/// each call: kept, they would take 16/9 of the memory, and be read from it.
 at::Tensor pack_filters(const at::Tensor& weight);
 
 /// The weights that were packed, [out, in, 3, 3].
-at::Tensor weight_of_filters(const at::Tensor& packed, int64_t out);
+at::Tensor weight_of_filters(const at::Tensor& packed);
 
 /// x: bf16 [B, in, h, w], channels innermost; bias: [out] or undefined → [B, out, h, w], channels innermost.
 /// Its rounding is one and a half times (inputs behind a SiLU) to two and a half times (inputs about zero) that of a
 /// plain convolution in bf16: sums of four inputs, and of weights, are rounded before they are multiplied.
-at::Tensor filtered(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, int64_t out);
+at::Tensor filtered(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias);
 
 }  // namespace sdtorch::cpu
