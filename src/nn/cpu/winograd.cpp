@@ -58,7 +58,7 @@ static_assert(group_size == product_columns);
 
 constexpr int64_t taps = 9;          // of a filter
 constexpr int64_t places = 16;       // of a transformed tile or filter
-constexpr int64_t block_tiles = 64;  // whose products lie in the second cache
+constexpr int64_t block_tiles = 64;  // whose inputs and products lie in the second cache
 
 /// The pixels of a picture [B, h, w, channels], and the tiles of 2×2 that it falls into.
 struct Tiling {
@@ -170,122 +170,79 @@ SDTORCH_AVX512_BF16 void transform_filters(const Pair* weights, Pair* to, int64_
   }
 }
 
-/// Where a call's transformed filters are had from. Those of few channels are made once and serve all tiles; those of
-/// many, which would pass through memory twice, are made for 64 channels of the output when their turn comes.
-class Filters {
- public:
-  explicit Filters(const at::Tensor& packed) : packed_(packed), pairs_(packed.size(1)), groups_(packed.size(0)) {
-    constexpr int64_t most_pairs = int64_t{4} << 20;  // of bf16: half of a third cache
-    if (groups_ * filters_of_group() > most_pairs) return;
-    all_ = at::empty({groups_ * filters_of_group() * 2}, packed.options());
-    at::parallel_for(0, groups_, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t group = begin; group < end; ++group) make(group, pairs_of(all_) + group * filters_of_group());
-    });
-  }
-
-  int64_t groups() const { return groups_; }
-
-  /// For one thread to make filters in.
-  at::Tensor room() const {
-    return all_.defined() ? at::Tensor() : at::empty({filters_of_group() * 2}, packed_.options());
-  }
-
-  /// [16][pairs][64], for the group's channels of the output.
-  const Pair* of(int64_t group, const at::Tensor& room) const {
-    if (all_.defined()) return pairs_of(all_) + group * filters_of_group();
-    make(group, pairs_of(room));
-    return pairs_of(room);
-  }
-
- private:
-  static Pair* pairs_of(const at::Tensor& tensor) { return static_cast<Pair*>(tensor.mutable_data_ptr()); }
-
-  int64_t filters_of_group() const { return places * pairs_ * product_columns; }
-
-  void make(int64_t group, Pair* to) const {
-    const Pair* from = static_cast<const Pair*>(packed_.const_data_ptr()) + group * pairs_ * taps * product_columns;
-    for (int64_t pair = 0; pair < pairs_; ++pair) {
-      transform_filters(from + pair * taps * product_columns, to + pair * product_columns, pairs_ * product_columns);
+/// All of a layer's, bf16 [out / 64, 16, in / 2, 64, 2].
+at::Tensor transformed(const at::Tensor& packed) {
+  const int64_t groups = packed.size(0), pairs = packed.size(1), apart = pairs * product_columns;
+  at::Tensor all = at::empty({groups, places, pairs, product_columns, 2}, packed.options());
+  const auto* const from = static_cast<const Pair*>(packed.const_data_ptr());
+  auto* const to = static_cast<Pair*>(all.mutable_data_ptr());
+  at::parallel_for(0, groups * pairs, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      transform_filters(from + i * taps * product_columns,
+                        to + i / pairs * places * apart + i % pairs * product_columns, apart);
     }
-  }
+  });
+  return all;
+}
 
-  const at::Tensor& packed_;
-  int64_t pairs_, groups_;
-  at::Tensor all_{};
-};
-
-/// A convolution of one picture's or batch's tiles, some at a time.
+/// A convolution of the tiles of a picture or a batch, a block at a time.
 class Convolution {
  public:
   Convolution(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, at::Tensor& y)
       : tiling_{x.size(0), x.size(2), x.size(3)},
         in_(x.size(1)),
         out_(y.size(1)),
-        tiles_(tiles_at_once(tiling_.count(), in_)),
         from_(static_cast<const uint16_t*>(x.const_data_ptr())),
         to_(static_cast<uint16_t*>(y.mutable_data_ptr())),
-        inputs_(at::empty({places, tiles_, in_}, x.options())),
+        filters_(transformed(packed)),
         bias_(bias.defined() ? bias.to(at::kFloat).contiguous() : at::zeros({out_}, at::kFloat)),
-        outside_(static_cast<size_t>(in_)),
-        filters_(packed) {}
+        outside_(static_cast<size_t>(in_)) {}
 
-  void run() {
-    for (int64_t first = 0; first < tiling_.count(); first += tiles_) {
-      const int64_t count = std::min(tiles_, tiling_.count() - first);
-      transform_inputs(first, count);
-      multiply(first, count);
-    }
+  void run() const {
+    const int64_t blocks = (tiling_.count() + block_tiles - 1) / block_tiles, groups = filters_.size(0);
+    // Few blocks are shared by threads, each of which computes some of their channels.
+    const int64_t shares = std::clamp<int64_t>(2 * at::get_num_threads() / blocks, 1, groups);
+    at::parallel_for(0, blocks * shares, 1, [&](int64_t begin, int64_t end) {
+      const at::Tensor inputs = at::empty({places, block_tiles, in_}, filters_.options());
+      const at::Tensor products = at::empty({places, block_tiles, product_columns}, at::kFloat);
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t first = i / shares * block_tiles, count = std::min(block_tiles, tiling_.count() - first);
+        if (i == begin || i % shares == 0) {
+          transform_inputs(first, count, static_cast<uint16_t*>(inputs.mutable_data_ptr()));
+        }
+        for (int64_t group = i % shares * groups / shares; group < (i % shares + 1) * groups / shares; ++group) {
+          multiply(static_cast<const Pair*>(inputs.const_data_ptr()), count, group, products.mutable_data_ptr<float>());
+          finish(first, count, group, products.const_data_ptr<float>());
+        }
+      }
+    });
   }
 
  private:
-  /// So many that their inputs, sixteen for each channel, stay in the nearer caches.
-  static int64_t tiles_at_once(int64_t all, int64_t in) {
-    constexpr int64_t most_inputs = int64_t{2} << 20;  // bf16
-    const int64_t blocks = std::max<int64_t>(most_inputs / (places * in * block_tiles), 2);
-    return std::min(blocks, (all + block_tiles - 1) / block_tiles) * block_tiles;
-  }
-
-  void transform_inputs(int64_t first, int64_t count) {
-    auto* const v = static_cast<uint16_t*>(inputs_.mutable_data_ptr());
-    at::parallel_for(0, count, 8, [&](int64_t begin, int64_t end) {
-      for (int64_t tile = begin; tile < end; ++tile) {
-        std::array<const uint16_t*, places> pixels{};
-        for (int64_t i = 0; i < places; ++i) {
-          const int64_t pixel = tiling_.pixel(first + tile, i / 4 - 1, i % 4 - 1);
-          pixels[static_cast<size_t>(i)] = pixel < 0 ? outside_.data() : from_ + pixel * in_;
-        }
-        transform_tile(pixels, in_, v + tile * in_, tiles_ * in_);
+  void transform_inputs(int64_t first, int64_t count, uint16_t* inputs) const {
+    for (int64_t tile = 0; tile < count; ++tile) {
+      std::array<const uint16_t*, places> pixels{};
+      for (int64_t i = 0; i < places; ++i) {
+        const int64_t pixel = tiling_.pixel(first + tile, i / 4 - 1, i % 4 - 1);
+        pixels[static_cast<size_t>(i)] = pixel < 0 ? outside_.data() : from_ + pixel * in_;
       }
-    });
+      transform_tile(pixels, in_, inputs + tile * in_, block_tiles * in_);
+    }
   }
 
-  void multiply(int64_t first, int64_t count) {
-    const int64_t blocks = (count + block_tiles - 1) / block_tiles, groups = filters_.groups();
-    at::parallel_for(0, groups * blocks, 1, [&](int64_t begin, int64_t end) {
-      const at::Tensor room = filters_.room();
-      const at::Tensor products = at::empty({places, block_tiles, product_columns}, at::kFloat);
-      const Pair* filters = nullptr;
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t group = i / blocks, tile = i % blocks * block_tiles;
-        if (i == begin || i % blocks == 0) filters = filters_.of(group, room);
-        multiply_block(filters, tile, std::min(block_tiles, count - tile), products.mutable_data_ptr<float>());
-        finish_block(first + tile, std::min(block_tiles, count - tile), group, products.const_data_ptr<float>());
-      }
-    });
-  }
-
-  void multiply_block(const Pair* filters, int64_t tile, int64_t count, float* products) const {
+  void multiply(const Pair* inputs, int64_t count, int64_t group, float* products) const {
     const int64_t pairs = in_ / 2;
     const int64_t rows = (count + Avx512Products::row_step - 1) / Avx512Products::row_step * Avx512Products::row_step;
-    const auto* const v = static_cast<const Pair*>(inputs_.const_data_ptr());
+    const Pair* const filters =
+        static_cast<const Pair*>(filters_.const_data_ptr()) + group * places * pairs * product_columns;
     for (int64_t place = 0; place < places; ++place) {
-      Avx512Products::multiply<false>(v + (place * tiles_ + tile) * pairs, pairs, rows,
+      Avx512Products::multiply<false>(inputs + place * block_tiles * pairs, pairs, rows,
                                       filters + place * pairs * product_columns, pairs,
                                       products + place * block_tiles * product_columns);
     }
   }
 
-  void finish_block(int64_t first, int64_t count, int64_t group, const float* products) const {
+  void finish(int64_t first, int64_t count, int64_t group, const float* products) const {
     const float* const bias = bias_.const_data_ptr<float>() + group * product_columns;
     for (int64_t tile = 0; tile < count; ++tile) {
       std::array<uint16_t*, 4> pixels{};
@@ -299,13 +256,11 @@ class Convolution {
 
   Tiling tiling_;
   int64_t in_, out_;
-  int64_t tiles_;  ///< at once: a multiple of block_tiles
   const uint16_t* from_;
   uint16_t* to_;
-  at::Tensor inputs_;              ///< transformed, bf16 [16, tiles_, in_]
+  at::Tensor filters_;             ///< transformed
   at::Tensor bias_;                ///< fp32 [out_]
   std::vector<uint16_t> outside_;  ///< a pixel of zeros
-  Filters filters_;
 };
 
 }  // namespace
