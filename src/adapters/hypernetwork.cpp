@@ -165,7 +165,11 @@ class HyperTensors {
            fmt::format("numbers of the shape [{}] were expected, this is {} [{}]", fmt::join(shape, ", "),
                        c10::toString(tensor.scalar_type()), fmt::join(tensor.sizes(), ", ")));
     }
-    return tensor.to(at::kFloat);
+    const at::Tensor numbers = tensor.to(at::kFloat);
+    if (!numbers.isfinite().all().item<bool>()) {
+      fail(ErrorKind::model, file_, prefix_ + key, "has numbers that are not finite");
+    }
+    return numbers;
   }
 
   void check_all_taken() const {

@@ -130,7 +130,13 @@ void refuse_foreign(const WeightsFile& weights, const std::filesystem::path& fil
     fail(ErrorKind::model, file, "", why);
   }
   if (!lora.changes.empty() || !lora.embeddings.empty()) return;
-  const std::string kind = kind_of_weights(keys_of(weights.tensors));
+  const KeySet keys = keys_of(weights.tensors);
+  const auto any = [&](std::string_view start) {
+    const auto found = keys.lower_bound(start);
+    return found != keys.end() && found->starts_with(start);
+  };
+  const bool whole = any("model.diffusion_model.") && any("first_stage_model.");
+  const std::string kind = whole ? "a whole model" : kind_of_weights(keys);
   if (!kind.empty() && kind.find("LoRA") == std::string::npos) {
     fail(ErrorKind::model, file, "", fmt::format("this is {}, and no LoRA", kind));
   }

@@ -99,10 +99,13 @@ constexpr PrefixSpelling prefix_spellings[] = {
     {"clip_l.", "text_encoder"},
     {"clip_g.transformer.", "text_encoder_2"},
     {"clip_g.", "text_encoder_2"},
+    {"clip_h.transformer.", "text_encoder"},  // SD2's
     {"", ""},
 };
 
 constexpr std::string_view peft_prefix = "base_model.model.";
+constexpr std::string_view comfy_text_prefix =
+    "text_encoders.";  // of what ComfyUI extracts, before `clip_l.` and its like
 
 /// How old files call the projections of a text encoder's attention.
 constexpr std::pair<std::string_view, std::string_view> text_projections[] = {
@@ -193,7 +196,7 @@ std::optional<LoraPlace> LoraPlaces::look_up(const std::string& component, const
 }
 
 std::optional<LoraPlace> LoraPlaces::find_stem(std::string_view stem) const {
-  const std::string_view inner = behind(stem, peft_prefix);
+  const std::string_view inner = behind(behind(stem, peft_prefix), comfy_text_prefix);
   for (const auto& [prefix, component, flat] : prefix_spellings) {
     if (!inner.starts_with(prefix)) continue;
     const std::string name = without_piece(std::string(behind(inner.substr(prefix.size()), peft_prefix)), ".processor");

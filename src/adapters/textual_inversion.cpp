@@ -137,8 +137,10 @@ at::Tensor vectors_for(const LearnedWord& word, const EncoderPlace& encoder, con
             fmt::format("vectors of {} numbers{}; {} has two text encoders, and needs a pair, clip_l and clip_g", width,
                         made_for(LearnedFor::only, width), model));
   }
+  // OneTrainer calls the vectors of SD1's and SD2's one encoder `clip_l`, without a `clip_g` beside them.
+  const bool paired = word.vectors.contains(LearnedFor::second);
   const LearnedFor part = alone ? LearnedFor::only : encoder.second ? LearnedFor::second : LearnedFor::first;
-  if (!alone && encoder.encoders == 1 && !encoder.second) {
+  if (paired && encoder.encoders == 1 && !encoder.second) {
     fail_in(file, "", fmt::format("a pair, clip_l and clip_g, made for SDXL; {} has one text encoder", model));
   }
   const auto found = word.vectors.find(part);
@@ -147,12 +149,13 @@ at::Tensor vectors_for(const LearnedWord& word, const EncoderPlace& encoder, con
   }
   const int64_t width = found->second.size(1);
   if (width != encoder.width) {
-    fail_in(file,
-            alone                        ? ""
-            : part == LearnedFor::second ? "clip_g"
-                                         : "clip_l",
-            fmt::format("vectors of {} numbers{}; the text encoder of {} takes {}", width, made_for(part, width), model,
-                        encoder.width));
+    fail_in(
+        file,
+        alone                        ? ""
+        : part == LearnedFor::second ? "clip_g"
+                                     : "clip_l",
+        fmt::format("vectors of {} numbers{}; the text encoder of {} takes {}", width,
+                    made_for(encoder.encoders == 1 && !paired ? LearnedFor::only : part, width), model, encoder.width));
   }
   return found->second;
 }

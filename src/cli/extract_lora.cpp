@@ -76,6 +76,10 @@ void check_extract_lora(const ExtractLoraOptions& options) {
   const char* hint = "see sdtorch extract-lora --help";
   if (options.to.empty()) refuse("A B", "two models are needed", hint);
   if (options.output.empty()) refuse("--output", "the file to write is missing", hint);
+  if (ascii_lower(options.output.extension().string()) != ".safetensors") {
+    refuse("--output",
+           fmt::format("'{}' is no .safetensors, which is what LoRAs are written as", options.output.string()));
+  }
 }
 
 }  // namespace sdtorch

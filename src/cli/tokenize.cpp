@@ -13,6 +13,7 @@
 #include "core/suggest.hpp"
 #include "diffusion/sampler.hpp"
 #include "pipeline/prompt_rules.hpp"
+#include "pipeline/prompt_tags.hpp"
 #include "pipeline/settings.hpp"
 #include "text/load_tokenizer.hpp"
 #include "weights/model_folder.hpp"
@@ -68,9 +69,12 @@ int tokenize_command(const TokenizeOptions& options, std::istream& in, std::ostr
 
   // file: what to call the text's source; line: its line there, or empty.
   const auto print = [&](const std::string& text, const std::string& file, const std::string& line) {
+    Request tagged = options.rules;
+    tagged.prompt = text;
+    const std::string read = without_tags(tagged).prompt;
     std::optional<TokenizedPrompt> prompt;
     try {
-      prompt.emplace(read_prompt(text, reader, file), tokenizer, rules.chunks);
+      prompt.emplace(read_prompt(read, reader, file), tokenizer, rules.chunks);
     } catch (const Error& error) {
       ErrorParts parts = error.parts();
       parts.file = file;
@@ -78,7 +82,7 @@ int tokenize_command(const TokenizeOptions& options, std::istream& in, std::ostr
       throw Error(error.kind(), std::move(parts));
     }
     for (const std::string& warning : prompt->reading().warnings) log_warning(warning);
-    out << (options.json ? prompt->json_line(text) : prompt->table(text)) << std::flush;
+    out << (options.json ? prompt->json_line(read) : prompt->table(read)) << std::flush;
     if (!out) throw Error(ErrorKind::output, {.file = "<stdout>", .reason = "cannot be written"});
   };
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <set>
+#include <vector>
 
 #include "diffusion/sampler.hpp"
 #include "pipeline/comfy_graph.hpp"
@@ -143,6 +144,10 @@ class ComfyReader {
     std::set<const ComfyNode*> seen;  // a chain may be a ring
     while (node && seen.insert(node).second) {
       if (node->type.starts_with("CLIPTextEncode")) return read_text(*node, side);
+      if (node->type == "ConditioningZeroOut") {
+        warn(*node, fmt::format("zeros on the {} side: an empty prompt takes their place", side));
+        return set_prompt(side, "");
+      }
       warn(*node, fmt::format("is left out on the {} side", side));
       node = graph_.behind_any(*node, {"conditioning", side, "conditioning_1", "conditioning_to", "cond1"});
     }
@@ -173,14 +178,17 @@ class ComfyReader {
     request_.settings.target_size = pair("target_width", "target_height");
   }
 
-  /// What stands between a text and its checkpoint: the layer that is taken, and LoRAs, which the model's side tells.
+  /// What stands between a text and its checkpoint: the layer that is taken, of which the last said counts, and LoRAs.
   void read_clip(const ComfyNode& encoder) const {
     const ComfyNode* node = graph_.behind(encoder, "clip");
+    clip_is_read_ = true;
     std::set<const ComfyNode*> seen;  // a chain may be a ring
     while (node && seen.insert(node).second) {
       if (node->type == "CLIPSetLastLayer") {
         const double layer = number(*node, "stop_at_clip_layer", -1);
-        if (layer < -1) request_.settings.clip_skip = static_cast<int64_t>(-layer);
+        if (!request_.settings.clip_skip) request_.settings.clip_skip = static_cast<int64_t>(-layer);
+      } else if (node->type == "LoraLoader") {
+        text_loras_.push_back(node);
       }
       node = graph_.behind(*node, "clip");
     }
@@ -202,8 +210,14 @@ class ComfyReader {
       node = graph_.behind(*node, "model");
     }
     std::ranges::reverse(loras);
+    const auto is_in = [](const auto& list, const ComfyNode* lora) {
+      return std::ranges::find(list, lora) != list.end();
+    };
+    for (auto lora = text_loras_.rbegin(); lora != text_loras_.rend(); ++lora) {
+      if (!is_in(loras, *lora)) request_.take_lora(text(**lora, "lora_name"), 0, number(**lora, "strength_clip", 1));
+    }
     for (const ComfyNode* lora : loras) {
-      const bool both = lora->type == "LoraLoader";
+      const bool both = lora->type == "LoraLoader" && (!clip_is_read_ || is_in(text_loras_, lora));
       request_.take_lora(text(*lora, "lora_name"), number(*lora, "strength_model", 1),
                          both ? number(*lora, "strength_clip", 1) : 0);
     }
@@ -244,6 +258,8 @@ class ComfyReader {
 
   const ComfyGraph& graph_;
   ForeignRequest& request_;
+  mutable std::vector<const ComfyNode*> text_loras_{};  ///< between the prompt's text and its checkpoint
+  mutable bool clip_is_read_ = false;
 };
 
 }  // namespace

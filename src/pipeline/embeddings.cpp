@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/log.hpp"
 #include "core/paths.hpp"
 #include "core/suggest.hpp"
 #include "pipeline/loras.hpp"
@@ -56,7 +57,13 @@ fs::path embedding_file(const fs::path& said) {
 BundledWord bundled_word(const std::string& name, const StateDict& weights) {
   const std::string file = weights.empty() ? std::string() : weights.begin()->second.file;
   std::map<std::string, at::Tensor> tensors;
-  for (const auto& [key, tensor] : weights) tensors[key] = tensor.tensor;
+  for (const auto& [key, tensor] : weights) {
+    if (key == "clip_l_out" || key == "clip_g_out") {  // OneTrainer's, of what the text encoders say
+      log_warning(fmt::format("{}: bundle_emb.{}.{} is left out: output embeddings are not read", file, name, key));
+    } else {
+      tensors[key] = tensor.tensor;
+    }
+  }
   TextualInversion read = read_textual_inversion(tensors, name, file);
   if (read.words.size() != 1) {
     fail(ErrorKind::model, file, "bundle_emb." + name, fmt::format("holds {} embeddings", read.words.size()));

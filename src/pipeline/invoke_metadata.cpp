@@ -54,7 +54,9 @@ Settings read_metadata(const json& values, ForeignRequest request) {
   }
   settle_tool(settings);
   settings.prompt = prompt.get<std::string>();
-  if (const json& text = member(values, "negative_prompt"); text.is_string()) settings.negative_prompt = text;
+  if (const json& text = member(values, "negative_prompt"); text.is_string() && text != "") {
+    settings.negative_prompt = text;  // an empty one is zeros for SDXL there
+  }
   for (const char* key : {"width", "height", "steps", "seed"}) request.take(key, key, member(values, key));
   request.take("cfg-scale", "cfg_scale", member(values, "cfg_scale"));
   request.take("guidance-rescale", "cfg_rescale_multiplier", member(values, "cfg_rescale_multiplier"));
@@ -143,7 +145,8 @@ Settings read_dream(const std::string& text, ForeignRequest request) {
   };
   constexpr std::array<Option, 6> options = {
       {{'s', "steps"}, {'S', "seed"}, {'W', "width"}, {'H', "height"}, {'C', "cfg-scale"}, {'A', "sampler"}}};
-  const size_t end = text.starts_with('"') ? text.find('"', 1) : std::string::npos;
+  size_t end = text.starts_with('"') ? text.find("\" -s ", 1) : std::string::npos;  // quotes in prompts are not escaped
+  if (end == std::string::npos && text.starts_with('"')) end = text.find('"', 1);
   if (end == std::string::npos) request.fail_at("", "InvokeAI's own metadata, which does not begin with its prompt");
   settle_tool(request.settings);
   set_prompts_with_brackets(request.settings, text.substr(1, end - 1));

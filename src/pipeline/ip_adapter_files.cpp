@@ -78,7 +78,7 @@ void read_preparation(ImageEncoderDescription& encoder, const ModelDescription& 
   if (!model.source->has("feature_extractor") || !is_there(models)) return;
   try {
     const auto read = ClipPreparation::from_json(load_config(models), models.string(), model.read_options);
-    if (read.crop_size != std::array{side, side}) return;
+    if (read.final_size(side, 2 * side) != std::array{side, side}) return;  // whatever the picture's shape
     encoder.preparation = read;
     encoder.preparation_file = models.string();
   } catch (const Error&) {  // another model's

@@ -39,6 +39,17 @@ std::string anchored(const std::string& path) {
   return std::filesystem::absolute(path).lexically_normal().string();
 }
 
+/// FILE[=TOKEN]: the longest file that is there counts, as for the flag.
+std::string anchored_embedding(const std::string& text) {
+  std::error_code error;
+  if (std::filesystem::exists(text, error)) return anchored(text);
+  for (size_t at = text.rfind('='); at != std::string::npos && at > 0; at = text.rfind('=', at - 1)) {
+    const std::string file = text.substr(0, at);
+    if (std::filesystem::exists(file, error)) return anchored(file) + text.substr(at);
+  }
+  return text;
+}
+
 /// Width and height of a PNG whose chunks have been read: IHDR is the first of them.
 std::pair<int64_t, int64_t> size_of_png(const std::filesystem::path& png) {
   constexpr size_t header_bytes = 24, width_at = 16, height_at = 20;
@@ -173,7 +184,11 @@ std::vector<PngText> picture_metadata(const ModelChoice& choice, const Picture& 
   whole.mask = anchored(whole.mask);
   whole.depth_img = anchored(whole.depth_img);
   whole.lora_dir = anchored(choice.lora_dir);
+  whole.embd_dir = anchored(choice.embd_dir);
+  whole.hypernetwork_dir = anchored(choice.hypernetwork_dir);
   for (std::string& lora : whole.lora) lora = anchored_lora(lora);
+  for (std::string& network : whole.hypernetwork) network = anchored_lora(network);  // FILE[:W] is a part of its form
+  for (std::string& word : whole.embedding) word = anchored_embedding(word);
   for (std::string& net : whole.control_net) net = anchored(net);
   for (std::string& file : whole.control_image) file = anchored(file);
   for (std::string& file : whole.ip_adapter) file = anchored(file);
@@ -195,16 +210,11 @@ Settings settings_from_picture(const std::filesystem::path& png, const std::stri
     return settings_from_json(parse_json(ours->text, file + ": " + request_keyword, ErrorKind::input), {}, source);
   }
   if (const auto theirs = find(parameters_keyword); theirs != texts.end()) {
-    Settings request = parse_parameters(theirs->text, file);
-    leave_unused(request, {}, file);
-    return request;
+    return parse_parameters(theirs->text, file);
   }
   const auto [width, height] = size_of_png(png);
   const PictureSource source{.file = file, .lora_dir = lora_dir, .width = width, .height = height};
-  if (auto request = settings_from_foreign(texts, source)) {
-    leave_unused(*request, {}, file);
-    return *request;
-  }
+  if (auto request = settings_from_foreign(texts, source)) return *request;
   fail_without_request(texts, file);
 }
 

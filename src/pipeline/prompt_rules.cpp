@@ -64,7 +64,10 @@ PromptRules prompt_rules_of(const Request& request) {
     rules.scheduled = true;
     if (!request.compat || request.compat == "diffusers") {
       rules.weighting = weighting_of(rules.syntax);
-      if (rules.syntax == PromptSyntax::compel) rules.chunks = ChunkRule::compel;
+      if (rules.syntax == PromptSyntax::compel) {
+        rules.chunks = ChunkRule::compel;
+        rules.negative_skips = true;  // embeddings that compel makes know no side
+      }
     }
   }
   if (request.prompt_weighting) {

@@ -12,8 +12,14 @@ namespace {
 constexpr std::array<std::string_view, 3> known_kinds = {"lora", "lyco", "hypernet"};
 
 bool tags_are_text(const Request& request) {
-  const std::string own = request.compat == "diffusers" ? "plain" : "a1111";
-  return request.prompt_syntax.value_or(own) == "plain";
+  const std::string own = request.compat == "diffusers" ? "plain" : request.compat == "comfy" ? "comfy" : "a1111";
+  const std::string syntax = request.prompt_syntax.value_or(own);
+  return syntax == "plain" || syntax == "comfy";
+}
+
+/// A1111 and stable-diffusion.cpp look for tags in the prompt alone.
+bool negative_tags_are_text(const Request& request) {
+  return tags_are_text(request) || request.compat == "a1111" || request.compat == "sdcpp";
 }
 
 bool has_tags(const std::string& text) { return text.find('<') != std::string::npos; }
@@ -28,7 +34,7 @@ std::vector<ExtraNetworkTag> tags_of(const Request& request) {
 Request without_tags(Request request) {
   if (tags_are_text(request)) return request;
   if (has_tags(request.prompt)) request.prompt = take_extra_networks(request.prompt).text;
-  if (request.negative_prompt && has_tags(*request.negative_prompt)) {
+  if (request.negative_prompt && has_tags(*request.negative_prompt) && !negative_tags_are_text(request)) {
     request.negative_prompt = take_extra_networks(*request.negative_prompt).text;
   }
   return request;
@@ -41,7 +47,7 @@ std::vector<std::string> warnings_of_tags(const Request& request) {
     lines.push_back(
         fmt::format("--prompt: {} is left out: no such kind of tag; --prompt-syntax plain takes it as text", tag.text));
   }
-  if (!request.negative_prompt || tags_are_text(request)) return lines;
+  if (!request.negative_prompt || negative_tags_are_text(request)) return lines;
   for (const ExtraNetworkTag& tag : take_extra_networks(*request.negative_prompt).tags) {
     lines.push_back(fmt::format("--negative-prompt: {} is left out: tags act from the prompt, and on both", tag.text));
   }

@@ -201,7 +201,7 @@ std::shared_ptr<const ResolvedRequest> resolve_hires(const ModelDescription& mod
     second.plan = in_flags([&] { return plan_from_step(plan_of(model, request), request.steps - steps); });
     std::vector<std::string> said_already;
     second.prompts = resolve_prompts(
-        model, without_tags(request),
+        model, request,
         {.calls = counted_calls(second.plan, steps), .before = counted_calls(first.plan, first.request.steps)},
         said_already);
   });
@@ -291,8 +291,8 @@ ResolvedRequest resolve(const ModelDescription& model, const Request& request, c
   resolved.loras = resolve_loras(model, filled, resolved.warnings);
   check_loras(resolved, refiner, resolved.warnings);
   resolved.hypernetworks = resolve_hypernetworks(model, refiner, filled);
-  resolved.prompts = resolve_prompts(model, without_tags(filled), {.calls = counted_calls(resolved.plan, filled.steps)},
-                                     resolved.warnings);
+  resolved.prompts =
+      resolve_prompts(model, filled, {.calls = counted_calls(resolved.plan, filled.steps)}, resolved.warnings);
   const std::vector<std::string> texts = texts_of(resolved.prompts);
   resolved.words = resolve_embeddings(model, filled, resolved.loras, texts, resolved.warnings);
   if (std::vector<std::string> said_already; refiner) {

@@ -7,7 +7,9 @@
 
 #include "core/error.hpp"
 #include "core/suggest.hpp"
+#include "pipeline/prompt_tags.hpp"
 #include "text/prompt/styles.hpp"
+#include "text/prompt/syntax_error.hpp"
 
 namespace sdtorch {
 namespace {
@@ -106,9 +108,18 @@ ResolvedPrompts resolve_prompts(const ModelDescription& model, const Request& re
   const PromptRules& rules = prompts.rules;
   check_clip_skip(model, rules, warnings);
   PromptReader reader{.syntax = rules.syntax, .editing = rules.scheduled, .composing = rules.scheduled, .calls = calls};
-  prompts.prompt = read_prompt(request.prompt, reader, "--prompt");
+  const auto read = [&](const std::string& own, const std::string& written, const char* flag) {
+    const PromptWithTags taken = take_extra_networks(written);
+    reader.cuts.clear();
+    for (size_t i = 0; own != written && i < taken.tags.size(); ++i) {
+      reader.cuts.emplace_back(taken.places[i], column_of(taken.tags[i].text, taken.tags[i].text.size()) - 1);
+    }
+    return read_prompt(own, reader, flag);
+  };
+  const Request bare = without_tags(request);
+  prompts.prompt = read(bare.prompt, request.prompt, "--prompt");
   reader.composing = false;  // as in A1111: there AND is a word
-  prompts.negative = read_prompt(request.negative_prompt.value_or(""), reader, "--negative-prompt");
+  prompts.negative = read(bare.negative_prompt.value_or(""), request.negative_prompt.value_or(""), "--negative-prompt");
   std::ranges::copy(prompts.prompt.warnings, std::back_inserter(warnings));
   std::ranges::copy(prompts.negative.warnings, std::back_inserter(warnings));
   if (prompts.composed() && request.cfg_scale != 0) {

@@ -53,6 +53,7 @@ PromptWithTags take_extra_networks(std::string_view prompt) {
           read_tag(prompt.substr(open + 1, colon - open - 1), prompt.substr(colon + 1, close - colon - 1));
       tag.text = prompt.substr(open, close + 1 - open);
       found.tags.push_back(std::move(tag));
+      found.places.push_back(found.text.size());
     } else {
       found.text += '<';
     }

@@ -22,6 +22,7 @@ struct ExtraNetworkTag {
 struct PromptWithTags {
   std::string text{};  ///< what is left: spaces around a tag stay, as in A1111
   std::vector<ExtraNetworkTag> tags{};
+  std::vector<size_t> places{};  ///< one a tag: the byte of `text` that it stood before
 };
 
 /// Finds A1111's `<(\w+):([^>]+)>`, from the left. Any kind is a tag; whoever draws says which have a meaning.

@@ -26,7 +26,7 @@ TEST_CASE("extract-lora takes two models, a file, ranks and a type", "[cli]") {
   CHECK(plain.rank == 64);
   CHECK(plain.dtype == at::kHalf);
   const ExtractLoraOptions all = read_extract_flags(
-      {"--rank", "8", "a", "b", "--conv-rank", "4", "--dtype", "FP32", "--only-products", "--output", "c"});
+      {"--rank", "8", "a", "b", "--conv-rank", "4", "--dtype", "FP32", "--only-products", "--output", "c.safetensors"});
   CHECK(all.rank == 8);
   CHECK(all.conv_rank == 4);
   CHECK(all.dtype == at::kFloat);

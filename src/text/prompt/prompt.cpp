@@ -101,8 +101,10 @@ PromptReading read_prompt(std::string_view text, const PromptReader& reader, std
     for (std::string& line : reading.warnings) line = fmt::format("{}: {}", flag, line);
     return reading;
   } catch (PromptSyntaxError& error) {
-    fail(ErrorKind::input, std::string(flag), fmt::format("column {}", column_of(text, error.offset)),
-         std::move(error.reason), std::move(error.hint));
+    size_t column = column_of(text, error.offset);
+    for (const auto& [place, characters] : reader.cuts) column += place <= error.offset ? characters : 0;
+    fail(ErrorKind::input, std::string(flag), fmt::format("column {}", column), std::move(error.reason),
+         std::move(error.hint));
   }
 }
 

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace sdtorch {
@@ -86,6 +87,7 @@ struct PromptReader {
   bool editing = true;    ///< A1111's `[from:to:when]`, `[one|other]`; stable-diffusion.cpp knows none
   bool composing = true;  ///< `AND` composes; in negative prompts it is a word
   PromptCalls calls{};
+  std::vector<std::pair<size_t, size_t>> cuts{};  ///< bytes of the text that tags stood before, and their characters
 };
 
 /// Reads a prompt. text: UTF-8. flag: for messages.
