@@ -89,6 +89,7 @@ std::vector<std::string> variables_with(const std::vector<std::pair<std::string,
 }  // namespace
 
 WorkerProcess::WorkerProcess(const WorkerSetup& setup) {
+  std::signal(SIGPIPE, SIG_IGN);  // one that has died is an error of the write
   std::vector<std::string> command = {"sdtorch"}, variables = variables_with(setup.environment);
   command.insert(command.end(), setup.arguments.begin(), setup.arguments.end());
   const std::vector<char*> argv = pointers(command), envp = pointers(variables);

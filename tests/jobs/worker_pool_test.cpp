@@ -1,6 +1,7 @@
 #include "jobs/worker_pool.hpp"
 
 #include <fmt/format.h>
+#include <signal.h>
 
 #include <fstream>
 #include <map>
