@@ -221,8 +221,9 @@ JournalContent read_journal(const fs::path& file) {
     ++number;
     const std::string place = fmt::format("line {}", number);
     try {
-      add_line(content,
-               parse_json(text.substr(start, end - start), file.string(), ErrorKind::output, {.first_line = number}));
+      const std::string_view line = std::string_view(text).substr(start, end - start);
+      add_line(content, parse_json(line, file.string(), ErrorKind::output,
+                                   {.max_bytes = line.size(), .first_line = number}));
     } catch (const json::exception& error) {
       fail(ErrorKind::output, file, place, fmt::format("is no journal's: {}", error.what()));
     } catch (const Error& error) {

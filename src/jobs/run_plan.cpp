@@ -27,9 +27,10 @@ fs::path in_folder(const fs::path& folder, const std::string& name) {
   return (folder.empty() ? fs::path(".") : folder) / name;
 }
 
-/// The facts of a picture that is there; nothing where it tells none.
+/// The facts of a picture of ours; nothing where it tells none.
 std::optional<nlohmann::json> facts_of_picture(const fs::path& png) {
   try {
+    if (!is_picture_of_ours(png)) return std::nullopt;
     return request_facts(settings_from_picture(png));
   } catch (const Error&) {
     return std::nullopt;
