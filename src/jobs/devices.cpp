@@ -16,7 +16,7 @@
 namespace sdtorch {
 namespace {
 
-constexpr std::string_view all_gpus = "cuda:all", gpu = "cuda:";
+constexpr std::string_view gpu = "cuda:";
 constexpr const char* visible_gpus = "CUDA_VISIBLE_DEVICES";
 
 bool is_gpu(std::string_view device) { return device.starts_with("cuda"); }
@@ -39,7 +39,7 @@ std::vector<std::string> split_devices(const std::string& text) {
   };
   for (std::string& device : devices) {
     if (device == "cuda") device = "cuda:0";
-    if (device == all_gpus || device == "auto") {
+    if (device == all_devices || device == "auto") {
       refuse_list(fmt::format("{} does not go with others", device), "name the devices one by one");
     }
     ModelChoice one;
@@ -57,7 +57,7 @@ std::vector<std::string> split_devices(const std::string& text) {
 
 std::vector<std::string> present_devices(const std::vector<std::string>& devices) {
   std::vector<std::string> all = devices;
-  if (devices.size() == 1 && devices.front() == all_gpus) {
+  if (devices.size() == 1 && devices.front() == all_devices) {
     resolve_device("cuda");  // which says why there is none
     const auto count = static_cast<size_t>(torch::cuda::device_count());
     all.clear();

@@ -10,6 +10,9 @@
 
 namespace sdtorch {
 
+/// Every GPU that is there.
+inline constexpr std::string_view all_devices = "cuda:all";
+
 /// The devices that `--device` names: one, several between commas, or `cuda:all`. Several are all of one kind, since a
 /// picture would depend on who happens to draw it; a GPU stands there once, `cpu` as often as there are to be workers.
 /// Throws ErrorKind::usage; whether the devices are there is not looked at.

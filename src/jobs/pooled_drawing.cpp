@@ -54,8 +54,12 @@ void draw_by_workers(WorkerPool& pool, Batch batch, Batches& batches, const Pool
       under_way.emplace(key++, std::exchange(batch, batches.next()));
     }
   };
+  const auto while_waiting = [&] {
+    throw_if_interrupted();
+    if (pictures.waiting) pictures.waiting();
+  };
   for (give_more();; give_more()) {
-    const std::optional<FinishedTask> finished = pool.next(throw_if_interrupted);
+    const std::optional<FinishedTask> finished = pool.next(while_waiting);
     if (!finished) break;
     give_more();  // before this one is looked at: nobody waits for that
     const auto done = under_way.extract(finished->key);

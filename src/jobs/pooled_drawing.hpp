@@ -17,6 +17,7 @@ struct PooledPictures {
   /// `i`: its place in the batch; answer: as in worker.hpp, with the picture's PNG.
   std::function<void(const Batch&, size_t i, const WorkerAnswer& answer)> drawn{};
   std::function<void(const Batch&, size_t i, const Error& error)> failed{};  ///< may throw to end the run
+  std::function<void()> waiting{};                                           ///< several times a second
 };
 
 /// Draws `batch` and all that come after it. Told to end, it waits for the pictures in flight. Throws what the

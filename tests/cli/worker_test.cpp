@@ -387,3 +387,44 @@ TEST_CASE("SIGINT lets several devices finish their pictures, and records them",
   CHECK(rest.end() == 0);
   CHECK(files_in(folder / "out").size() == 9);
 }
+
+TEST_CASE("shares of a prompt file are together what one process draws, byte for byte", "[cli]") {
+  const TempDir folder;
+  std::ofstream prompts(folder / "p.jsonl");
+  for (int i = 0; i < 7; ++i) prompts << fmt::format("{{\"prompt\": \"house {}\", \"seed\": {}}}\n", i, 90 + i);
+  prompts.close();
+  const auto draw = [&](const std::string& outdir, std::vector<std::string> more) {
+    std::vector<std::string> arguments =
+        arguments_of({"--steps", "2", "--from-file", "p.jsonl", "--outdir", outdir, "-q"});
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const ProcessResult run = run_sdtorch(arguments, {.folder = folder.path()});
+    INFO(run.err);
+    CHECK(run.exit_code == 0);
+    return std::ranges::count(run.out, '\n');
+  };
+  CHECK(draw("one", {}) == 7);
+  CHECK(draw("shares", {"--shard", "2/3"}) == 2);  // in whatever order
+  CHECK(draw("shares", {"--shard", "0/3"}) == 3);
+  CHECK(run_sdtorch({"verify", "shares", "--from-file", "p.jsonl"}, {.folder = folder.path()}).exit_code == 3);
+  CHECK(draw("shares", {"--shard", "1/3"}) == 2);
+  CHECK(draw("shares", {"--shard", "1/3"}) == 0);
+  const ProcessResult verify =
+      run_sdtorch({"verify", "shares", "--from-file", "p.jsonl", "--join"}, {.folder = folder.path()});
+  INFO(verify.err << verify.out);
+  CHECK(verify.exit_code == 0);
+  CHECK(files_in(folder / "one") == files_in(folder / "shares"));
+
+  setenv("SLURM_ARRAY_TASK_ID", "11", 1), setenv("SDTORCH_SHARDS", "10-12", 1);
+  CHECK(draw("auto", {"--shard", "auto"}) == 2);
+  unsetenv("SDTORCH_SHARDS");
+  const ProcessResult unsure =
+      run_sdtorch(arguments_of({"--from-file", "p.jsonl", "--shard", "auto"}), {.folder = folder.path()});
+  unsetenv("SLURM_ARRAY_TASK_ID");
+  CHECK(unsure.exit_code == 2);
+  CHECK(unsure.err.find("SDTORCH_SHARDS") != std::string::npos);
+  for (const char* bad : {"3/3", "auto", "x"}) {
+    INFO(bad);
+    CHECK(run_sdtorch(arguments_of({"--from-file", "p.jsonl", "--shard", bad}), {.folder = folder.path()}).exit_code ==
+          2);
+  }
+}
