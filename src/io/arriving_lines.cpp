@@ -60,7 +60,10 @@ bool ArrivingLines::fill() {
     if (count > 0) buffer_.append(bytes.data(), static_cast<size_t>(count));
     if (count >= 0) return count > 0;
     if (errno != EINTR && errno != EAGAIN) {
-      fail(ErrorKind::input, name_, "", "cannot be read: " + std::generic_category().message(errno));
+      const int error = errno;
+      ended_ = true;  // told once
+      buffer_.clear();
+      fail(ErrorKind::input, name_, "", "cannot be read: " + std::generic_category().message(error));
     }
     while_waiting_();
   }

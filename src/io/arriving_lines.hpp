@@ -17,7 +17,8 @@ class ArrivingLines {
   ArrivingLines(int file, std::string name, std::function<void()> while_waiting);
 
   /// The next line without its end (LF or CR LF); none at the end of the file, whose last line may lack its end.
-  /// Throws ErrorKind::input where the file cannot be read, or for a line that is too long, which is passed over.
+  /// Throws ErrorKind::input where the file cannot be read, which then has ended, and for a line that is too long,
+  /// which is passed over.
   std::optional<std::string> next();
 
   /// Whether a line has begun to arrive, or the file has ended: the next call need not wait long.

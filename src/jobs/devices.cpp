@@ -67,8 +67,8 @@ std::vector<std::string> present_devices(const std::vector<std::string>& devices
   return all;
 }
 
-std::vector<WorkerSetup> worker_setups(const std::vector<std::string>& devices, const ModelChoice& choice,
-                                       int threads) {
+std::vector<WorkerSetup> worker_setups(const std::vector<std::string>& devices, const ModelChoice& choice, int threads,
+                                       const std::filesystem::path& folder) {
   const int share = std::max(threads / static_cast<int>(devices.size()), 1);
   std::vector<WorkerSetup> setups;
   for (size_t i = 0; i < devices.size(); ++i) {
@@ -76,6 +76,7 @@ std::vector<WorkerSetup> worker_setups(const std::vector<std::string>& devices, 
     WorkerSetup setup{.name = on_gpu ? devices[i] : fmt::format("{} (worker {})", devices[i], i + 1)};
     setup.arguments = {"--from-file",         "-",      "--from-file-format", "jsonl", "--threads",
                        std::to_string(share), "--quiet"};
+    if (!folder.empty()) setup.arguments.push_back("--outdir=" + folder.string());
     if (on_gpu) setup.environment.push_back(gpu_alone(devices[i]));
     Settings settings{choice, Request{}};
     settings.device = on_gpu ? "cuda:0" : devices[i];

@@ -1,6 +1,7 @@
 // `--device A,B,…`: several devices under one command.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,8 +23,9 @@ std::vector<std::string> split_devices(const std::string& text);
 std::vector<std::string> present_devices(const std::vector<std::string>& devices);
 
 /// How a worker is started for each device, all with the same model. choice: what holds for the whole run; threads:
-/// inside an operator, which the workers share out.
-std::vector<WorkerSetup> worker_setups(const std::vector<std::string>& devices, const ModelChoice& choice, int threads);
+/// inside an operator, which the workers share out; folder: of the pictures.
+std::vector<WorkerSetup> worker_setups(const std::vector<std::string>& devices, const ModelChoice& choice, int threads,
+                                       const std::filesystem::path& folder);
 
 /// The batch as a line for a worker, which hands each picture over in its answer.
 std::string worker_line(const Batch& batch);

@@ -56,6 +56,7 @@ void draw_by_workers(WorkerPool& pool, Batch batch, Batches& batches, const Pool
   };
   const auto while_waiting = [&] {
     throw_if_interrupted();
+    if (is_told_to_end()) pool.end_soon();
     if (pictures.waiting) pictures.waiting();
   };
   for (give_more();; give_more()) {

@@ -205,7 +205,7 @@ class Run {
 
   /// Has them drawn by a worker a device.
   void draw_by_devices(Batch batch, Batches& batches) {
-    WorkerPool pool(worker_setups(options_.devices, *batch.choice, at::get_num_threads()));
+    WorkerPool pool(worker_setups(options_.devices, *batch.choice, at::get_num_threads(), options_.output.outdir));
     watch_for_interrupts(InterruptEnds::pictures);
     draw_by_workers(pool, std::move(batch), batches,
                     {.begun = [&](const Batch& one) { reporter_.on_batch(begun_, std::ssize(one.pictures), total_); },

@@ -44,6 +44,7 @@ void WorkerPool::give(WorkerTask task) {
 
 std::optional<FinishedTask> WorkerPool::next(const std::function<void()>& while_waiting) {
   while (finished_.empty()) {
+    if (ending_) again_.clear();
     give_again();
     if (!is_busy()) return std::nullopt;
     wait_for_workers();

@@ -52,6 +52,9 @@ class WorkerPool {
   /// throw. Throws what the last worker said that could not go on, with its exit code.
   std::optional<FinishedTask> next(const std::function<void()>& while_waiting);
 
+  /// From here on tasks whose workers die are dropped.
+  void end_soon() { ending_ = true; }
+
   /// Lets the workers end, and waits for it.
   void finish(const std::function<void()>& while_waiting);
 
@@ -88,6 +91,7 @@ class WorkerPool {
   std::vector<Worker> workers_;
   std::deque<Task> again_{};
   std::deque<FinishedTask> finished_{};
+  bool ending_ = false;
   std::set<std::string> said_{};  ///< warnings, each told once
 };
 

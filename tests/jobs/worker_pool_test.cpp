@@ -152,22 +152,22 @@ TEST_CASE("workers share out threads, and each sees its own GPU alone", "[jobs]"
   ModelChoice choice;
   choice.model = "some/model";
   choice.dtype = "fp16";
-  const auto cpus = worker_setups({"cpu", "cpu", "cpu"}, choice, 8);
+  const auto cpus = worker_setups({"cpu", "cpu", "cpu"}, choice, 8, "out");
   REQUIRE(cpus.size() == 3);
   const auto has = [](const WorkerSetup& setup, const std::string& argument) {
     return std::ranges::find(setup.arguments, argument) != setup.arguments.end();
   };
-  for (const char* argument : {"--device=cpu", "--model=some/model", "--dtype=fp16", "2"})
+  for (const char* argument : {"--device=cpu", "--outdir=out", "--model=some/model", "--dtype=fp16", "2"})
     CHECK(has(cpus[1], argument));
   CHECK(cpus[0].environment.empty());
-  CHECK(has(worker_setups({"cpu", "cpu"}, choice, 1)[0], "1"));
+  CHECK(has(worker_setups({"cpu", "cpu"}, choice, 1, "")[0], "1"));
 
   setenv("CUDA_VISIBLE_DEVICES", "4,GPU-6,5", 1);
-  const auto gpus = worker_setups({"cuda:1", "cuda:2", "cuda:3"}, choice, 8);
+  const auto gpus = worker_setups({"cuda:1", "cuda:2", "cuda:3"}, choice, 8, "out");
   unsetenv("CUDA_VISIBLE_DEVICES");
   CHECK(gpus[0].environment.front() == std::pair<std::string, std::string>("CUDA_VISIBLE_DEVICES", "GPU-6"));
   CHECK(gpus[1].environment.front().second == "5");
   CHECK(gpus[2].environment.front().second == "3");
   for (const WorkerSetup& gpu : gpus) CHECK(has(gpu, "--device=cuda:0"));
-  CHECK(worker_setups({"cuda:1"}, choice, 8)[0].environment.front().second == "1");
+  CHECK(worker_setups({"cuda:1"}, choice, 8, "out")[0].environment.front().second == "1");
 }
