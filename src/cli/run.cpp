@@ -14,6 +14,7 @@
 #include "core/kept_memory.hpp"
 #include "core/log.hpp"
 #include "jobs/bench.hpp"
+#include "jobs/drawn_seeds.hpp"
 #include "jobs/prompt_file.hpp"
 #include "jobs/run.hpp"
 #include "pipeline/metadata.hpp"
@@ -21,11 +22,12 @@
 namespace sdtorch {
 namespace {
 
-std::vector<Job> jobs_of(const Invocation& invocation) {
+/// settings: what every job begins with.
+std::vector<Job> jobs_of(const Invocation& invocation, const Settings& settings) {
   if (invocation.from_file) {
-    return read_prompt_file(*invocation.from_file, invocation.settings, std::cin, invocation.from_file_format);
+    return read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format);
   }
-  return {job_of(invocation.settings)};
+  return {job_of(settings)};
 }
 
 RunOptions run_options(const Invocation& invocation) {
@@ -49,10 +51,12 @@ int generate(const Invocation& invocation, int (*run)(const Invocation&)) {
 }
 
 int generate_command(const Invocation& invocation) {
-  if (invocation.seed_drawn) log_info(fmt::format("seed: {}", invocation.settings.seed));
-  const std::vector<Job> jobs = jobs_of(invocation);
+  RunOptions options = run_options(invocation);
+  begin_drawn_seeds(options, invocation.seed_drawn);
+  if (invocation.seed_drawn) log_info(fmt::format("seed: {}", options.defaults.seed));
+  const std::vector<Job> jobs = jobs_of(invocation, options.defaults);
   if (invocation.dry_run) {
-    check_jobs(jobs, run_options(invocation));
+    check_jobs(jobs, options);
     log_info(fmt::format("nothing drawn: {} checked", jobs.size() == 1 ? "the request is" : "all requests are"));
     return 0;
   }
@@ -60,7 +64,7 @@ int generate_command(const Invocation& invocation) {
   ConsoleReporter reporter({.json = invocation.json,
                             .progress = invocation.log_level != LogLevel::quiet,
                             .terminal = isatty(STDERR_FILENO) == 1});
-  run_jobs(jobs, run_options(invocation), reporter);
+  run_jobs(jobs, options, reporter);
   return 0;
 }
 
