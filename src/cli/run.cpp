@@ -21,6 +21,7 @@
 #include "io/arriving_lines.hpp"
 #include "jobs/bench.hpp"
 #include "jobs/devices.hpp"
+#include "jobs/drawn_seeds.hpp"
 #include "jobs/prompt_file.hpp"
 #include "jobs/run.hpp"
 #include "jobs/shard.hpp"
@@ -30,11 +31,12 @@
 namespace sdtorch {
 namespace {
 
-std::vector<Job> jobs_of(const Invocation& invocation) {
+/// settings: what every job begins with.
+std::vector<Job> jobs_of(const Invocation& invocation, const Settings& settings) {
   if (invocation.from_file) {
-    return read_prompt_file(*invocation.from_file, invocation.settings, std::cin, invocation.from_file_format);
+    return read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format);
   }
-  return {job_of(invocation.settings)};
+  return {job_of(settings)};
 }
 
 /// What a worker's lines become.
@@ -111,10 +113,14 @@ int generate(const Invocation& invocation, int (*run)(const Invocation&)) {
 }
 
 int generate_command(const Invocation& invocation) {
-  if (invocation.seed_drawn) log_info(fmt::format("seed: {}", invocation.settings.seed));
-  if (invocation.from_file == "-" && !invocation.dry_run) return worker_command(invocation);
-  const RunOptions options = run_options(invocation);
-  const std::vector<Job> jobs = jobs_of(invocation);
+  if (invocation.from_file == "-" && !invocation.dry_run) {
+    if (invocation.seed_drawn) log_info(fmt::format("seed: {}", invocation.settings.seed));
+    return worker_command(invocation);
+  }
+  RunOptions options = run_options(invocation);
+  begin_drawn_seeds(options, invocation.seed_drawn);
+  if (invocation.seed_drawn) log_info(fmt::format("seed: {}", options.defaults.seed));
+  const std::vector<Job> jobs = jobs_of(invocation, options.defaults);
   if (invocation.dry_run) {
     check_jobs(jobs, options);
     log_info(fmt::format("nothing drawn: {} checked", jobs.size() == 1 ? "the request is" : "all requests are"));
