@@ -12,6 +12,7 @@
 #include "cli/tokenize.hpp"
 #include "core/log.hpp"
 #include "jobs/convert.hpp"
+#include "jobs/expansion.hpp"
 #include "jobs/merge.hpp"
 #include "jobs/output_options.hpp"
 #include "jobs/prompt_lines.hpp"
@@ -41,6 +42,7 @@ struct Invocation {
   std::vector<std::string> given{};                ///< names of the settings that flags gave
   std::optional<std::string> from_file{};          ///< generate: a prompt file, `-` is standard input
   std::optional<PromptFormat> from_file_format{};  ///< generate: of that file; none is told by its ending or content
+  Expansion expansion{};                           ///< generate: what makes several jobs of one
   OutputOptions output{};                          ///< generate
   bool seed_drawn = false;                         ///< --seed -1: the drawn seed is to be reported
   bool json = false;                               ///< results as JSON lines

@@ -14,6 +14,7 @@
 #include "core/kept_memory.hpp"
 #include "core/log.hpp"
 #include "jobs/bench.hpp"
+#include "jobs/expansion.hpp"
 #include "jobs/prompt_file.hpp"
 #include "jobs/run.hpp"
 #include "pipeline/metadata.hpp"
@@ -21,11 +22,18 @@
 namespace sdtorch {
 namespace {
 
-std::vector<Job> jobs_of(const Invocation& invocation) {
+std::vector<Job> jobs_of_invocation(const Invocation& invocation) {
   if (invocation.from_file) {
-    return read_prompt_file(*invocation.from_file, invocation.settings, std::cin, invocation.from_file_format);
+    return read_prompt_file(*invocation.from_file, invocation.settings, std::cin, invocation.from_file_format,
+                            invocation.expansion);
   }
-  return {job_of(invocation.settings)};
+  std::vector<Job> jobs = jobs_of(invocation.settings, invocation.expansion);
+  check_pictures(jobs);
+  if (invocation.expansion.sweep.empty()) return jobs;  // whose warnings have been said
+  for (const Job& job : jobs) {
+    for (const std::string& line : job.request.warnings()) log_warning_once(line);
+  }
+  return jobs;
 }
 
 /// Runs it; where a request comes from a picture, its faults are the picture's.
@@ -40,7 +48,7 @@ int generate(const Invocation& invocation, int (*run)(const Invocation&)) {
 
 int generate_command(const Invocation& invocation) {
   if (invocation.seed_drawn) log_info(fmt::format("seed: {}", invocation.settings.seed));
-  const std::vector<Job> jobs = jobs_of(invocation);
+  const std::vector<Job> jobs = jobs_of_invocation(invocation);
   if (invocation.dry_run) {
     check_jobs(jobs, invocation.output);
     log_info(fmt::format("nothing drawn: {} checked", jobs.size() == 1 ? "the request is" : "all requests are"));

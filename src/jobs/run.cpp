@@ -13,7 +13,7 @@
 #include "core/log.hpp"
 #include "jobs/output_folder.hpp"
 #include "jobs/picture_writer.hpp"
-#include "jobs/prompt_file.hpp"
+#include "jobs/prompt_faults.hpp"
 #include "jobs/step_pictures.hpp"
 #include "jobs/tensor_dump.hpp"
 
@@ -71,8 +71,9 @@ void check_requests(CheckedModels& models, const std::vector<Job>& jobs) {
         if (said.insert(line).second) log_warning(line);
       }
     } catch (const Error& error) {
-      if (job.source.empty() || error.kind() != ErrorKind::usage) throw;
-      faults.push_back(fmt::format("{}: {}", job.source, error.what()));
+      const bool of_line = error.kind() == ErrorKind::usage || error.kind() == ErrorKind::input;
+      if (job.source.empty() || !of_line) throw;
+      faults.push_back(fault_of(job, error));
     }
   }
   if (!faults.empty()) throw_faults(faults);
