@@ -135,6 +135,7 @@ constexpr const char* generate_footer =
   convert MODEL OUT       a model as a folder or a single file, in another type
   merge A B [C] -o OUT    a sum of models; adapters baked in
   init-model PATH         write a model of random weights, for tests
+  verify DIR              whether a folder holds what a prompt file asks for
   bench                   time and memory of each stage
 
 Fields of --name: {index}, {index:05}, {seed}, {slug} (from the prompt),
@@ -149,37 +150,42 @@ Example:
   sdtorch -p "a pirate ship near a paradise beach" -o ship.png
 )";
 
-CommandSpec generate_spec(Reading& r) {
+/// Where many prompts come from.
+void add_prompt_file(Reading& r, FlagGroup& group) {
   Invocation& i = r.invocation;
-  CommandSpec spec{"sdtorch -p TEXT [FLAGS]", "Draws a picture from a text with Stable Diffusion.", setting_groups(r),
-                   generate_footer};
-  spec.groups.front().flags.push_back(
+  group.flags.push_back(
       {"--from-file", "FILE",
        "many prompts: .txt, one a line, with flags behind it where it has its own (A1111's and kohya's files, too), "
        ".jsonl, an object of long flag names a line, or .csv, a table with such names in its first row; # starts a "
        "comment; - reads standard input, by its content",
        [&i](const std::string& flag, const std::string& text) { i.from_file = filled(flag, text); }});
-  spec.groups.front().flags.push_back(
-      {"--from-file-format", "NAME",
-       "txt, jsonl, csv, a1111, kohya: which of them that file is, whatever it looks like",
-       [&i](const std::string& flag, const std::string& text) {
-         const std::vector<std::string> names(prompt_format_names.begin(), prompt_format_names.end());
-         i.from_file_format =
-             static_cast<PromptFormat>(std::ranges::find(names, picked(flag, text, names)) - names.begin());
-       }});
-  spec.groups.front().flags.push_back(
+  group.flags.push_back({"--from-file-format", "NAME",
+                         "txt, jsonl, csv, a1111, kohya: which of them that file is, whatever it looks like",
+                         [&i](const std::string& flag, const std::string& text) {
+                           const std::vector<std::string> names(prompt_format_names.begin(), prompt_format_names.end());
+                           i.from_file_format = static_cast<PromptFormat>(
+                               std::ranges::find(names, picked(flag, text, names)) - names.begin());
+                         }});
+  group.flags.push_back(
       {"--sweep", "NAME=A,B",
        "every job once for each combination of the values, as \"cfg=5,7.5 sampler=euler,dpm++2m\"; names are flags "
-       "that a "
-       "line of a prompt file may have; values with commas or blanks stand in quotes; the last name varies fastest",
+       "that a line of a prompt file may have; values with commas or blanks stand in quotes; the last name varies "
+       "fastest",
        [&r](const std::string& flag, const std::string& text) { r.sweeps.push_back(filled(flag, text)); }, true});
-  spec.groups.front().flags.push_back(
+  group.flags.push_back(
       {"--wildcards", "DIR",
        "__NAME__ in prompts stands for a line of NAME.txt there, chosen by the picture's seed; DIR/SUB/NAME.txt is "
        "__SUB/NAME__",
        [&i](const std::string& flag, const std::string& text) {
          i.expansion.wildcards = std::make_shared<Wildcards>(filled(flag, text));
        }});
+}
+
+CommandSpec generate_spec(Reading& r) {
+  Invocation& i = r.invocation;
+  CommandSpec spec{"sdtorch -p TEXT [FLAGS]", "Draws a picture from a text with Stable Diffusion.", setting_groups(r),
+                   generate_footer};
+  add_prompt_file(r, spec.groups.front());
   spec.groups.push_back(
       {"Output",
        {{"-o, --output", "FILE.png", "one picture's file; replaced if it exists", to_path(i.output.output)},
@@ -188,6 +194,13 @@ CommandSpec generate_spec(Reading& r) {
          [&i](const std::string& flag, const std::string& text) { i.output.name = filled(flag, text); }},
         {"--save-steps", "DIR", "the predicted picture after each step: step-000.png …, and steps.webp",
          to_path(i.output.save_steps)},
+        {"--resume", "", "draw what the folder's journal of the same prompt file lacks", to_switch(i.resume)},
+        {"--wait", "", "wait while another run works in the folder, instead of leaving with exit code 11",
+         to_switch(i.wait)},
+        {"--keep-going", "", "tell what cannot be drawn, and draw the rest: the default with --from-file",
+         [&i](const std::string&, const std::string&) { i.keep_going = true; }},
+        {"--fail-fast", "", "end at the first picture that cannot be drawn",
+         [&i](const std::string&, const std::string&) { i.keep_going = false; }},
         {"--dump", "FILE.safetensors", "every stage's tensors", to_path(i.output.dump)},
         {"--json", "", "results as one JSON object a line", to_switch(i.json)}}});
   FlagGroup general = general_group(r, true);
@@ -214,6 +227,20 @@ CommandSpec bench_spec(Reading& r) {
          "for comparisons step by step: one JSON object a part, and a line from standard input before the next; draws "
          "again until that ends, and then prints the first picture's result",
          to_switch(i.by_turns)}}});
+  spec.groups.push_back(general_group(r, true));
+  return spec;
+}
+
+CommandSpec verify_command_spec(Reading& r) {
+  Invocation& i = r.invocation;
+  CommandSpec spec{
+      "sdtorch verify DIR [--from-file FILE] [FLAGS]",
+      "Tells whether a folder holds what its journal says and, where one is given, what a prompt file asks "
+      "for with the folder's own settings and these: each picture present, whole, with the right "
+      "parameters. The exit code is 0, or 3 where one is not.",
+      setting_groups(r), ""};
+  spec.groups.insert(spec.groups.begin(), verify_flags(i.verify));
+  add_prompt_file(r, spec.groups[1]);
   spec.groups.push_back(general_group(r, true));
   return spec;
 }
@@ -311,7 +338,7 @@ struct CommandEntry {
   CommandSpec (*spec)(Reading&);
 };
 
-constexpr std::array<CommandEntry, 7> commands = {{
+constexpr std::array<CommandEntry, 8> commands = {{
     {"inspect", Command::inspect, inspect_spec},
     {"tokenize", Command::tokenize, tokenize_spec},
     {"convert", Command::convert, convert_command_spec},
@@ -319,6 +346,7 @@ constexpr std::array<CommandEntry, 7> commands = {{
     {"extract-lora", Command::extract_lora, extract_lora_command_spec},
     {"init-model", Command::init_model, init_model_spec},
     {"bench", Command::bench, bench_spec},
+    {"verify", Command::verify, verify_command_spec},
 }};
 
 /// The command that the first argument names; a mistyped one is told from a forgotten --prompt by its likeness.
@@ -334,30 +362,12 @@ const CommandEntry* find_command(const std::vector<std::string>& arguments) {
          near.empty() ? "a prompt is given by --prompt; see --help" : fmt::format("did you mean {}?", near));
 }
 
-/// Other nets than a picture's have other pictures and strengths, too.
-void forget_controls(Request& request) {
-  const Request none;
-  request.control_image = none.control_image;
-  request.control_strength = none.control_strength;
-  request.control_start = none.control_start;
-  request.control_end = none.control_end;
-  request.control_mode = none.control_mode;
-  request.control_preprocess = none.control_preprocess;
-}
-
-/// Likewise.
-void forget_image_prompts(Request& request) {
-  request.ip_image.clear();
-  request.ip_scale.clear();
-}
-
 void finish_settings(Reading& r) {
   Invocation& i = r.invocation;
   std::string lora_dir;
   for (const auto& given : r.overrides) lora_dir = given.setting->name == "lora-dir" ? given.text : lora_dir;
   if (!r.from_image.empty()) i.settings = settings_from_picture(r.from_image, lora_dir);
-  if (r.has("control-net")) forget_controls(i.settings);
-  if (r.has("ip-adapter")) forget_image_prompts(i.settings);
+  forget_replaced(i.settings, r.overrides);
   apply_flags(i.settings, r.overrides);
   i.given = i.expansion.sweep.names();
   for (const auto& override : r.overrides) i.given.emplace_back(override.setting->name);
@@ -413,17 +423,21 @@ void finish(Reading& r) {
   Invocation& i = r.invocation;
   i.log_level = chosen_log_level(r);
   pair_control_nets(r.overrides);
+  i.expansion.sweep = Sweep(r.sweeps);
   switch (i.command) {
     case Command::print:
       i.text = version_text() + "\n";
       break;
     case Command::generate:
-      i.expansion.sweep = Sweep(r.sweeps);
       check_prompt_source(r);
       finish_settings(r);
       check_output(r);
       break;
     case Command::bench:
+      finish_settings(r);
+      break;
+    case Command::verify:
+      if (i.verify.folder.empty()) refuse("DIR", "the folder to look at is missing", "see sdtorch verify --help");
       finish_settings(r);
       break;
     case Command::inspect:

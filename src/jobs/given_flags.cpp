@@ -138,6 +138,22 @@ void pair_control_nets(std::vector<GivenFlag>& given) {
   for (const auto& list : {nets, pictures, listed}) given.insert(given.end(), list.begin(), list.end());
 }
 
+void forget_replaced(Settings& settings, const std::vector<GivenFlag>& given) {
+  const Request none;
+  if (names(given, "control-net")) {
+    settings.control_image = none.control_image;
+    settings.control_strength = none.control_strength;
+    settings.control_start = none.control_start;
+    settings.control_end = none.control_end;
+    settings.control_mode = none.control_mode;
+    settings.control_preprocess = none.control_preprocess;
+  }
+  if (names(given, "ip-adapter")) {
+    settings.ip_image = none.ip_image;
+    settings.ip_scale = none.ip_scale;
+  }
+}
+
 void apply_flags(Settings& to, const std::vector<GivenFlag>& given) {
   for (const Setting& known : settings()) {
     std::vector<std::string> texts;

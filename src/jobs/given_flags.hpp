@@ -42,6 +42,10 @@ void check_filled(const Setting& setting, const std::string& flag, const std::st
 /// without one take the pictures of --control-image in their order. Throws ErrorKind::usage for one that is empty.
 void pair_control_nets(std::vector<GivenFlag>& given);
 
+/// Other nets and IP-Adapters than a picture's have other pictures and strengths, too: those of `settings` are left out
+/// where such flags are given.
+void forget_replaced(Settings& settings, const std::vector<GivenFlag>& given);
+
 /// Sets what was given, in the settings' own order; lists take the place of `to`'s. Throws ErrorKind::usage naming the
 /// flag.
 void apply_flags(Settings& to, const std::vector<GivenFlag>& given);
