@@ -111,7 +111,7 @@ TEST_CASE("a published picture that a kill kept from the journal is taken, and a
 }
 
 TEST_CASE("a picture that no journal tells of is taken only if it is whole and the run's model drew it", "[cli]") {
-  const Batch batch("a\nb\n");
+  const PromptFolder batch("a\nb\n");
   REQUIRE(batch.run().exit_code == 0);
   const auto whole = batch.pictures();
   const fs::path journal = batch.folder / "out" / journal_name, second = batch.folder / "out" / "00001-42-b.png";
