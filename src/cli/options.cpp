@@ -14,6 +14,7 @@
 #include "core/number.hpp"
 #include "core/suggest.hpp"
 #include "diffusion/sampler.hpp"
+#include "jobs/devices.hpp"
 #include "jobs/given_flags.hpp"
 #include "jobs/output_names.hpp"
 #include "pipeline/metadata.hpp"
@@ -194,6 +195,10 @@ CommandSpec generate_spec(Reading& r) {
          [&i](const std::string& flag, const std::string& text) { i.output.name = filled(flag, text); }},
         {"--save-steps", "DIR", "the predicted picture after each step: step-000.png …, and steps.webp",
          to_path(i.output.save_steps)},
+        {"--shard", "I/N",
+         "draw a share of the prompt file's pictures, every N-th from I = 0…N-1 on; auto: as Slurm or Kubernetes says. "
+         "Goes on where its share was left",
+         [&i](const std::string& flag, const std::string& text) { i.shard = filled(flag, text); }},
         {"--resume", "", "draw what the folder's journal of the same prompt file lacks", to_switch(i.resume)},
         {"--wait", "", "wait while another run works in the folder, instead of leaving with exit code 11",
          to_switch(i.wait)},
@@ -362,6 +367,18 @@ const CommandEntry* find_command(const std::vector<std::string>& arguments) {
          near.empty() ? "a prompt is given by --prompt; see --help" : fmt::format("did you mean {}?", near));
 }
 
+/// Of several devices, the first one is the settings' own.
+void take_devices(Invocation& invocation) {
+  std::vector<std::string> devices = split_devices(invocation.settings.device);
+  const bool all = devices.front() == all_devices;
+  invocation.settings.device = all ? "cuda:0" : devices.front();
+  if (!all && devices.size() == 1) return;
+  if (invocation.from_file == "-") {
+    refuse("--device", "what draws standard input's lines is one process, on one device", "start one for each device");
+  }
+  invocation.devices = std::move(devices);
+}
+
 void finish_settings(Reading& r) {
   Invocation& i = r.invocation;
   std::string lora_dir;
@@ -377,6 +394,7 @@ void finish_settings(Reading& r) {
       std::find_if(r.overrides.begin(), r.overrides.end(), [](const auto& o) { return o.setting->name == "seed"; });
   i.seed_drawn = seed != r.overrides.end() && seed->text == "-1";
   if (i.command == Command::bench && !r.has("prompt") && r.from_image.empty()) i.settings.prompt = bench_prompt;
+  if (i.command != Command::bench) take_devices(i);
   if (i.from_file || !i.expansion.sweep.empty()) return check_defaults(i.settings);  // others have the last word
   i.settings.validate();
   for (const std::string& line : i.settings.warnings()) log_warning(line);

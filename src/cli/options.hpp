@@ -46,6 +46,8 @@ struct Invocation {
   std::optional<PromptFormat> from_file_format{};  ///< generate: of that file; none is told by its ending or content
   Expansion expansion{};                           ///< generate: what makes several jobs of one
   OutputOptions output{};                          ///< generate
+  std::string shard{};                             ///< generate: as parse_shard takes it; empty: everything
+  std::vector<std::string> devices{};              ///< generate: of --device (split_devices), where there are several
   bool resume = false;                             ///< generate: what the folder's journal lacks
   bool wait = false;                               ///< generate: for a folder in which another run works
   std::optional<bool> keep_going{};                ///< generate: after a picture that fails; none: with a prompt file

@@ -3,37 +3,70 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <functional>
 #include <iostream>
+#include <memory>
+#include <optional>
 
 #include "cli/bench_report.hpp"
 #include "cli/options.hpp"
 #include "cli/report.hpp"
 #include "core/cancel.hpp"
 #include "core/device.hpp"
+#include "core/error.hpp"
 #include "core/interrupt.hpp"
 #include "core/kept_memory.hpp"
 #include "core/log.hpp"
+#include "io/arriving_lines.hpp"
 #include "jobs/bench.hpp"
+#include "jobs/devices.hpp"
+#include "jobs/drawn_seeds.hpp"
 #include "jobs/expansion.hpp"
 #include "jobs/prompt_file.hpp"
+#include "jobs/prompt_reader.hpp"
 #include "jobs/run.hpp"
+#include "jobs/shard.hpp"
+#include "jobs/worker.hpp"
 #include "pipeline/metadata.hpp"
 
 namespace sdtorch {
 namespace {
 
-std::vector<Job> jobs_of_invocation(const Invocation& invocation) {
+/// settings: what every job begins with.
+std::vector<Job> jobs_of_invocation(const Invocation& invocation, const Settings& settings) {
   if (invocation.from_file) {
-    return read_prompt_file(*invocation.from_file, invocation.settings, std::cin, invocation.from_file_format,
+    return read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format,
                             invocation.expansion);
   }
-  std::vector<Job> jobs = jobs_of(invocation.settings, invocation.expansion);
+  std::vector<Job> jobs = jobs_of(settings, invocation.expansion);
   check_pictures(jobs);
   if (invocation.expansion.sweep.empty()) return jobs;  // whose warnings have been said
   for (const Job& job : jobs) {
     for (const std::string& line : job.request.warnings()) log_warning_once(line);
   }
   return jobs;
+}
+
+/// What a worker's lines become.
+std::function<std::vector<Job>(std::string_view, size_t)> line_reader(const Invocation& invocation) {
+  const auto reader = std::make_shared<PromptReader>(PromptReaderOptions{.base = invocation.settings,
+                                                                         .name = "<stdin>",
+                                                                         .format = invocation.from_file_format,
+                                                                         .others = !invocation.from_file_format,
+                                                                         .ids = true,
+                                                                         .takes_input = true,
+                                                                         .expansion = invocation.expansion});
+  return [reader](std::string_view line, size_t number) { return reader->read(line, number); };
+}
+
+std::optional<Shard> shard_of(const Invocation& invocation) {
+  if (invocation.shard.empty()) return std::nullopt;
+  const Shard shard = parse_shard(invocation.shard);
+  if (invocation.shard == "auto") {
+    log_info(fmt::format("--shard auto: {}/{}", shard.index, shard.count));
+    check_same_count(invocation.output.outdir, shard);
+  }
+  return shard;
 }
 
 RunOptions run_options(const Invocation& invocation) {
@@ -43,7 +76,32 @@ RunOptions run_options(const Invocation& invocation) {
           .defaults = invocation.settings,
           .resume = invocation.resume,
           .wait = invocation.wait,
-          .keep_going = invocation.keep_going.value_or(invocation.from_file.has_value())};
+          .keep_going = invocation.keep_going.value_or(invocation.from_file.has_value()),
+          .shard = shard_of(invocation),
+          .devices = present_devices(invocation.devices)};
+}
+
+/// `--from-file -`: reads lines as they come, and answers them.
+int worker_command(const Invocation& invocation) {
+  const auto refuse_given = [](bool given, const char* flag) {
+    if (given) refuse(flag, "does not go with lines of standard input, which are drawn as they come", "give a file");
+  };
+  refuse_given(!invocation.output.output.empty(), "--output");
+  refuse_given(!invocation.output.save_steps.empty(), "--save-steps");
+  refuse_given(!invocation.output.dump.empty(), "--dump");
+  refuse_given(invocation.resume, "--resume");
+  refuse_given(invocation.wait, "--wait");
+  refuse_given(!invocation.shard.empty(), "--shard");
+  refuse_given(invocation.keep_going == false, "--fail-fast");
+  const DeviceStart device(invocation.settings.device, invocation.settings.deterministic);
+  std::optional<bool> json;
+  if (invocation.from_file_format) json = invocation.from_file_format == PromptFormat::jsonl;
+  ArrivingLines lines(STDIN_FILENO, "<stdin>", throw_if_told_to_end);
+  return run_worker(lines, {.choice = invocation.settings,
+                            .output = invocation.output,
+                            .json = json,
+                            .read = line_reader(invocation),
+                            .answer = print_result});
 }
 
 /// Runs it; where a request comes from a picture, its faults are the picture's.
@@ -57,18 +115,26 @@ int generate(const Invocation& invocation, int (*run)(const Invocation&)) {
 }
 
 int generate_command(const Invocation& invocation) {
-  if (invocation.seed_drawn) log_info(fmt::format("seed: {}", invocation.settings.seed));
-  const std::vector<Job> jobs = jobs_of_invocation(invocation);
+  if (invocation.from_file == "-" && !invocation.dry_run) {
+    if (invocation.seed_drawn) log_info(fmt::format("seed: {}", invocation.settings.seed));
+    return worker_command(invocation);
+  }
+  RunOptions options = run_options(invocation);
+  begin_drawn_seeds(options, invocation.seed_drawn);
+  if (invocation.seed_drawn) log_info(fmt::format("seed: {}", options.defaults.seed));
+  const std::vector<Job> jobs = jobs_of_invocation(invocation, options.defaults);
   if (invocation.dry_run) {
-    check_jobs(jobs, run_options(invocation));
+    check_jobs(jobs, options);
     log_info(fmt::format("nothing drawn: {} checked", jobs.size() == 1 ? "the request is" : "all requests are"));
     return 0;
   }
-  const DeviceStart device(invocation.settings.device, invocation.settings.deterministic);
+  // Where workers draw, each starts its own.
+  const bool draws_here = options.devices.size() < 2;
+  const DeviceStart device(draws_here ? invocation.settings.device : "cpu", invocation.settings.deterministic);
   ConsoleReporter reporter({.json = invocation.json,
                             .progress = invocation.log_level != LogLevel::quiet,
                             .terminal = isatty(STDERR_FILENO) == 1});
-  run_jobs(jobs, run_options(invocation), reporter);
+  run_jobs(jobs, options, reporter);
   return 0;
 }
 

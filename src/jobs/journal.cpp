@@ -36,17 +36,18 @@ constexpr auto between_tries = 200'000;  // microseconds
 json to_json(const RunRecord& run) {
   std::string requests;
   for (const std::string& request : run.requests) requests += request;
-  return {{"run",
-           {{"version", journal_version},
-            {"prompt_file", run.prompt_file},
-            {"model", run.model},
-            {"name", run.name},
-            {"settings", run.settings},
-            {"defaults", run.defaults},
-            {"files", run.files},
-            {"first_index", run.first_index},
-            {"pictures", run.requests.size()},
-            {"requests", requests}}}};
+  json object = {{"version", journal_version},
+                 {"prompt_file", run.prompt_file},
+                 {"model", run.model},
+                 {"name", run.name},
+                 {"settings", run.settings},
+                 {"defaults", run.defaults},
+                 {"files", run.files},
+                 {"first_index", run.first_index},
+                 {"pictures", run.requests.size()},
+                 {"requests", std::move(requests)}};
+  if (run.seeds_from) object["seeds_from"] = *run.seeds_from;
+  return {{"run", std::move(object)}};
 }
 
 json to_json(const PictureRecord& picture) {
@@ -79,6 +80,7 @@ RunRecord run_of(const json& line) {
                    .defaults = run.at("defaults"),
                    .files = run.at("files").get<std::map<std::string, std::string>>(),
                    .first_index = run.at("first_index").get<int64_t>()};
+  if (run.contains("seeds_from")) record.seeds_from = run["seeds_from"].get<uint64_t>();
   const auto requests = run.at("requests").get<std::string>();
   if (requests.size() != run.at("pictures").get<size_t>() * digest_digits || record.first_index < 0) {
     throw Error(ErrorKind::output, {.reason = "its requests do not fit its pictures"});
@@ -222,8 +224,8 @@ JournalContent read_journal(const fs::path& file) {
     const std::string place = fmt::format("line {}", number);
     try {
       const std::string_view line = std::string_view(text).substr(start, end - start);
-      add_line(content, parse_json(line, file.string(), ErrorKind::output,
-                                   {.max_bytes = line.size(), .first_line = number}));
+      add_line(content,
+               parse_json(line, file.string(), ErrorKind::output, {.max_bytes = line.size(), .first_line = number}));
     } catch (const json::exception& error) {
       fail(ErrorKind::output, file, place, fmt::format("is no journal's: {}", error.what()));
     } catch (const Error& error) {

@@ -23,6 +23,7 @@ struct RunRecord {
   std::map<std::string, std::string> files{};  ///< file_fingerprints
   std::vector<std::string> requests{};         ///< each picture's digest_of(request_facts), by its number
   int64_t first_index = 0;                     ///< that of picture 0
+  std::optional<uint64_t> seeds_from{};        ///< what seeds of -1 were drawn from (deal_seeds); none: there is none
 
   bool operator==(const RunRecord&) const = default;
 };

@@ -34,8 +34,10 @@ PictureWriter::PictureWriter(const OutputOptions& output, std::optional<int64_t>
   }
 }
 
-WrittenPicture PictureWriter::write(const Picture& picture, const ModelChoice& choice, int64_t number) {
-  const std::vector<std::byte> png = encode_png(picture, choice);
+WrittenPicture PictureWriter::write(const Picture& picture, const ModelChoice& choice, int64_t number,
+                                    std::span<const std::byte> png) {
+  std::vector<std::byte> encoded;
+  if (png.empty()) png = encoded = encode_png(picture, choice);
   WrittenPicture written{.path = file_, .sha256 = sha256(png), .bytes = png.size()};
   if (file_.empty()) {
     written.path = write_new(picture, choice, number, png);

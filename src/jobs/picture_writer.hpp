@@ -33,8 +33,9 @@ class PictureWriter {
 
   /// Writes a PNG with its metadata: under the name that --output gives, replaced atomically, or under a free name in
   /// the folder, `-2`, `-3`… before `.png` where the template's is taken. choice: what drew it; number: the picture's
-  /// in the run.
-  WrittenPicture write(const Picture& picture, const ModelChoice& choice, int64_t number);
+  /// in the run; png: the file's bytes, where they are made already.
+  WrittenPicture write(const Picture& picture, const ModelChoice& choice, int64_t number,
+                       std::span<const std::byte> png = {});
 
  private:
   std::filesystem::path write_new(const Picture& picture, const ModelChoice& choice, int64_t number,

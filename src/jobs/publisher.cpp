@@ -58,7 +58,7 @@ void Publisher::work() {
 
 void Publisher::write(DrawnPicture picture) {
   try {
-    const WrittenPicture written = writer_.write(picture.picture, *picture.choice, picture.number);
+    const WrittenPicture written = writer_.write(picture.picture, *picture.choice, picture.number, picture.png);
     record_(picture, written);
     const std::lock_guard lock(mutex_);
     published_.push_back({.drawn = std::move(picture), .path = written.path});

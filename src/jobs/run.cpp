@@ -1,5 +1,6 @@
 #include "jobs/run.hpp"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <utility>
 
 #include "core/error.hpp"
@@ -14,9 +16,11 @@
 #include "core/log.hpp"
 #include "io/atomic_file.hpp"
 #include "jobs/checked_models.hpp"
+#include "jobs/devices.hpp"
 #include "jobs/drawer.hpp"
 #include "jobs/journal.hpp"
 #include "jobs/output_folder.hpp"
+#include "jobs/pooled_drawing.hpp"
 #include "jobs/prompt_faults.hpp"
 #include "jobs/publisher.hpp"
 #include "jobs/run_plan.hpp"
@@ -35,6 +39,23 @@ void check_single(const std::vector<Job>& jobs, const OutputOptions& output) {
     if (!output.save_steps.empty()) refuse("--save-steps", "follows one image, not several", "draw one at a time");
   }
   if (jobs.size() != 1 && !output.dump.empty()) refuse("--dump", "takes one prompt, not several", "draw one at a time");
+}
+
+bool reads_standard_input(const Request& request) {
+  const auto is_input = [](const std::string& file) { return file == "-"; };
+  return is_input(request.init_img) || is_input(request.mask) || is_input(request.depth_img) ||
+         std::ranges::any_of(request.control_image, is_input) || std::ranges::any_of(request.ip_image, is_input);
+}
+
+/// What stays in one process.
+void check_workers(const std::vector<Job>& jobs, const RunOptions& options) {
+  if (options.devices.size() < 2 || count_images(jobs) == 1) return;
+  if (!options.output.dump.empty()) refuse("--dump", "shows what one device does", "name one by --device");
+  for (const Job& job : jobs) {
+    if (reads_standard_input(job.request)) {
+      refuse("--device", "several devices cannot take a picture from standard input", "name its file");
+    }
+  }
 }
 
 bool keeps_journal(const RunOptions& options) { return !options.prompt_file.empty() && options.output.output.empty(); }
@@ -79,6 +100,7 @@ void check_requests(CheckedModels& models, const std::vector<Job>& jobs) {
 /// All checks of a run, short of its weights.
 CheckedModels check_run(const std::vector<Job>& jobs, const RunOptions& options) {
   check_single(jobs, options.output);
+  check_workers(jobs, options);
   check_journal_flags(options);
   CheckedModels models;
   models.get(jobs.front().choice);  // whose faults are no line's
@@ -110,6 +132,9 @@ std::unique_ptr<JournalledRun> begin_journal(CheckedModels& models, const std::v
                                              const RunOptions& options) {
   if (!keeps_journal(options)) return nullptr;
   RunRecord record = record_of(models, jobs, options);
+  if (options.shard && record.seeds_from) {
+    refuse("--shard", "seeds of -1 are drawn by each process for itself, and shards would not agree", "give seeds");
+  }
   const fs::path& folder = options.output.outdir;
   make_folder(folder);
   auto run = std::make_unique<JournalledRun>(options);
@@ -131,7 +156,8 @@ class Run {
  public:
   /// journalled: none where no journal is kept.
   Run(CheckedModels& models, JournalledRun* journalled, const RunOptions& options, Reporter& reporter, int64_t total)
-      : drawer_(models),
+      : models_(models),
+        drawer_(models),
         journalled_(journalled),
         options_(options),
         reporter_(reporter),
@@ -141,8 +167,28 @@ class Run {
     if (!options.output.save_steps.empty()) steps_.emplace(options.output.save_steps);
   }
 
-  Drawer& drawer() { return drawer_; }
+  /// Draws a batch and all that come after it.
+  void draw_all(Batch batch, Batches& batches) {
+    if (options_.devices.size() > 1 && total_ > 1) return draw_by_devices(std::move(batch), batches);
+    drawer_.open(*batch.choice);
+    watch_for_interrupts(total_ > 1 ? InterruptEnds::pictures : InterruptEnds::layer);
+    for (; !batch.pictures.empty(); batch = batches.next()) draw(batch);
+  }
 
+  /// Waits for what is drawn to be on disk.
+  void finish_pictures() { report(publisher_.finish()); }
+
+  void finish() {
+    finish_pictures();
+    if (!options_.output.dump.empty()) dump_.save(options_.output.dump);
+    if (steps_) steps_->finish();
+    if (failed_ == 0) return;
+    throw Error(ErrorKind::jobs_failed,
+                {.reason = fmt::format("{} of {} pictures could not be drawn", failed_, reported_ + failed_),
+                 .hint = "the messages above tell why"});
+  }
+
+ private:
   /// Draws a batch; what fails for one of its pictures is drawn in halves, down to that picture.
   void draw(const Batch& batch) {
     try {
@@ -161,6 +207,39 @@ class Run {
     }
   }
 
+  /// Has them drawn by a worker a device.
+  void draw_by_devices(Batch batch, Batches& batches) {
+    WorkerPool pool(worker_setups(options_.devices, *batch.choice, at::get_num_threads(), options_.output.outdir));
+    watch_for_interrupts(InterruptEnds::pictures);
+    draw_by_workers(pool, std::move(batch), batches,
+                    {.begun = [&](const Batch& one) { reporter_.on_batch(begun_, std::ssize(one.pictures), total_); },
+                     .drawn = [&](const Batch& one, size_t i, const WorkerAnswer& answer) { take(one, i, answer); },
+                     .failed =
+                         [&](const Batch& one, size_t i, const Error& error) {
+                           if (!options_.keep_going || !concerns_picture(error.kind())) throw error;
+                           fail_picture(part(one, i, i + 1), error);
+                         },
+                     .waiting = [&] { report(publisher_.take()); }});
+  }
+
+  /// A picture that a worker has drawn.
+  void take(const Batch& batch, size_t i, const WorkerAnswer& answer) {
+    ++begun_;
+    const CheckedModel& model = models_.get(*batch.choice);
+    Picture picture{.request = model.check(batch.pictures[i]).request,
+                    .sampler = answer.object.value("sampler", ""),
+                    .notes = answer.object.value("notes", std::vector<std::string>())};
+    picture.image.width = answer.object.value("width", int64_t{0});
+    picture.image.height = answer.object.value("height", int64_t{0});
+    const auto bytes = std::as_bytes(std::span(answer.png));
+    publisher_.add({.picture = std::move(picture),
+                    .choice = &model.choice(),
+                    .number = batch.numbers[i],
+                    .seconds = answer.object.value("seconds", 0.0),
+                    .png = {bytes.begin(), bytes.end()}});
+    report(publisher_.take());
+  }
+
   /// Tells of the pictures that are on disk by now.
   void report(std::vector<PublishedPicture> published) {
     for (PublishedPicture& one : published) {
@@ -175,20 +254,6 @@ class Run {
     }
   }
 
-  /// Waits for what is drawn to be on disk.
-  void finish_pictures() { report(publisher_.finish()); }
-
-  void finish() {
-    finish_pictures();
-    if (!options_.output.dump.empty()) dump_.save(options_.output.dump);
-    if (steps_) steps_->finish();
-    if (failed_ == 0) return;
-    throw Error(ErrorKind::jobs_failed,
-                {.reason = fmt::format("{} of {} pictures could not be drawn", failed_, reported_ + failed_),
-                 .hint = "the messages above tell why"});
-  }
-
- private:
   std::optional<int64_t> first_index() const {
     return journalled_ ? std::optional(journalled_->plan.run.first_index) : std::nullopt;
   }
@@ -217,8 +282,10 @@ class Run {
     const double seconds = seconds_since(start) / static_cast<double>(batch.pictures.size());
     begun_ += std::ssize(batch.pictures);
     for (size_t i = 0; i < pictures.size(); ++i) {
-      publisher_.add(
-          {.picture = std::move(pictures[i]), .choice = batch.choice, .number = batch.numbers[i], .seconds = seconds});
+      publisher_.add({.picture = std::move(pictures[i]),
+                      .choice = &models_.get(*batch.choice).choice(),
+                      .number = batch.numbers[i],
+                      .seconds = seconds});
     }
     report(publisher_.take());
   }
@@ -267,6 +334,7 @@ class Run {
     return observer;
   }
 
+  CheckedModels& models_;
   Drawer drawer_;
   JournalledRun* journalled_;
   const RunOptions& options_;
@@ -293,11 +361,8 @@ void run_jobs(const std::vector<Job>& jobs, const RunOptions& options, Reporter&
   Batch batch = batches.next();
   if (batch.pictures.empty()) return;
   Run run(models, journalled.get(), options, reporter, total);
-  run.drawer().open(*batch.choice);
-  // From here on there are files to finish or to take away.
-  watch_for_interrupts(total > 1 ? InterruptEnds::pictures : InterruptEnds::layer);
   try {
-    for (; !batch.pictures.empty(); batch = batches.next()) run.draw(batch);
+    run.draw_all(std::move(batch), batches);
   } catch (...) {
     run.finish_pictures();  // what is drawn is kept, whatever ended the run
     throw;

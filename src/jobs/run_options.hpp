@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "jobs/output_options.hpp"
 #include "jobs/shard.hpp"
@@ -18,6 +19,8 @@ struct RunOptions {
   bool wait = false;             ///< for a folder in which another run works, instead of leaving it
   bool keep_going = false;       ///< a picture that cannot be drawn is told and left out
   std::optional<Shard> shard{};  ///< draw these alone; implies `resume`
+  /// More than one: a worker each draws pictures as it becomes free (devices.hpp). One or none: the jobs say it.
+  std::vector<std::string> devices{};
 };
 
 }  // namespace sdtorch

@@ -16,6 +16,7 @@
 #include "jobs/output_names.hpp"
 #include "jobs/request_facts.hpp"
 #include "pipeline/compat.hpp"
+#include "pipeline/dealt_seeds.hpp"
 #include "pipeline/metadata.hpp"
 
 namespace sdtorch {
@@ -131,6 +132,7 @@ RunRecord record_of(CheckedModels& models, const std::vector<Job>& jobs, const R
                 .settings = run_facts(models.get(jobs.front().choice).choice()),
                 .defaults = request_facts(options.defaults),
                 .files = fingerprints_of(jobs)};
+  run.seeds_from = start_of_dealt_seeds();
   run.defaults["batch-count"] = options.defaults.batch_count;
   for (const Job& job : jobs) {
     const Request whole = models.get(job.choice).check(job.request).request;

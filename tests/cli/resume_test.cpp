@@ -143,6 +143,30 @@ TEST_CASE("another model or request is refused by what differs, and nothing is d
   CHECK(changed.err.find("model model: not given, now") != std::string::npos);
 }
 
+TEST_CASE("seeds that were left to chance are drawn again as they were", "[cli]") {
+  const Batch batch("a\nb\n");
+  write_file(batch.folder / "prompts.jsonl", R"({"prompt": "a"})"
+                                             "\n"
+                                             R"({"prompt": "b", "seed": -1})"
+                                             "\n"
+                                             R"({"prompt": "c", "variation-strength": 0.2})"
+                                             "\n");
+  const auto run = [&](const std::vector<std::string>& more, const std::string& outdir) {
+    std::vector<std::string> arguments = {"-m", tiny, "--from-file", "prompts.jsonl", "--outdir",   outdir, "--steps",
+                                          "1",  "-s", "-1",          "--name",        "{index}.png"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_sdtorch(arguments, {.folder = batch.folder.path()});
+  };
+  REQUIRE(run({}, "out").exit_code == 0);
+  const auto whole = batch.pictures();
+  for (const char* name : {"0.png", "1.png", "2.png"}) fs::remove(batch.folder / "out" / name);
+  REQUIRE(run({"--resume"}, "out").exit_code == 0);
+  CHECK((batch.pictures() == whole));
+  REQUIRE(run({}, "other").exit_code == 0);
+  CHECK((batch.pictures("other") != whole));
+  CHECK(run({"--shard", "0/2"}, "shards").exit_code == 2);
+}
+
 TEST_CASE("without --resume a folder's next run comes after the one that is there", "[cli]") {
   const Batch batch("a\nb\n");
   REQUIRE(batch.run().exit_code == 0);
