@@ -23,7 +23,7 @@
 #include "jobs/drawn_seeds.hpp"
 #include "jobs/expansion.hpp"
 #include "jobs/prompt_file.hpp"
-#include "jobs/prompt_reader.hpp"
+#include "jobs/prompt_line_reader.hpp"
 #include "jobs/run.hpp"
 #include "jobs/shard.hpp"
 #include "jobs/worker.hpp"
@@ -49,13 +49,13 @@ std::vector<Job> jobs_of_invocation(const Invocation& invocation, const Settings
 
 /// What a worker's lines become.
 std::function<std::vector<Job>(std::string_view, size_t)> line_reader(const Invocation& invocation) {
-  const auto reader = std::make_shared<PromptReader>(PromptReaderOptions{.base = invocation.settings,
-                                                                         .name = "<stdin>",
-                                                                         .format = invocation.from_file_format,
-                                                                         .others = !invocation.from_file_format,
-                                                                         .ids = true,
-                                                                         .takes_input = true,
-                                                                         .expansion = invocation.expansion});
+  const auto reader = std::make_shared<PromptLineReader>(PromptLineOptions{.base = invocation.settings,
+                                                                           .name = "<stdin>",
+                                                                           .format = invocation.from_file_format,
+                                                                           .others = !invocation.from_file_format,
+                                                                           .ids = true,
+                                                                           .takes_input = true,
+                                                                           .expansion = invocation.expansion});
   return [reader](std::string_view line, size_t number) { return reader->read(line, number); };
 }
 

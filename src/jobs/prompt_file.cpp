@@ -14,7 +14,7 @@
 #include "core/suggest.hpp"
 #include "jobs/csv_table.hpp"
 #include "jobs/prompt_faults.hpp"
-#include "jobs/prompt_reader.hpp"
+#include "jobs/prompt_line_reader.hpp"
 
 namespace sdtorch {
 namespace {
@@ -56,7 +56,7 @@ PromptFormat format_of(const std::string& file, const std::string& text) {
 class Reading {
  public:
   /// text: the whole file.
-  Reading(PromptReaderOptions options, std::string_view text) : reader_(options) {
+  Reading(PromptLineOptions options, std::string_view text) : reader_(options) {
     const auto lines = static_cast<size_t>(std::ranges::count(text, '\n')) + 1;
     jobs_.reserve(std::min(lines * options.expansion.sweep.size(), most_jobs));
   }
@@ -104,7 +104,7 @@ class Reading {
     }
   }
 
-  PromptReader reader_;
+  PromptLineReader reader_;
   std::vector<Job> jobs_{};
   std::vector<std::string> faults_{};
 };

@@ -16,7 +16,7 @@
 
 namespace sdtorch {
 
-struct PromptReaderOptions {
+struct PromptLineOptions {
   Settings base{};                       ///< what each line starts from
   std::string name{};                    ///< of the file, for messages
   std::optional<PromptFormat> format{};  ///< none: by the content of the first line that is neither blank nor a comment
@@ -27,9 +27,9 @@ struct PromptReaderOptions {
 };
 
 /// Reads the lines of one file, in their order.
-class PromptReader {
+class PromptLineReader {
  public:
-  explicit PromptReader(PromptReaderOptions options);
+  explicit PromptLineReader(PromptLineOptions options);
 
   /// The jobs of a line, without its end: none of a blank line, a comment and a table's first row. A row of a table is
   /// one line here. number: from 1. room: how many jobs there may be. Throws ErrorKind::input as `FILE: line N, column
@@ -58,7 +58,7 @@ class PromptReader {
   void read_json(Said& said, std::string_view content, TextPlace start) const;
   void warn_once(TextPlace place, const std::string& what);  ///< column 0: of the whole line
 
-  PromptReaderOptions options_;
+  PromptLineOptions options_;
   std::set<std::string> warned_{};
   std::optional<TableColumns> columns_{};
   char delimiter_ = 0;

@@ -1,4 +1,4 @@
-#include "jobs/prompt_reader.hpp"
+#include "jobs/prompt_line_reader.hpp"
 
 #include <fmt/format.h>
 
@@ -108,9 +108,9 @@ ValuePlace place_of_flag(const GivenFlag& flag) {
 
 }  // namespace
 
-PromptReader::PromptReader(PromptReaderOptions options) : options_(std::move(options)) {}
+PromptLineReader::PromptLineReader(PromptLineOptions options) : options_(std::move(options)) {}
 
-std::vector<Job> PromptReader::jobs_of_said(const Said& said, TextPlace start, size_t room) const {
+std::vector<Job> PromptLineReader::jobs_of_said(const Said& said, TextPlace start, size_t room) const {
   if (options_.takes_input && takes_standard_input(said.settings)) {
     refuse("-", "standard input holds the prompts already", "name a file");
   }
@@ -120,7 +120,7 @@ std::vector<Job> PromptReader::jobs_of_said(const Said& said, TextPlace start, s
   return jobs;
 }
 
-std::vector<Job> PromptReader::read(std::string_view line, size_t number, size_t room) {
+std::vector<Job> PromptLineReader::read(std::string_view line, size_t number, size_t room) {
   if (options_.format == PromptFormat::csv) return read_table_line(line, number, room);
   const std::string_view content = content_of(line, options_.name, number);
   if (content.empty()) return {};
@@ -140,14 +140,14 @@ std::vector<Job> PromptReader::read(std::string_view line, size_t number, size_t
   }
 }
 
-std::vector<Job> PromptReader::read_table_line(std::string_view line, size_t number, size_t room) {
+std::vector<Job> PromptLineReader::read_table_line(std::string_view line, size_t number, size_t room) {
   CsvTable table(line, options_.name, number, delimiter_);
   if (delimiter_ == 0) delimiter_ = table.delimiter();
   const std::optional<CsvRow> row = table.next();
   return row ? read_row(*row, room) : std::vector<Job>{};
 }
 
-std::vector<Job> PromptReader::read_row(const CsvRow& row, size_t room) {
+std::vector<Job> PromptLineReader::read_row(const CsvRow& row, size_t room) {
   if (!columns_) {
     columns_.emplace(row, options_.name, !options_.expansion.sweep.gives("prompt"));
     return {};
@@ -168,13 +168,13 @@ std::vector<Job> PromptReader::read_row(const CsvRow& row, size_t room) {
   }
 }
 
-void PromptReader::tell_format(std::string_view content) {
+void PromptLineReader::tell_format(std::string_view content) {
   check_is_no_document(content, options_.name);
   refuse_table(content, options_.name);
   options_.format = format_by_content(content);
 }
 
-PromptFormat PromptReader::format_of_line(std::string_view content) const {
+PromptFormat PromptLineReader::format_of_line(std::string_view content) const {
   const PromptFormat format = *options_.format;
   if (format != PromptFormat::txt || !options_.others) return format;
   if (is_kohya_line(content)) return PromptFormat::kohya;
@@ -185,7 +185,7 @@ PromptFormat PromptReader::format_of_line(std::string_view content) const {
   return theirs || !ours ? PromptFormat::a1111 : format;
 }
 
-void PromptReader::read_content(Said& said, std::string_view content, TextPlace start) {
+void PromptLineReader::read_content(Said& said, std::string_view content, TextPlace start) {
   const PromptFormat format = format_of_line(content);
   if (format == PromptFormat::jsonl) return read_json(said, content, start);
   if (*options_.format == PromptFormat::txt && begins_as_object(content)) {
@@ -196,7 +196,7 @@ void PromptReader::read_content(Said& said, std::string_view content, TextPlace 
   read_others(said, format, content, start);
 }
 
-void PromptReader::read_text(Said& said, std::string_view content, TextPlace start) {
+void PromptLineReader::read_text(Said& said, std::string_view content, TextPlace start) {
   FlaggedLine read = read_flagged_line(content, options_.base);
   if (!read.prompt.empty()) {
     read.flags.push_back({.setting = find_setting("prompt"),
@@ -219,7 +219,7 @@ void PromptReader::read_text(Said& said, std::string_view content, TextPlace sta
   apply_flags(said.settings, read.flags);
 }
 
-void PromptReader::read_others(Said& said, PromptFormat format, std::string_view content, TextPlace start) {
+void PromptLineReader::read_others(Said& said, PromptFormat format, std::string_view content, TextPlace start) {
   const bool kohya = format == PromptFormat::kohya;
   const auto add_place = [&](const Setting* setting, size_t column, bool verbatim) {
     said.places.push_back(place_of_flag(
@@ -241,7 +241,7 @@ void PromptReader::read_others(Said& said, PromptFormat format, std::string_view
   for (const std::string& left_out : line.left_out) warn_once({.line = start.line, .column = 0}, left_out);
 }
 
-void PromptReader::read_json(Said& said, std::string_view content, TextPlace start) const {
+void PromptLineReader::read_json(Said& said, std::string_view content, TextPlace start) const {
   const nlohmann::json whole = parse_line(content);
   if (!whole.is_object()) {
     throw LineError(1, {.reason = fmt::format("must be an object, is {}", whole.type_name())});
@@ -273,7 +273,7 @@ void PromptReader::read_json(Said& said, std::string_view content, TextPlace sta
   }
 }
 
-void PromptReader::warn_once(TextPlace place, const std::string& what) {
+void PromptLineReader::warn_once(TextPlace place, const std::string& what) {
   if (!warned_.insert(what).second) return;
   const std::string column = place.column == 0 ? "" : fmt::format(", column {}", place.column);
   log_warning(fmt::format("{}: line {}{}: {}", options_.name, place.line, column, what));
