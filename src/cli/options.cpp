@@ -18,7 +18,6 @@
 #include "jobs/given_flags.hpp"
 #include "jobs/output_names.hpp"
 #include "pipeline/metadata.hpp"
-#include "pipeline/prompt_rules.hpp"
 #include "pipeline/settings.hpp"
 #include "recipes/model_layout.hpp"
 #include "sdtorch/version.hpp"
@@ -259,43 +258,7 @@ CommandSpec inspect_spec(Reading& r) {
           ""};
 }
 
-CommandSpec tokenize_spec(Reading& r) {
-  TokenizeOptions& t = r.invocation.tokenize;
-  const Apply add_text = [&t](const std::string&, const std::string& text) { t.texts.push_back(text); };
-  const auto to_optional = [](std::optional<std::string>& value) -> Apply {
-    return [&value](const std::string& flag, const std::string& text) { value = filled(flag, text); };
-  };
-  const Apply steps = [&t](const std::string& flag, const std::string& text) {
-    constexpr uint64_t most_steps = 100'000;
-    const auto number = parse_unsigned(text);
-    if (!number || *number == 0 || *number > most_steps) {
-      refuse(flag, fmt::format("'{}' is not a whole number of 1…{}", text, most_steps));
-    }
-    t.rules.steps = static_cast<int64_t>(*number);
-  };
-  return {"sdtorch tokenize [FLAGS] TEXT…",
-          "Prints what a prompt's grammar says, and the ids, pieces and chunks that the model's text encoder sees.",
-          {{"Arguments",
-            {{"TEXT", "", "texts; - reads lines from standard input; put -- before one that starts with -", add_text,
-              true}}},
-           {"Model",
-            {{"-m, --model, --ckpt", "PATH", "a model, or its tokenizer's folder; default: the built-in model",
-              [&t](const std::string& flag, const std::string& text) { t.model = filled(flag, text); }}}},
-           {"Grammar",
-            {{"--prompt-syntax", "NAME", fmt::format("{} (a1111)", fmt::join(prompt_syntax_names, ", ")),
-              to_optional(t.rules.prompt_syntax)},
-             {"--prompt-chunks", "NAME", fmt::format("{} (plain)", fmt::join(prompt_chunks_names, ", ")),
-              to_optional(t.rules.prompt_chunks)},
-             {"--compat", "NAME", "a1111, comfy, diffusers, sdcpp: whose rules both are", to_optional(t.rules.compat)},
-             {"--steps", "N", "what [from:to:when] and [one|other] are spread over (20)", steps},
-             {"--sampler", "NAME", "one that takes two calls a step counts twice", to_optional(t.rules.sampler)},
-             {"--negative", "", "as a negative prompt, in which AND is a word", to_switch(t.negative)}}},
-           {"Output",
-            {{"--json", "", "one object a text: ids, pieces, chunks, and what its grammar says; ids are the text's own",
-              to_switch(t.json)}}},
-           general_group(r, false)},
-          ""};
-}
+CommandSpec tokenize_command_spec(Reading& r) { return tokenize_spec(r.invocation.tokenize, general_group(r, false)); }
 
 CommandSpec init_model_spec(Reading& r) {
   InitModelOptions& m = r.invocation.init_model;
@@ -345,7 +308,7 @@ struct CommandEntry {
 
 constexpr std::array<CommandEntry, 8> commands = {{
     {"inspect", Command::inspect, inspect_spec},
-    {"tokenize", Command::tokenize, tokenize_spec},
+    {"tokenize", Command::tokenize, tokenize_command_spec},
     {"convert", Command::convert, convert_command_spec},
     {"merge", Command::merge, merge_command_spec},
     {"extract-lora", Command::extract_lora, extract_lora_command_spec},

@@ -49,7 +49,7 @@ std::vector<Job> jobs_of_invocation(const Invocation& invocation, const Settings
 
 /// What a worker's lines become.
 std::function<std::vector<Job>(std::string_view, size_t)> line_reader(const Invocation& invocation) {
-  const auto reader = std::make_shared<PromptLineReader>(PromptLineOptions{.base = invocation.settings,
+  auto reader = std::make_shared<PromptLineReader>(PromptLineReaderOptions{.base = invocation.settings,
                                                                            .name = "<stdin>",
                                                                            .format = invocation.from_file_format,
                                                                            .others = !invocation.from_file_format,
@@ -94,12 +94,12 @@ int worker_command(const Invocation& invocation) {
   refuse_given(!invocation.shard.empty(), "--shard");
   refuse_given(invocation.keep_going == false, "--fail-fast");
   const DeviceStart device(invocation.settings.device, invocation.settings.deterministic);
-  std::optional<bool> json;
-  if (invocation.from_file_format) json = invocation.from_file_format == PromptFormat::jsonl;
+  std::optional<bool> as_json;
+  if (invocation.from_file_format) as_json = invocation.from_file_format == PromptFormat::jsonl;
   ArrivingLines lines(STDIN_FILENO, "<stdin>", throw_if_told_to_end);
   return run_worker(lines, {.choice = invocation.settings,
                             .output = invocation.output,
-                            .json = json,
+                            .json = as_json,
                             .read = line_reader(invocation),
                             .answer = print_result});
 }

@@ -56,7 +56,7 @@ PromptFormat format_of(const std::string& file, const std::string& text) {
 class Reading {
  public:
   /// text: the whole file.
-  Reading(PromptLineOptions options, std::string_view text) : reader_(options) {
+  Reading(PromptLineReaderOptions options, std::string_view text) : reader_(options) {
     const auto lines = static_cast<size_t>(std::ranges::count(text, '\n')) + 1;
     jobs_.reserve(std::min(lines * options.expansion.sweep.size(), most_jobs));
   }

@@ -108,7 +108,7 @@ ValuePlace place_of_flag(const GivenFlag& flag) {
 
 }  // namespace
 
-PromptLineReader::PromptLineReader(PromptLineOptions options) : options_(std::move(options)) {}
+PromptLineReader::PromptLineReader(PromptLineReaderOptions options) : options_(std::move(options)) {}
 
 std::vector<Job> PromptLineReader::jobs_of_said(const Said& said, TextPlace start, size_t room) const {
   if (options_.takes_input && takes_standard_input(said.settings)) {

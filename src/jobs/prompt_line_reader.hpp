@@ -16,7 +16,7 @@
 
 namespace sdtorch {
 
-struct PromptLineOptions {
+struct PromptLineReaderOptions {
   Settings base{};                       ///< what each line starts from
   std::string name{};                    ///< of the file, for messages
   std::optional<PromptFormat> format{};  ///< none: by the content of the first line that is neither blank nor a comment
@@ -29,7 +29,7 @@ struct PromptLineOptions {
 /// Reads the lines of one file, in their order.
 class PromptLineReader {
  public:
-  explicit PromptLineReader(PromptLineOptions options);
+  explicit PromptLineReader(PromptLineReaderOptions options);
 
   /// The jobs of a line, without its end: none of a blank line, a comment and a table's first row. A row of a table is
   /// one line here. number: from 1. room: how many jobs there may be. Throws ErrorKind::input as `FILE: line N, column
@@ -58,7 +58,7 @@ class PromptLineReader {
   void read_json(Said& said, std::string_view content, TextPlace start) const;
   void warn_once(TextPlace place, const std::string& what);  ///< column 0: of the whole line
 
-  PromptLineOptions options_;
+  PromptLineReaderOptions options_;
   std::set<std::string> warned_{};
   std::optional<TableColumns> columns_{};
   char delimiter_ = 0;

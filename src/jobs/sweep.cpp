@@ -16,7 +16,7 @@ namespace {
 
 constexpr const char* sweep_flag = "--sweep";
 constexpr size_t most_variants = 10'000'000;
-constexpr auto replaced = nlohmann::json::error_handler_t::replace;  // paths may hold bytes that are not UTF-8
+constexpr auto as_replacement = nlohmann::json::error_handler_t::replace;  // paths may hold bytes that are not UTF-8
 
 /// What stands before a sweep's `=`, and the values behind it.
 struct SweepPart {
@@ -138,7 +138,7 @@ void Sweep::add(const std::string& text) {
       Settings with;
       apply_one(with, setting, part->name, value);
       check_value(with, setting);
-      if (!made.insert(settings_to_json(with).dump(-1, ' ', false, replaced)).second) {
+      if (!made.insert(settings_to_json(with).dump(-1, ' ', false, as_replacement)).second) {
         refuse(part->name, fmt::format("'{}' is there already", value), "each value once");
       }
     }
