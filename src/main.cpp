@@ -12,6 +12,7 @@
 #include "core/error.hpp"
 #include "core/log.hpp"
 #include "core/out_of_memory.hpp"
+#include "core/standard_streams.hpp"
 
 namespace {
 
@@ -38,6 +39,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  sdtorch::hold_standard_streams();
   const int code = run(argc, argv);
 #if !defined(__SANITIZE_ADDRESS__)
   // What LibTorch would take a tenth of a second to free piece by piece, the system takes back at once.

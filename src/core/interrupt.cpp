@@ -61,6 +61,7 @@ void handle_by(void (*handler)(int)) {
 void end_at_interrupts() {
   handle_by(end_process);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 void watch_for_interrupts(InterruptEnds ends) {

@@ -5,7 +5,8 @@ namespace sdtorch {
 
 /// From here on SIGINT and SIGTERM end the process at once, with a line on stderr and exit code 130 or 143. For as long
 /// as nothing is written that could be left half-done: while input is awaited, models are loaded, times are measured.
-/// SIGPIPE is ignored: a reader that went away is an error of the write, with an exit code of its own.
+/// SIGPIPE and SIGXFSZ are ignored: a reader that went away, or a limit of a file's size, is an error of the write,
+/// with an exit code of its own.
 void end_at_interrupts();
 
 /// What the first SIGINT or SIGTERM ends.

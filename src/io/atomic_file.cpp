@@ -3,11 +3,11 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -38,7 +38,6 @@ fs::path resolve_links(const fs::path& path) {
 }
 
 constexpr std::string_view temporary_prefix = ".sdtorch-", temporary_ending = ".tmp";
-constexpr auto youngest_abandoned = std::chrono::seconds(10);  // a younger one may be about to be locked
 
 [[noreturn]] void fail_writing(const fs::path& path, const char* what, int error) {
   throw Error(ErrorKind::output, {.file = path.string(), .reason = fmt::format("{}: {}", what, system_reason(error))});
@@ -53,6 +52,22 @@ int write_all(int file, std::span<const std::byte> bytes) {
     bytes = bytes.subspan(static_cast<size_t>(written));
   }
   return 0;
+}
+
+/// Locks a file that was just made, which says that its writer lives. False where somebody who looks for abandoned
+/// files was quicker, and has removed it or is about to.
+bool hold(int file, const fs::path& path) {
+  if (flock(file, LOCK_EX | LOCK_NB) == 0) return is_named(file, path);
+  return errno != EWOULDBLOCK;  // nobody removes files where they cannot be locked
+}
+
+/// Renames a file unless the name is taken. Returns 0, or errno.
+int rename_new(const fs::path& from, const fs::path& to) {
+  if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
+  if (errno != EINVAL && errno != ENOSYS) return errno;
+  // What has neither links nor this: of two that come at the same moment, one may replace the other's.
+  if (fs::exists(fs::symlink_status(to))) return EEXIST;
+  return std::rename(from.c_str(), to.c_str()) == 0 ? 0 : errno;
 }
 
 /// write_new_file_atomically by a file without a name; nothing where the file system has none.
@@ -105,35 +120,37 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(path), target_(resolve_link
       temporary_.clear();
       fail("cannot be written", reason);
     }
+    if (file_ >= 0 && !hold(file_, temporary_)) close(std::exchange(file_, -1));
   }
-  flock(file_, LOCK_EX | LOCK_NB);  // says that its writer lives
 }
 
 AtomicFile::~AtomicFile() {
-  if (file_ >= 0) close(file_);
   if (!temporary_.empty()) unlink(temporary_.c_str());
+  if (file_ >= 0) close(file_);
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
   if (const int error = write_all(file_, bytes); error != 0) fail("cannot be written", error);
 }
 
-void AtomicFile::close_synced() {
+void AtomicFile::sync() {
   if (fsync(file_) != 0) fail("cannot be synced", errno);
-  // Some network file systems report a failed write only when the file is closed.
-  const int file = std::exchange(file_, -1);
-  if (close(file) != 0) fail("cannot be closed", errno);
+  // Some network file systems report a failed write only when the file is closed. Closing a copy tells as well, and
+  // keeps the lock for as long as the temporary name is there.
+  const int copy = fcntl(file_, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0 || close(copy) != 0) fail("cannot be closed", errno);
 }
 
 bool AtomicFile::commit_new() {
-  close_synced();
+  sync();
   // A second link, unlike a rename, fails where the name is taken. Some file systems have no links.
   const bool linked = link(temporary_.c_str(), target_.c_str()) == 0;
   if (!linked) {
     if (errno == EEXIST) return false;
     if (errno != EPERM && errno != ENOTSUP && errno != ENOSYS) fail("cannot be put in place", errno);
-    if (fs::exists(fs::symlink_status(target_))) return false;
-    if (std::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot be put in place", errno);
+    const int error = rename_new(temporary_, target_);
+    if (error == EEXIST) return false;
+    if (error != 0) fail("cannot be put in place", error);
     temporary_.clear();
   }
   sync_folder(folder_of(target_));
@@ -141,7 +158,7 @@ bool AtomicFile::commit_new() {
 }
 
 void AtomicFile::commit() {
-  close_synced();
+  sync();
   if (std::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot be put in place", errno);
   temporary_.clear();
   sync_folder(folder_of(target_));
@@ -166,6 +183,13 @@ bool write_new_file_atomically(const fs::path& path, std::span<const std::byte> 
   return file.commit_new();
 }
 
+bool is_named(int file, const fs::path& path) {
+  struct stat opened {
+  }, named{};
+  return fstat(file, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
+         opened.st_dev == named.st_dev;
+}
+
 bool is_temporary_name(std::string_view name) {
   return name.starts_with(temporary_prefix) && name.ends_with(temporary_ending);
 }
@@ -175,14 +199,13 @@ void remove_abandoned_files(const fs::path& folder) {
   std::vector<fs::path> abandoned;
   for (fs::directory_iterator entry(folder.empty() ? "." : folder, error), end; !error && entry != end;
        entry.increment(error)) {
-    if (!is_temporary_name(entry->path().filename().string())) continue;
-    const auto age = fs::file_time_type::clock::now() - fs::last_write_time(entry->path(), error);
-    if (!error && age > youngest_abandoned) abandoned.push_back(entry->path());
+    if (is_temporary_name(entry->path().filename().string())) abandoned.push_back(entry->path());
   }
   for (const fs::path& path : abandoned) {
-    const int file = open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    // To be written to, as network file systems want for such a lock; not blocking, whatever has the name.
+    const int file = open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (file < 0) continue;
-    if (flock(file, LOCK_EX | LOCK_NB) == 0) unlink(path.c_str());
+    if (flock(file, LOCK_EX | LOCK_NB) == 0 && is_named(file, path)) unlink(path.c_str());
     close(file);
   }
 }

@@ -31,7 +31,7 @@ class AtomicFile {
   bool commit_new();
 
  private:
-  void close_synced();
+  void sync();
   [[noreturn]] void fail(const char* what, int error) const;
 
   std::filesystem::path path_, target_, temporary_;
@@ -53,6 +53,9 @@ bool is_temporary_name(std::string_view name);
 /// Removes what processes that were killed left of AtomicFile's temporary files in a folder. Those of living ones, on
 /// this machine and on others that lock files on the same file system, stay. What cannot be removed stays, too.
 void remove_abandoned_files(const std::filesystem::path& folder);
+
+/// Whether a name still stands for an open file: somebody may have removed it, or put another in its place.
+bool is_named(int file, const std::filesystem::path& path);
 
 /// Makes a folder's entries (a file renamed into it) safe against a power cut. Throws ErrorKind::output.
 void sync_folder(const std::filesystem::path& folder);

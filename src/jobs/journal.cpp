@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -152,14 +151,6 @@ int open_journal(const fs::path& path) {
   return file;
 }
 
-/// Whether the name still stands for the open file: joining journals puts another in its place.
-bool is_current(int file, const fs::path& path) {
-  struct stat opened {
-  }, named{};
-  return fstat(file, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
-         opened.st_dev == named.st_dev;
-}
-
 /// The file behind the name, opened and locked.
 int open_locked(const fs::path& path, int how, bool wait) {
   for (;;) {
@@ -170,9 +161,18 @@ int open_locked(const fs::path& path, int how, bool wait) {
       close(file);
       throw;
     }
-    if (is_current(file, path)) return file;
+    if (is_named(file, path)) return file;  // joining journals puts another in its place
     close(file);
   }
+}
+
+std::string text_of(const fs::path& file) {
+  try {
+    std::ifstream in(file, std::ios::binary);
+    if (in) return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  } catch (const std::ios_base::failure&) {  // a disk that is broken
+  }
+  fail(ErrorKind::output, file, "", "cannot be read");
 }
 
 /// Takes a last line without its end off.
@@ -214,9 +214,7 @@ std::vector<fs::path> journals_in(const fs::path& folder) {
 }
 
 JournalContent read_journal(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) fail(ErrorKind::output, file, "", "cannot be read");
-  const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  const std::string text = text_of(file);
   JournalContent content;
   size_t number = 0;
   for (size_t start = 0, end = 0; (end = text.find('\n', start)) != std::string::npos; start = end + 1) {
@@ -284,19 +282,15 @@ void Journal::add(const FailureRecord& failure) { append(to_json(failure)); }
 
 void Journal::append(const json& line) {
   const std::string text = line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
-  const off_t before = lseek(file_, 0, SEEK_END);
+  if (torn_) cut_torn_line(file_, path_);
+  torn_ = true;
   for (size_t done = 0; done < text.size();) {
     const ssize_t written = write(file_, text.data() + done, text.size() - done);
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) {
-      const int reason = errno;
-      // The part of a line that a full disk took is worth nothing; where it stays, the next run takes it off.
-      const bool cut = before >= 0 && ftruncate(file_, before) == 0;
-      static_cast<void>(cut);
-      fail_by_system(path_, "cannot be written", reason);
-    }
+    if (written < 0) fail_by_system(path_, "cannot be written", errno);
     done += static_cast<size_t>(written);
   }
+  torn_ = false;
   if (fsync(file_) != 0) fail_by_system(path_, "cannot be synced", errno);
 }
 

@@ -96,6 +96,7 @@ class Journal {
 
   std::filesystem::path path_;
   int file_ = -1;
+  bool torn_ = false;     ///< a failed write left a part of a line
   int folder_lock_ = -1;  ///< a shard's hold on the main journal
 };
 

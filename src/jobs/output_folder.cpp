@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "core/error.hpp"
+#include "io/atomic_file.hpp"
 
 namespace sdtorch {
 namespace {
@@ -20,6 +21,14 @@ fs::path or_current(const fs::path& folder) { return folder.empty() ? fs::path("
 void check_writable(const fs::path& folder) {
   if (access(folder.c_str(), W_OK | X_OK) == 0) return;
   fail(ErrorKind::output, folder, {}, fmt::format("cannot be written to: {}", std::generic_category().message(errno)));
+}
+
+/// Makes a folder and what is missing above it, each safe against a power cut.
+void make_folders(const fs::path& folder, std::error_code& error) {
+  std::error_code ignored;
+  if (folder.empty() || fs::is_directory(folder, ignored)) return;
+  make_folders(folder.parent_path(), error);
+  if (!error && fs::create_directory(folder, error)) sync_folder(or_current(folder.parent_path()));
 }
 
 }  // namespace
@@ -35,7 +44,7 @@ void check_folder(const fs::path& folder) {
 
 void make_folder(const fs::path& folder) {
   std::error_code error;
-  fs::create_directories(or_current(folder), error);
+  make_folders(folder, error);
   if (error && !fs::is_directory(or_current(folder)))
     fail(ErrorKind::output, folder, {}, fmt::format("cannot be made: {}", error.message()));
   check_writable(or_current(folder));

@@ -176,7 +176,10 @@ class Run {
   }
 
   /// Waits for what is drawn to be on disk.
-  void finish_pictures() { report(publisher_.finish()); }
+  void finish_pictures() {
+    report(publisher_.finish());
+    report(publisher_.take());  // throws what kept others from being written
+  }
 
   void finish() {
     finish_pictures();

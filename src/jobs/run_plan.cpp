@@ -28,11 +28,12 @@ fs::path in_folder(const fs::path& folder, const std::string& name) {
   return (folder.empty() ? fs::path(".") : folder) / name;
 }
 
-/// The facts of a picture of ours; nothing where it tells none.
-std::optional<nlohmann::json> facts_of_picture(const fs::path& png) {
+/// The request of a picture that is there, if the run's model drew it; nothing where it tells none, or is torn.
+std::optional<std::string> request_of(const MappedFile& png, const RunRecord& run) {
   try {
-    if (!is_picture_of_ours(png)) return std::nullopt;
-    return request_facts(settings_from_picture(png));
+    const Settings settings = settings_from_own_picture(png.bytes(), png.path().string());
+    if (!run.files.contains("model " + model_name(settings))) return std::nullopt;
+    return digest_of(request_facts(settings));
   } catch (const Error&) {
     return std::nullopt;
   }
@@ -54,13 +55,23 @@ std::string request_difference(const RunRecord& before, const RunRecord& now, co
   return text + fmt::format(" ({})", in_folder(folder, drawn->second.path).string());
 }
 
+/// Throws where that is not to be found out: a picture is not drawn again because a disk has a bad moment.
 bool is_there(const fs::path& folder, const PictureRecord& picture) {
+  const fs::path path = in_folder(folder, picture.path);
   std::error_code error;
-  return fs::file_size(in_folder(folder, picture.path), error) == picture.bytes && !error;
+  const fs::file_status status = fs::status(path, error);
+  const bool file = fs::is_regular_file(status);
+  const uintmax_t bytes = file ? fs::file_size(path, error) : 0;
+  if (!fs::status_known(status) || (file && error)) {
+    fail(ErrorKind::output, path, "", "cannot be looked at: " + error.message());
+  }
+  return file && bytes == picture.bytes;
 }
 
-/// Pictures of the run that lie in the folder, complete, and that a kill kept from being recorded.
-std::vector<PictureRecord> unrecorded(const RunPlan& plan, const JournalContent& known, const fs::path& folder) {
+/// Pictures of the run that lie in the folder, complete, and that a kill kept from being recorded. Throws where one has
+/// a missing picture's index and cannot be read.
+std::vector<PictureRecord> unrecorded(const RunPlan& plan, const JournalContent& known, const RunOptions& options) {
+  const fs::path& folder = options.output.outdir;
   std::multimap<std::string, int64_t> missing;  // numbers by request
   for (size_t number = 0; number < plan.wanted.size(); ++number) {
     if (plan.wanted[number]) missing.emplace(plan.run.requests[number], static_cast<int64_t>(number));
@@ -72,19 +83,27 @@ std::vector<PictureRecord> unrecorded(const RunPlan& plan, const JournalContent&
   for (const std::string& name : file_names(folder)) {
     if (missing.empty()) break;
     if (recorded.contains(name) || !name.ends_with(".png")) continue;
-    const fs::path path = in_folder(folder, name);
-    const auto facts = facts_of_picture(path);
-    if (!facts) continue;
-    const auto [first, last] = missing.equal_range(digest_of(*facts));
     const auto index = names.index_in(name);
-    const auto its_own = std::find_if(
-        first, last, [&](const auto& one) { return !index || *index == plan.run.first_index + one.second; });
+    const auto is_its = [&](const auto& one) { return !index || *index == plan.run.first_index + one.second; };
+    std::optional<MappedFile> file;
+    try {
+      file.emplace(in_folder(folder, name), ErrorKind::output);
+    } catch (const Error&) {
+      if (index && std::ranges::any_of(missing, is_its)) throw;
+      continue;
+    }
+    const auto request = request_of(*file, plan.run);
+    if (!request) continue;
+    const auto [first, last] = missing.equal_range(*request);
+    // Without an index it may be another shard's, which is about to record it.
+    const auto is_elsewhere = [&](const auto& one) { return options.shard && !options.shard->has(one.second); };
+    if (!index && std::any_of(first, last, is_elsewhere)) continue;
+    const auto its_own = std::find_if(first, last, is_its);
     if (its_own == last) continue;
-    const MappedFile file(path, ErrorKind::output);
     found.push_back({.index = plan.run.first_index + its_own->second,
                      .path = name,
-                     .sha256 = sha256(file.bytes()),
-                     .bytes = file.bytes().size(),
+                     .sha256 = sha256(file->bytes()),
+                     .bytes = file->bytes().size(),
                      .request = its_own->first});
     missing.erase(its_own);
   }
@@ -92,18 +111,18 @@ std::vector<PictureRecord> unrecorded(const RunPlan& plan, const JournalContent&
 }
 
 /// Takes what is there off what is wanted.
-void leave_done(RunPlan& plan, const JournalContent& known, const fs::path& folder) {
+void leave_done(RunPlan& plan, const JournalContent& known, const RunOptions& options) {
   size_t gone = 0;
   for (size_t number = 0; number < plan.wanted.size(); ++number) {
     const auto done = known.pictures.find(plan.run.first_index + static_cast<int64_t>(number));
     if (done == known.pictures.end() || done->second.request != plan.run.requests[number]) continue;
-    const bool there = is_there(folder, done->second);
+    const bool there = is_there(options.output.outdir, done->second);
     if (there) plan.wanted[number] = false;
     gone += !there;
   }
   if (gone > 0)
     log_warning(fmt::format("{} pictures of the journal are not in the folder: they are drawn again", gone));
-  plan.found = unrecorded(plan, known, folder);
+  plan.found = unrecorded(plan, known, options);
   for (const PictureRecord& picture : plan.found) {
     plan.wanted[static_cast<size_t>(picture.index - plan.run.first_index)] = false;
   }
@@ -155,7 +174,7 @@ RunPlan plan_run(RunRecord run, const JournalContent& known, const RunOptions& o
                                    [&](const RunRecord& one) { return continues(one, plan.run); });
   if (resume && before != known.runs.rend()) {
     plan.run.first_index = before->first_index;
-    leave_done(plan, known, folder);
+    leave_done(plan, known, options);
   } else if (resume && !known.runs.empty()) {
     refuse("--resume",
            fmt::format("{} holds another run:{}", folder.empty() ? "the folder" : folder.string(),
@@ -171,7 +190,7 @@ RunPlan plan_run(RunRecord run, const JournalContent& known, const RunOptions& o
       plan.run.first_index = std::max(plan.run.first_index, after);
     }
   } else {
-    leave_done(plan, known, folder);
+    leave_done(plan, known, options);
   }
   if (options.shard) {
     for (size_t number = 0; number < pictures; ++number) {

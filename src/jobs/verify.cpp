@@ -128,6 +128,7 @@ void join_journals(const fs::path& folder) {
   const Journal locked(folder, std::nullopt, /*wait=*/false);
   const JournalContent all = read_journals(folder);
   write_file_atomically(folder / journal_name, journal_text(all));
+  const Journal joined(folder, std::nullopt, /*wait=*/false);  // the new file: a shard may have been quicker to open it
   std::error_code error;
   for (const fs::path& file : files) {
     if (file.filename() != journal_name) fs::remove(file, error);

@@ -199,9 +199,20 @@ std::vector<PngText> picture_metadata(const ModelChoice& choice, const Picture& 
   return {{parameters_keyword, parameters_text(choice, picture)}, {request_keyword, json}};
 }
 
-bool is_picture_of_ours(const std::filesystem::path& png) {
-  const std::vector<PngText> texts = read_png_text(png);
-  return std::ranges::any_of(texts, [](const PngText& text) { return text.keyword == request_keyword; });
+namespace {
+
+Settings settings_of(const PngText& ours, const std::string& file) {
+  return settings_from_json(parse_json(ours.text, file + ": " + request_keyword, ErrorKind::input), {},
+                            {.file = file, .place = request_keyword});
+}
+
+}  // namespace
+
+Settings settings_from_own_picture(std::span<const std::byte> png, const std::string& file) {
+  const std::vector<PngText> texts = read_png_text(png, file);
+  const auto ours = std::ranges::find(texts, request_keyword, &PngText::keyword);
+  if (ours == texts.end()) fail_without_request(texts, file);
+  return settings_of(*ours, file);
 }
 
 Settings settings_from_picture(const std::filesystem::path& png, const std::string& lora_dir) {
@@ -211,8 +222,7 @@ Settings settings_from_picture(const std::filesystem::path& png, const std::stri
     return std::find_if(texts.begin(), texts.end(), [&](const PngText& text) { return text.keyword == keyword; });
   };
   if (const auto ours = find(request_keyword); ours != texts.end()) {
-    const JsonSource source{.file = file, .place = request_keyword};
-    return settings_from_json(parse_json(ours->text, file + ": " + request_keyword, ErrorKind::input), {}, source);
+    return settings_of(*ours, file);
   }
   if (const auto theirs = find(parameters_keyword); theirs != texts.end()) {
     return parse_parameters(theirs->text, file);

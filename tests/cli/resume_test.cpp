@@ -110,6 +110,30 @@ TEST_CASE("a published picture that a kill kept from the journal is taken, and a
   }
 }
 
+TEST_CASE("a picture that no journal tells of is taken only if it is whole and the run's model drew it", "[cli]") {
+  const Batch batch("a\nb\n");
+  REQUIRE(batch.run().exit_code == 0);
+  const auto whole = batch.pictures();
+  const fs::path journal = batch.folder / "out" / journal_name, second = batch.folder / "out" / "00001-42-b.png";
+  const std::string text = file_contents(journal);
+  const std::string first_only = text.substr(0, text.rfind('\n', text.size() - 2) + 1);
+  fs::copy(tiny, batch.folder / "other", fs::copy_options::recursive);
+  REQUIRE(run_sdtorch({"-m", "other", "-p", "b", "-o", "b.png", "--cfg-scale", "1", "--steps", "1"},
+                      {.folder = batch.folder.path()})
+              .exit_code == 0);
+  // One that a copy cut short, and one of another model.
+  for (const std::string& there : {whole.at("00001-42-b.png").substr(0, 9000), file_contents(batch.folder / "b.png")}) {
+    write_file(journal, first_only);
+    write_file(second, there);
+    const ProcessResult resumed = batch.run({"--resume"});
+    INFO(resumed.err);
+    CHECK(resumed.out == "out/00001-42-b-2.png\n");
+    CHECK(file_contents(second) == there);
+    CHECK(batch.pictures().at("00001-42-b-2.png") == whole.at("00001-42-b.png"));
+    fs::remove(batch.folder / "out" / "00001-42-b-2.png");
+  }
+}
+
 TEST_CASE("another model or request is refused by what differs, and nothing is drawn", "[cli]") {
   const PromptFolder batch("a\nb\n");
   REQUIRE(batch.run().exit_code == 0);

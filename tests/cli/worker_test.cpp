@@ -285,7 +285,7 @@ TEST_CASE("several devices draw what one draws, byte for byte", "[cli]") {
   prompts
       << R"({"prompt": "a tree", "batch-count": 3, "compat": "a1111", "sampler": "euler_a", "negative-prompt": "x"})"
       << "\n"
-      << R"({"prompt": "wide", "width": 96, "cfg-scale": 3.25, "sigmas": [14.6, 3, 0.1, 0]})"
+      << R"({"prompt": "wide", "width": 96, "cfg-scale": 3.25, "sampler": "euler", "sigmas": [14.6, 3, 0.1, 0]})"
       << "\n";
   prompts.close();
   const auto draw = [&](const std::string& devices, const std::string& outdir, std::vector<std::string> more = {}) {

@@ -81,3 +81,17 @@ TEST_CASE("paths that cannot be written are refused by name, and nothing is left
   CHECK(entries_in(folder.path()) == 2);
   CHECK(entries_in(folder / "folder") == 0);
 }
+
+TEST_CASE("what a killed process left is removed at once, and what a living one writes stays", "[io]") {
+  const TempDir folder;
+  write_file(folder / ".sdtorch-1-0.tmp", "half");
+  write_file(folder / ".sdtorch-other", "of somebody else");
+  REQUIRE(mkfifo((folder / ".sdtorch-2-0.tmp").c_str(), 0600) == 0);
+  AtomicFile living(folder / "x.txt");
+  sdtorch::remove_abandoned_files(folder.path());
+  CHECK_FALSE(fs::exists(folder / ".sdtorch-1-0.tmp"));
+  CHECK(fs::exists(folder / ".sdtorch-other"));
+  living.write("x");
+  living.commit();
+  CHECK(file_contents(folder / "x.txt") == "x");
+}
