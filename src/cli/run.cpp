@@ -50,11 +50,12 @@ std::vector<Job> jobs_of_invocation(const Invocation& invocation, const Settings
 /// What a worker's lines become.
 std::function<std::vector<Job>(std::string_view, size_t)> line_reader(const Invocation& invocation) {
   auto reader = std::make_shared<PromptLineReader>(PromptLineReaderOptions{.base = invocation.settings,
-                                                                   .name = "<stdin>",
-                                                                   .format = invocation.from_file_format,
-                                                                   .ids = true,
-                                                                   .takes_input = true,
-                                                                   .expansion = invocation.expansion});
+                                                                           .name = "<stdin>",
+                                                                           .format = invocation.from_file_format,
+                                                                           .others = !invocation.from_file_format,
+                                                                           .ids = true,
+                                                                           .takes_input = true,
+                                                                           .expansion = invocation.expansion});
   return [reader](std::string_view line, size_t number) { return reader->read(line, number); };
 }
 

@@ -22,7 +22,7 @@ constexpr size_t deepest = 20;                           // lists that lead to o
 constexpr size_t longest_text = size_t{1} << 20;         // bytes of an expanded prompt
 constexpr uintmax_t largest_list = uintmax_t{64} << 20;  // bytes of a file
 constexpr size_t longest_name = 200;                     // bytes
-constexpr size_t most_looked_at = 10'000;                   // files that near names are looked for among
+constexpr size_t most_looked_at = 10'000;                // files that near names are looked for among
 constexpr size_t most_named = 3;                         // that a message names
 constexpr uint64_t golden_ratio = 0x9E3779B97F4A7C15;
 
