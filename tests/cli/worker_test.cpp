@@ -428,3 +428,24 @@ TEST_CASE("shares of a prompt file are together what one process draws, byte for
           2);
   }
 }
+
+TEST_CASE("shares that begin at once agree on the seeds that are left to chance", "[cli]") {
+  const TempDir folder;
+  std::ofstream(folder / "p.jsonl") << R"({"prompt": "a", "seed": -1})"
+                                    << "\n"
+                                    << R"({"prompt": "b"})"
+                                    << "\n";
+  std::vector<std::string> runs;
+  for (const char* shard : {"0", "1"}) {
+    const std::string outdir = fmt::format("out{}", shard);  // neither sees what the other one has written
+    const ProcessResult run = run_sdtorch(arguments_of({"--steps", "1", "-s", "-1", "--from-file", "p.jsonl",
+                                                        "--outdir", outdir, "--shard", fmt::format("{}/2", shard)}),
+                                          {.folder = folder.path()});
+    INFO(run.err);
+    CHECK(run.exit_code == 0);
+    const std::string journal = bytes_of(folder / outdir / fmt::format("sdtorch.jobs.{}-of-2.jsonl", shard));
+    runs.push_back(journal.substr(0, journal.find('\n')));
+  }
+  CHECK(runs[0].size() > 10);
+  CHECK(runs[0] == runs[1]);
+}
