@@ -145,6 +145,7 @@ constexpr const char* generate_footer =
   convert MODEL OUT       a model as a folder or a single file, in another type
   merge A B [C] -o OUT    a sum of models; adapters baked in
   init-model PATH         write a model of random weights, for tests
+  verify DIR              whether a folder holds what a prompt file asks for
   bench                   time and memory of each stage
 
 Fields of --name: {index}, {index:05}, {seed}, {slug} (from the prompt),
@@ -159,23 +160,29 @@ Example:
   sdtorch -p "a pirate ship near a paradise beach" -o ship.png
 )";
 
-CommandSpec generate_spec(Reading& r) {
+/// Where many prompts come from.
+void add_prompt_file(Reading& r, FlagGroup& group) {
   Invocation& i = r.invocation;
-  CommandSpec spec{"sdtorch -p TEXT [FLAGS]", "Draws a picture from a text with Stable Diffusion.", setting_groups(r),
-                   generate_footer};
-  spec.groups.front().flags.push_back(
+  group.flags.push_back(
       {"--from-file", "FILE",
        "many prompts: .txt, one a line, with the flags of A1111's or kohya's files or none, or .jsonl, an object of "
        "long "
        "flag names a line; # starts a comment; - reads standard input, by its content",
        [&i](const std::string& flag, const std::string& text) { i.from_file = filled(flag, text); }});
-  spec.groups.front().flags.push_back(
+  group.flags.push_back(
       {"--from-file-format", "NAME", "txt, jsonl, a1111, kohya: which of them that file is, whatever it looks like",
        [&i](const std::string& flag, const std::string& text) {
          const std::vector<std::string> names(prompt_format_names.begin(), prompt_format_names.end());
          i.from_file_format =
              static_cast<PromptFormat>(std::ranges::find(names, picked(flag, text, names)) - names.begin());
        }});
+}
+
+CommandSpec generate_spec(Reading& r) {
+  Invocation& i = r.invocation;
+  CommandSpec spec{"sdtorch -p TEXT [FLAGS]", "Draws a picture from a text with Stable Diffusion.", setting_groups(r),
+                   generate_footer};
+  add_prompt_file(r, spec.groups.front());
   spec.groups.push_back(
       {"Output",
        {{"-o, --output", "FILE.png", "one picture's file; replaced if it exists", to_path(i.output.output)},
@@ -184,6 +191,13 @@ CommandSpec generate_spec(Reading& r) {
          [&i](const std::string& flag, const std::string& text) { i.output.name = filled(flag, text); }},
         {"--save-steps", "DIR", "the predicted picture after each step: step-000.png …, and steps.webp",
          to_path(i.output.save_steps)},
+        {"--resume", "", "draw what the folder's journal of the same prompt file lacks", to_switch(i.resume)},
+        {"--wait", "", "wait while another run works in the folder, instead of leaving with exit code 11",
+         to_switch(i.wait)},
+        {"--keep-going", "", "tell what cannot be drawn, and draw the rest: the default with --from-file",
+         [&i](const std::string&, const std::string&) { i.keep_going = true; }},
+        {"--fail-fast", "", "end at the first picture that cannot be drawn",
+         [&i](const std::string&, const std::string&) { i.keep_going = false; }},
         {"--dump", "FILE.safetensors", "every stage's tensors", to_path(i.output.dump)},
         {"--json", "", "results as one JSON object a line", to_switch(i.json)}}});
   FlagGroup general = general_group(r, true);
@@ -210,6 +224,20 @@ CommandSpec bench_spec(Reading& r) {
          "for comparisons step by step: one JSON object a part, and a line from standard input before the next; draws "
          "again until that ends, and then prints the first picture's result",
          to_switch(i.by_turns)}}});
+  spec.groups.push_back(general_group(r, true));
+  return spec;
+}
+
+CommandSpec verify_command_spec(Reading& r) {
+  Invocation& i = r.invocation;
+  CommandSpec spec{
+      "sdtorch verify DIR [--from-file FILE] [FLAGS]",
+      "Tells whether a folder holds what its journal says and, where one is given, what a prompt file asks "
+      "for with the folder's own settings and these: each picture present, whole, with the right "
+      "parameters. The exit code is 0, or 3 where one is not.",
+      setting_groups(r), ""};
+  spec.groups.insert(spec.groups.begin(), verify_flags(i.verify));
+  add_prompt_file(r, spec.groups[1]);
   spec.groups.push_back(general_group(r, true));
   return spec;
 }
@@ -307,7 +335,7 @@ struct CommandEntry {
   CommandSpec (*spec)(Reading&);
 };
 
-constexpr std::array<CommandEntry, 7> commands = {{
+constexpr std::array<CommandEntry, 8> commands = {{
     {"inspect", Command::inspect, inspect_spec},
     {"tokenize", Command::tokenize, tokenize_spec},
     {"convert", Command::convert, convert_command_spec},
@@ -315,6 +343,7 @@ constexpr std::array<CommandEntry, 7> commands = {{
     {"extract-lora", Command::extract_lora, extract_lora_command_spec},
     {"init-model", Command::init_model, init_model_spec},
     {"bench", Command::bench, bench_spec},
+    {"verify", Command::verify, verify_command_spec},
 }};
 
 /// The command that the first argument names; a mistyped one is told from a forgotten --prompt by its likeness.
@@ -455,6 +484,10 @@ void finish(Reading& r) {
       check_output(r);
       break;
     case Command::bench:
+      finish_settings(r);
+      break;
+    case Command::verify:
+      if (i.verify.folder.empty()) refuse("DIR", "the folder to look at is missing", "see sdtorch verify --help");
       finish_settings(r);
       break;
     case Command::inspect:

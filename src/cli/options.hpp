@@ -10,6 +10,7 @@
 #include "adapters/extract_lora.hpp"
 #include "cli/inspect.hpp"
 #include "cli/tokenize.hpp"
+#include "cli/verify.hpp"
 #include "core/log.hpp"
 #include "jobs/convert.hpp"
 #include "jobs/merge.hpp"
@@ -29,7 +30,8 @@ enum class Command {
   extract_lora,
   convert,
   merge,
-  bench
+  bench,
+  verify
 };
 
 /// What the command line asks for. Fields of other commands than `command` keep their defaults.
@@ -42,6 +44,9 @@ struct Invocation {
   std::optional<std::string> from_file{};          ///< generate: a prompt file, `-` is standard input
   std::optional<PromptFormat> from_file_format{};  ///< generate: of that file; none is told by its ending or content
   OutputOptions output{};                          ///< generate
+  bool resume = false;                             ///< generate: what the folder's journal lacks
+  bool wait = false;                               ///< generate: for a folder in which another run works
+  std::optional<bool> keep_going{};                ///< generate: after a picture that fails; none: with a prompt file
   bool seed_drawn = false;                         ///< --seed -1: the drawn seed is to be reported
   bool json = false;                               ///< results as JSON lines
   bool profile = false;                            ///< bench: each kind of layer, and the machine's rate
@@ -55,6 +60,7 @@ struct Invocation {
   ExtractLoraOptions extract_lora{};
   ConvertOptions convert{};
   MergeOptions merge{};
+  VerifyOptions verify{};
 };
 
 /// Reads the command line, and the picture that --from-image names.

@@ -137,4 +137,9 @@ void ConsoleReporter::on_image(const ImageResult& result) {
   print_result(result_line(result, options_.json));
 }
 
+void ConsoleReporter::on_failed(const FailedImage& failed) {
+  const std::string place = failed.source.empty() ? fmt::format("picture {}", failed.index) : failed.source;
+  log_error(fmt::format("{}: {}", place, failed.error));
+}
+
 }  // namespace sdtorch

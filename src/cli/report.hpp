@@ -44,6 +44,7 @@ class ConsoleReporter : public Reporter {
   /// Throws ErrorKind::interrupted after Ctrl-C (see interrupt.hpp).
   void on_step(const Step& step) override;
   void on_image(const ImageResult& result) override;
+  void on_failed(const FailedImage& failed) override;
 
  private:
   using Clock = std::chrono::steady_clock;

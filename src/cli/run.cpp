@@ -28,6 +28,16 @@ std::vector<Job> jobs_of(const Invocation& invocation) {
   return {job_of(invocation.settings)};
 }
 
+RunOptions run_options(const Invocation& invocation) {
+  const bool from_file = invocation.from_file && invocation.from_file != "-";
+  return {.output = invocation.output,
+          .prompt_file = from_file ? *invocation.from_file : "",
+          .defaults = invocation.settings,
+          .resume = invocation.resume,
+          .wait = invocation.wait,
+          .keep_going = invocation.keep_going.value_or(invocation.from_file.has_value())};
+}
+
 /// Runs it; where a request comes from a picture, its faults are the picture's.
 int generate(const Invocation& invocation, int (*run)(const Invocation&)) {
   try {
@@ -42,7 +52,7 @@ int generate_command(const Invocation& invocation) {
   if (invocation.seed_drawn) log_info(fmt::format("seed: {}", invocation.settings.seed));
   const std::vector<Job> jobs = jobs_of(invocation);
   if (invocation.dry_run) {
-    check_jobs(jobs, invocation.output);
+    check_jobs(jobs, run_options(invocation));
     log_info(fmt::format("nothing drawn: {} checked", jobs.size() == 1 ? "the request is" : "all requests are"));
     return 0;
   }
@@ -50,7 +60,7 @@ int generate_command(const Invocation& invocation) {
   ConsoleReporter reporter({.json = invocation.json,
                             .progress = invocation.log_level != LogLevel::quiet,
                             .terminal = isatty(STDERR_FILENO) == 1});
-  run_jobs(jobs, invocation.output, reporter);
+  run_jobs(jobs, run_options(invocation), reporter);
   return 0;
 }
 
@@ -107,6 +117,8 @@ int run_command_line(int argc, const char* const* argv) {
       return 0;
     case Command::bench:
       return generate(invocation, bench_command);
+    case Command::verify:
+      return verify_command(invocation);
   }
   return 0;
 }

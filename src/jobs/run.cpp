@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <set>
 #include <utility>
@@ -11,9 +12,14 @@
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
 #include "core/log.hpp"
+#include "io/atomic_file.hpp"
+#include "jobs/checked_models.hpp"
+#include "jobs/drawer.hpp"
+#include "jobs/journal.hpp"
 #include "jobs/output_folder.hpp"
-#include "jobs/picture_writer.hpp"
 #include "jobs/prompt_file.hpp"
+#include "jobs/publisher.hpp"
+#include "jobs/run_plan.hpp"
 #include "jobs/step_pictures.hpp"
 #include "jobs/tensor_dump.hpp"
 
@@ -22,12 +28,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-int64_t count_images(const std::vector<Job>& jobs) {
-  int64_t images = 0;
-  for (const Job& job : jobs) images += job.batch_count;
-  return images;
-}
-
 /// What has room for one picture, or one prompt, only.
 void check_single(const std::vector<Job>& jobs, const OutputOptions& output) {
   if (count_images(jobs) != 1) {
@@ -35,6 +35,17 @@ void check_single(const std::vector<Job>& jobs, const OutputOptions& output) {
     if (!output.save_steps.empty()) refuse("--save-steps", "follows one image, not several", "draw one at a time");
   }
   if (jobs.size() != 1 && !output.dump.empty()) refuse("--dump", "takes one prompt, not several", "draw one at a time");
+}
+
+bool keeps_journal(const RunOptions& options) { return !options.prompt_file.empty() && options.output.output.empty(); }
+
+/// What makes sense with a journal only.
+void check_journal_flags(const RunOptions& options) {
+  if (keeps_journal(options)) return;
+  const char* hint = "give --from-file and --outdir";
+  if (options.resume) refuse("--resume", "goes on with a prompt file's run in a folder", hint);
+  if (options.shard) refuse("--shard", "is a share of a prompt file's pictures in a folder", hint);
+  if (options.wait) refuse("--wait", "waits for a prompt file's run in a folder", hint);
 }
 
 void check_places(const OutputOptions& output) {
@@ -46,20 +57,6 @@ void check_places(const OutputOptions& output) {
   if (!output.dump.empty()) check_file(output.dump);
   if (!output.save_steps.empty()) check_folder(output.save_steps);
 }
-
-/// What the jobs choose, each different choice checked once.
-class CheckedModels {
- public:
-  const CheckedModel& get(const ModelChoice& choice) {
-    const auto known = std::ranges::find_if(models_, [&](const auto& one) { return one.first == choice; });
-    if (known != models_.end()) return known->second;
-    models_.emplace_back(choice, Pipeline::check(choice));
-    return models_.back().second;
-  }
-
- private:
-  std::vector<std::pair<ModelChoice, CheckedModel>> models_{};
-};
 
 /// Each job against its model, before anything is drawn. What is wrong with lines of a prompt file is told together.
 void check_requests(CheckedModels& models, const std::vector<Job>& jobs) {
@@ -79,12 +76,13 @@ void check_requests(CheckedModels& models, const std::vector<Job>& jobs) {
 }
 
 /// All checks of a run, short of its weights.
-CheckedModels check_run(const std::vector<Job>& jobs, const OutputOptions& output) {
-  check_single(jobs, output);
+CheckedModels check_run(const std::vector<Job>& jobs, const RunOptions& options) {
+  check_single(jobs, options.output);
+  check_journal_flags(options);
   CheckedModels models;
   models.get(jobs.front().choice);  // whose faults are no line's
   check_requests(models, jobs);
-  check_places(output);
+  check_places(options.output);
   return models;
 }
 
@@ -92,87 +90,222 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// The pipeline, the places to write to, and how far the run has come.
+/// Whether another picture may do better than the one that this befell.
+bool concerns_picture(ErrorKind kind) {
+  return kind == ErrorKind::usage || kind == ErrorKind::input || kind == ErrorKind::memory ||
+         kind == ErrorKind::non_finite;
+}
+
+/// A folder's journal, and where in it the run stands.
+struct JournalledRun {
+  explicit JournalledRun(const RunOptions& options) : journal(options.output.outdir, options.shard, options.wait) {}
+
+  Journal journal;
+  RunPlan plan{};
+};
+
+/// Locks the folder, reads what it holds, and writes down that the run begins.
+std::unique_ptr<JournalledRun> begin_journal(CheckedModels& models, const std::vector<Job>& jobs,
+                                             const RunOptions& options) {
+  if (!keeps_journal(options)) return nullptr;
+  RunRecord record = record_of(models, jobs, options);
+  const fs::path& folder = options.output.outdir;
+  make_folder(folder);
+  auto run = std::make_unique<JournalledRun>(options);
+  remove_abandoned_files(folder);
+  JournalContent known, own;
+  for (const fs::path& file : journals_in(folder)) {
+    JournalContent content = read_journal(file);
+    if (file.filename() == journal_name_of(options.shard)) own = content;
+    add_journal(known, std::move(content));
+  }
+  run->plan = plan_run(std::move(record), known, options);
+  if (std::ranges::find(own.runs, run->plan.run) == own.runs.end()) run->journal.add(run->plan.run);
+  for (const PictureRecord& found : run->plan.found) run->journal.add(found);
+  return run;
+}
+
+/// The places to write to, and how far the run has come.
 class Run {
  public:
-  Run(Pipeline pipeline, const OutputOptions& output, Reporter& reporter, int64_t total)
-      : pipeline_(std::move(pipeline)), output_(output), reporter_(reporter), total_(total), writer_(output) {
-    if (!output.save_steps.empty()) steps_.emplace(output.save_steps);
+  /// journalled: none where no journal is kept.
+  Run(CheckedModels& models, JournalledRun* journalled, const RunOptions& options, Reporter& reporter, int64_t total)
+      : drawer_(models),
+        journalled_(journalled),
+        options_(options),
+        reporter_(reporter),
+        total_(total),
+        publisher_(PictureWriter(options.output, first_index()),
+                   [this](const DrawnPicture& drawn, const WrittenPicture& written) { record(drawn, written); }) {
+    if (!options.output.save_steps.empty()) steps_.emplace(options.output.save_steps);
   }
 
-  /// Takes the place of what was open before, which leaves memory first.
-  void open(const CheckedModel& model) {
-    pipeline_.reset();
-    pipeline_.emplace(Pipeline::open(model));
-  }
+  Drawer& drawer() { return drawer_; }
 
-  void draw(const std::vector<Request>& batch) {
-    reporter_.on_batch(done_, std::ssize(batch), total_);
-    const auto start = std::chrono::steady_clock::now();
-    const std::vector<Picture> pictures = pipeline_->draw(batch, observer(batch.front()));
-    throw_if_interrupted();  // one that came while decoding
-    const double seconds = seconds_since(start) / static_cast<double>(batch.size());
-    for (const Picture& picture : pictures) {
-      const fs::path path = writer_.write(picture, pipeline_->model().choice());
-      reporter_.on_image({.path = path,
-                          .index = done_++,
-                          .request = picture.request,
-                          .sampler = picture.sampler,
-                          .width = picture.image.width,
-                          .height = picture.image.height,
-                          .seconds = seconds});
+  /// Draws a batch; what fails for one of its pictures is drawn in halves, down to that picture.
+  void draw(const Batch& batch) {
+    try {
+      draw_together(batch);
+    } catch (const Error& error) {
+      const bool smaller = batch.pictures.size() > 1 && concerns_picture(error.kind());
+      if (!smaller && (!options_.keep_going || !concerns_picture(error.kind()))) throw;
+      if (!smaller) return fail_picture(batch, error);
+      if (error.kind() == ErrorKind::memory) {
+        log_warning(
+            fmt::format("out of memory for {} pictures at once: drawing them in halves", batch.pictures.size()));
+      }
+      const size_t half = batch.pictures.size() / 2;
+      draw(part(batch, 0, half));
+      draw(part(batch, half, batch.pictures.size()));
     }
   }
 
+  /// Tells of the pictures that are on disk by now.
+  void report(std::vector<PublishedPicture> published) {
+    for (PublishedPicture& one : published) {
+      ++reported_;
+      reporter_.on_image({.path = std::move(one.path),
+                          .index = one.drawn.number,
+                          .request = std::move(one.drawn.picture.request),
+                          .sampler = std::move(one.drawn.picture.sampler),
+                          .width = one.drawn.picture.image.width,
+                          .height = one.drawn.picture.image.height,
+                          .seconds = one.drawn.seconds});
+    }
+  }
+
+  /// Waits for what is drawn to be on disk.
+  void finish_pictures() { report(publisher_.finish()); }
+
   void finish() {
-    if (!output_.dump.empty()) dump_.save(output_.dump);
+    finish_pictures();
+    if (!options_.output.dump.empty()) dump_.save(options_.output.dump);
     if (steps_) steps_->finish();
+    if (failed_ == 0) return;
+    throw Error(ErrorKind::jobs_failed,
+                {.reason = fmt::format("{} of {} pictures could not be drawn", failed_, reported_ + failed_),
+                 .hint = "the messages above tell why"});
   }
 
  private:
-  Observer observer(const Request& shared) {
+  std::optional<int64_t> first_index() const {
+    return journalled_ ? std::optional(journalled_->plan.run.first_index) : std::nullopt;
+  }
+
+  const std::string& request_digest(int64_t number) const {
+    return journalled_->plan.run.requests[static_cast<size_t>(number)];
+  }
+
+  /// In the publisher's thread.
+  void record(const DrawnPicture& drawn, const WrittenPicture& written) {
+    if (!journalled_) return;
+    journalled_->journal.add(PictureRecord{.index = *first_index() + drawn.number,
+                                           .path = written.path.filename().string(),
+                                           .sha256 = written.sha256,
+                                           .bytes = written.bytes,
+                                           .request = request_digest(drawn.number),
+                                           .notes = drawn.picture.notes});
+  }
+
+  void draw_together(const Batch& batch) {
+    throw_if_told_to_end();
+    reporter_.on_batch(begun_, std::ssize(batch.pictures), total_);
+    const auto start = std::chrono::steady_clock::now();
+    std::vector<Picture> pictures = drawer_.draw(*batch.choice, batch.pictures, observer(batch));
+    throw_if_interrupted();  // one that came while decoding
+    const double seconds = seconds_since(start) / static_cast<double>(batch.pictures.size());
+    begun_ += std::ssize(batch.pictures);
+    for (size_t i = 0; i < pictures.size(); ++i) {
+      publisher_.add(
+          {.picture = std::move(pictures[i]), .choice = batch.choice, .number = batch.numbers[i], .seconds = seconds});
+    }
+    report(publisher_.take());
+  }
+
+  /// The one picture of a batch.
+  void fail_picture(const Batch& batch, const Error& error) {
+    ++begun_;
+    ++failed_;
+    const int64_t number = batch.numbers.front();
+    if (journalled_) {
+      finish_pictures();  // the journal is the publisher's while it writes
+      journalled_->journal.add(FailureRecord{.index = *first_index() + number,
+                                             .request = request_digest(number),
+                                             .error = error.what(),
+                                             .exit_code = error.exit_code()});
+    }
+    reporter_.on_failed({.index = number,
+                         .request = batch.pictures.front(),
+                         .source = batch.jobs.front()->source,
+                         .error = error.what(),
+                         .exit_code = error.exit_code()});
+  }
+
+  static Batch part(const Batch& batch, size_t begin, size_t end) {
+    const auto cut = [&](const auto& list) {
+      using List = std::decay_t<decltype(list)>;
+      return List(list.begin() + static_cast<std::ptrdiff_t>(begin), list.begin() + static_cast<std::ptrdiff_t>(end));
+    };
+    return {.choice = batch.choice,
+            .pictures = cut(batch.pictures),
+            .numbers = cut(batch.numbers),
+            .jobs = cut(batch.jobs)};
+  }
+
+  Observer observer(const Batch& batch) {
     Observer observer;
     observer.on_stage = [](Stage) { throw_if_interrupted(); };
-    observer.on_step = [this, &shared](const Step& step) {
-      if (steps_) steps_->add(*pipeline_, step, shared);
+    observer.on_step = [this, &batch](const Step& step) {
+      if (steps_) steps_->add(drawer_.open(*batch.choice), step, batch.pictures.front());
+      report(publisher_.take());
       reporter_.on_step(step);
     };
-    if (!output_.dump.empty()) {
+    if (!options_.output.dump.empty()) {
       observer.on_tensor = [this](std::string_view name, const at::Tensor& tensor) { dump_.add(name, tensor); };
     }
     return observer;
   }
 
-  std::optional<Pipeline> pipeline_;
-  const OutputOptions& output_;
+  Drawer drawer_;
+  JournalledRun* journalled_;
+  const RunOptions& options_;
   Reporter& reporter_;
   int64_t total_;
-  int64_t done_ = 0;
-  PictureWriter writer_;
+  int64_t begun_ = 0, reported_ = 0, failed_ = 0;
   TensorDump dump_{};
   std::optional<StepPictures> steps_{};
+  Publisher publisher_;
 };
 
 }  // namespace
 
-void run_jobs(const std::vector<Job>& jobs, const OutputOptions& output, Reporter& reporter) {
+void run_jobs(const std::vector<Job>& jobs, const RunOptions& options, Reporter& reporter) {
   if (jobs.empty()) return;
-  CheckedModels models = check_run(jobs, output);
-  const ModelChoice* opened = &jobs.front().choice;
-  Pipeline pipeline = Pipeline::open(models.get(*opened));
-  watch_for_interrupts();  // from here on there are files to finish or to take away
-  Run run(std::move(pipeline), output, reporter, count_images(jobs));
-  Batches batches(jobs);
-  for (Batch batch = batches.next(); !batch.pictures.empty(); batch = batches.next()) {
-    if (*batch.choice != *opened) run.open(models.get(*batch.choice));
-    opened = batch.choice;
-    run.draw(batch.pictures);
+  CheckedModels models = check_run(jobs, options);
+  const std::unique_ptr<JournalledRun> journalled = begin_journal(models, jobs, options);
+  std::vector<bool> wanted = journalled ? journalled->plan.wanted : std::vector<bool>();
+  const int64_t total = journalled ? std::ranges::count(wanted, true) : count_images(jobs);
+  if (journalled && total < count_images(jobs)) {
+    log_info(fmt::format("{} of {} pictures are to be drawn", total, count_images(jobs)));
+  }
+  Batches batches(jobs, std::move(wanted));
+  Batch batch = batches.next();
+  if (batch.pictures.empty()) return;
+  Run run(models, journalled.get(), options, reporter, total);
+  run.drawer().open(*batch.choice);
+  // From here on there are files to finish or to take away.
+  watch_for_interrupts(total > 1 ? InterruptEnds::pictures : InterruptEnds::layer);
+  try {
+    for (; !batch.pictures.empty(); batch = batches.next()) run.draw(batch);
+  } catch (...) {
+    run.finish_pictures();  // what is drawn is kept, whatever ended the run
+    throw;
   }
   run.finish();
 }
 
-void check_jobs(const std::vector<Job>& jobs, const OutputOptions& output) {
-  if (!jobs.empty()) check_run(jobs, output);
+void check_jobs(const std::vector<Job>& jobs, const RunOptions& options) {
+  if (!jobs.empty()) check_run(jobs, options);
 }
 
 }  // namespace sdtorch

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "jobs/job.hpp"
-#include "jobs/output_options.hpp"
+#include "jobs/run_options.hpp"
 #include "sdtorch/pipeline.hpp"
 
 namespace sdtorch {
@@ -15,11 +15,20 @@ namespace sdtorch {
 /// One written picture: what stdout reports.
 struct ImageResult {
   std::filesystem::path path{};
-  int64_t index = 0;              ///< of the picture in this run, from 0
+  int64_t index = 0;              ///< of the picture in this run: its number, job after job, from 0
   Request request{};              ///< its own, with width and height filled in
   std::string sampler{};          ///< that drew it
   int64_t width = 0, height = 0;  ///< of the file
   double seconds = 0;             ///< denoising and decoding, a batch's time shared evenly by its pictures
+};
+
+/// One that could not be drawn.
+struct FailedImage {
+  int64_t index = 0;     ///< as ImageResult's
+  Request request{};     ///< its own
+  std::string source{};  ///< Job::source
+  std::string error{};   ///< the message
+  int exit_code = 0;     ///< of a run of this picture alone
 };
 
 /// Learns what happens, in order. The command line draws progress and prints results.
@@ -32,14 +41,19 @@ class Reporter {
   virtual void on_step(const Step& step) = 0;
   /// A picture is complete on disk.
   virtual void on_image(const ImageResult& result) = 0;
+  /// A picture is left out, and the run goes on.
+  virtual void on_failed(const FailedImage& failed) = 0;
 };
 
-/// Draws all jobs, in their order. A model is loaded once, and anew where the next job's choice is another. Everything
-/// is checked against each of them before the first picture is drawn, and the output folder made. Throws
-/// sdtorch::Error; pictures written before stay.
-void run_jobs(const std::vector<Job>& jobs, const OutputOptions& output, Reporter& reporter);
+/// Draws all jobs; what shares a batch, and the order of the rest, is Batches'. A model is loaded once, and anew where
+/// the next batch's choice is another. Everything is checked against each of them before the first picture is drawn,
+/// and the output folder made. The jobs of a prompt file keep a journal in their folder (journal.hpp), which locks it
+/// against other runs, and by which a resumed run leaves out what is there. Throws sdtorch::Error; pictures written
+/// before stay. With keep_going a picture that cannot be drawn is told instead, and in the end ErrorKind::jobs_failed
+/// thrown.
+void run_jobs(const std::vector<Job>& jobs, const RunOptions& options, Reporter& reporter);
 
 /// What `--dry-run` does: the checks of run_jobs, without loading weights or writing anything.
-void check_jobs(const std::vector<Job>& jobs, const OutputOptions& output);
+void check_jobs(const std::vector<Job>& jobs, const RunOptions& options);
 
 }  // namespace sdtorch
