@@ -42,6 +42,7 @@ ModelChoice in_wide_type(ModelChoice choice) {
 
 const Pipeline& Drawer::open(const ModelChoice& choice) {
   if (!opened_ || opened_->choice != choice) {
+    ahead_.finish();
     opened_.reset();
     if (wide_ && wide_->choice != in_wide_type(choice)) wide_.reset();
     opened_.emplace(choice, Pipeline::open(models_.get(choice)));
@@ -50,6 +51,7 @@ const Pipeline& Drawer::open(const ModelChoice& choice) {
 }
 
 DrawnBatch Drawer::draw(const ModelChoice& choice, const std::vector<Request>& pictures, const Observer& observer) {
+  ahead_.finish();
   return naming_faults([&]() -> DrawnBatch {
     try {
       return {.pictures = draw_as_asked(choice, pictures, observer), .choice = &choice};
@@ -57,10 +59,15 @@ DrawnBatch Drawer::draw(const ModelChoice& choice, const std::vector<Request>& p
       const bool again = error.kind() == ErrorKind::non_finite && pictures.size() == 1 &&
                          drawing_->model().choice().dtype != wide_type;
       if (!again) throw;
-      log_warning(fmt::format("{}; drawing it again in {}", error.what(), wide_type));
+      log_warning(fmt::format("{}: drawing it again in {}", error.parts().reason, wide_type));
       return draw_in_fp32(choice, pictures, observer, error);
     }
   });
+}
+
+void Drawer::read_ahead(const ModelChoice& choice, const std::vector<Request>& pictures) {
+  const bool same = opened_ && drawing_ == &opened_->pipeline && opened_->choice == choice;
+  if (same) ahead_.begin(opened_->pipeline, pictures);
 }
 
 std::vector<Picture> Drawer::draw_as_asked(const ModelChoice& choice, const std::vector<Request>& pictures,
@@ -108,6 +115,7 @@ const Pipeline& Drawer::open_wide(const ModelChoice& choice) {
     naming_out_of_memory(open);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::memory || !opened_) throw;
+    ahead_.finish();
     opened_.reset();  // it is opened again for the next picture
     open();
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "jobs/checked_models.hpp"
+#include "jobs/text_ahead.hpp"
 #include "sdtorch/pipeline.hpp"
 
 namespace sdtorch {
@@ -30,6 +31,9 @@ class Drawer {
   /// and what nobody expected ErrorKind::bug.
   DrawnBatch draw(const ModelChoice& choice, const std::vector<Request>& pictures, const Observer& observer);
 
+  /// For an observer of a drawing: reads the prompts of what comes next beside it, where the same networks draw it.
+  void read_ahead(const ModelChoice& choice, const std::vector<Request>& pictures);
+
   /// What draws now: for an observer.
   const Pipeline& drawing() const { return *drawing_; }
 
@@ -49,9 +53,10 @@ class Drawer {
 
   CheckedModels& models_;
   std::optional<Opened> opened_{};
-  std::optional<Opened> wide_{};  ///< in fp32, kept for the next picture that needs it where memory holds both
-  const Pipeline* drawing_ = nullptr;  ///< the one of them that drew last
+  std::optional<Opened> wide_{};           ///< in fp32, kept for the next picture that needs it where memory holds both
+  const Pipeline* drawing_ = nullptr;      ///< the one of them that drew last
   std::list<ModelChoice> wide_choices_{};  ///< that pictures were drawn by
+  TextAhead ahead_{};                      ///< of opened_: last, so that it ends first
 };
 
 }  // namespace sdtorch

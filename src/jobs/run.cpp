@@ -13,6 +13,7 @@
 #include "core/interrupt.hpp"
 #include "core/log.hpp"
 #include "io/atomic_file.hpp"
+#include "jobs/automatic_batch.hpp"
 #include "jobs/checked_models.hpp"
 #include "jobs/drawer.hpp"
 #include "jobs/journal.hpp"
@@ -93,7 +94,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 /// Whether another picture may do better than the one that this befell.
 bool concerns_picture(ErrorKind kind) {
   return kind == ErrorKind::usage || kind == ErrorKind::input || kind == ErrorKind::memory ||
-         kind == ErrorKind::non_finite;
+         kind == ErrorKind::non_finite || kind == ErrorKind::bug;
 }
 
 /// A folder's journal, and where in it the run stands.
@@ -131,6 +132,7 @@ class Run {
   /// journalled: none where no journal is kept.
   Run(CheckedModels& models, JournalledRun* journalled, const RunOptions& options, Reporter& reporter, int64_t total)
       : drawer_(models),
+        automatic_(models),
         journalled_(journalled),
         options_(options),
         reporter_(reporter),
@@ -142,10 +144,14 @@ class Run {
 
   Drawer& drawer() { return drawer_; }
 
-  /// Draws a batch; what fails for one of its pictures is drawn in halves, down to that picture.
-  void draw(const Batch& batch) {
+  /// How many of a job's pictures share a call where it leaves that open.
+  int64_t automatic_size(const Job& job) { return automatic_.size_for(job); }
+
+  /// Draws a batch; what fails for one of its pictures is drawn in halves, down to that picture. next: the batch that
+  /// comes after it.
+  void draw(const Batch& batch, const Batch& next) {
     try {
-      draw_together(batch);
+      draw_together(batch, next);
     } catch (const Error& error) {
       const bool smaller = batch.pictures.size() > 1 && concerns_picture(error.kind());
       if (!smaller && (!options_.keep_going || !concerns_picture(error.kind()))) throw;
@@ -153,10 +159,12 @@ class Run {
       if (error.kind() == ErrorKind::memory) {
         log_warning(
             fmt::format("out of memory for {} pictures at once: drawing them in halves", batch.pictures.size()));
+        automatic_.did_not_fit(std::ssize(batch.pictures));
       }
       const size_t half = batch.pictures.size() / 2;
-      draw(part(batch, 0, half));
-      draw(part(batch, half, batch.pictures.size()));
+      const Batch rest = part(batch, half, batch.pictures.size());
+      draw(part(batch, 0, half), rest);
+      draw(rest, next);
     }
   }
 
@@ -207,17 +215,19 @@ class Run {
                                            .notes = drawn.picture.notes});
   }
 
-  void draw_together(const Batch& batch) {
+  void draw_together(const Batch& batch, const Batch& next) {
     throw_if_told_to_end();
     reporter_.on_batch(begun_, std::ssize(batch.pictures), total_);
     const auto start = std::chrono::steady_clock::now();
-    std::vector<Picture> pictures = drawer_.draw(*batch.choice, batch.pictures, observer(batch));
+    DrawnBatch drawn = drawer_.draw(*batch.choice, batch.pictures, observer(batch, next));
     throw_if_interrupted();  // one that came while decoding
     const double seconds = seconds_since(start) / static_cast<double>(batch.pictures.size());
     begun_ += std::ssize(batch.pictures);
-    for (size_t i = 0; i < pictures.size(); ++i) {
-      publisher_.add(
-          {.picture = std::move(pictures[i]), .choice = batch.choice, .number = batch.numbers[i], .seconds = seconds});
+    for (size_t i = 0; i < drawn.pictures.size(); ++i) {
+      publisher_.add({.picture = std::move(drawn.pictures[i]),
+                      .choice = drawn.choice,
+                      .number = batch.numbers[i],
+                      .seconds = seconds});
     }
     report(publisher_.take());
   }
@@ -252,11 +262,14 @@ class Run {
             .jobs = cut(batch.jobs)};
   }
 
-  Observer observer(const Batch& batch) {
+  Observer observer(const Batch& batch, const Batch& next) {
     Observer observer;
-    observer.on_stage = [](Stage) { throw_if_interrupted(); };
+    observer.on_stage = [this, &next](Stage stage) {
+      throw_if_interrupted();
+      if (stage == Stage::denoise && next.choice) drawer_.read_ahead(*next.choice, next.pictures);
+    };
     observer.on_step = [this, &batch](const Step& step) {
-      if (steps_) steps_->add(drawer_.open(*batch.choice), step, batch.pictures.front());
+      if (steps_) steps_->add(drawer_.drawing(), step, batch.pictures.front());
       report(publisher_.take());
       reporter_.on_step(step);
     };
@@ -267,6 +280,7 @@ class Run {
   }
 
   Drawer drawer_;
+  AutomaticBatch automatic_;
   JournalledRun* journalled_;
   const RunOptions& options_;
   Reporter& reporter_;
@@ -288,15 +302,18 @@ void run_jobs(const std::vector<Job>& jobs, const RunOptions& options, Reporter&
   if (journalled && total < count_images(jobs)) {
     log_info(fmt::format("{} of {} pictures are to be drawn", total, count_images(jobs)));
   }
-  Batches batches(jobs, std::move(wanted));
-  Batch batch = batches.next();
-  if (batch.pictures.empty()) return;
+  if (total == 0) return;
   Run run(models, journalled.get(), options, reporter, total);
-  run.drawer().open(*batch.choice);
+  Batches batches(jobs, std::move(wanted), [&run](const Job& job) { return run.automatic_size(job); });
+  run.drawer().open(batches.next_job()->choice);
   // From here on there are files to finish or to take away.
   watch_for_interrupts(total > 1 ? InterruptEnds::pictures : InterruptEnds::layer);
   try {
-    for (; !batch.pictures.empty(); batch = batches.next()) run.draw(batch);
+    Batch batch = batches.next();
+    for (Batch next; !batch.pictures.empty(); batch = std::move(next)) {
+      next = batches.next();
+      run.draw(batch, next);
+    }
   } catch (...) {
     run.finish_pictures();  // what is drawn is kept, whatever ended the run
     throw;

@@ -7,9 +7,8 @@
 namespace sdtorch {
 
 void TextAhead::begin(const Pipeline& pipeline, const std::vector<Request>& pictures) {
-  finish();
-  if (pictures.empty() || !pipeline.prepares_beside()) return;
-  running_ = std::async(std::launch::async, [&pipeline, &pictures] {
+  if (running_.valid() || pictures.empty() || !pipeline.prepares_beside()) return;
+  running_ = std::async(std::launch::async, [&pipeline, pictures] {
     at::get_num_threads();  // as many in this thread as in others: LibTorch sees to it when it is asked
     try {
       pipeline.prepare(pictures);

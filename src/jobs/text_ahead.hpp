@@ -16,8 +16,8 @@ class TextAhead {
   /// Waits for it.
   ~TextAhead() { finish(); }
 
-  /// Begins in a thread of its own where there is room beside the drawing (Pipeline::prepares_beside). Both must stay
-  /// until finish. What is wrong with them is told when they are drawn.
+  /// Begins in a thread of its own where there is room beside the drawing (Pipeline::prepares_beside), unless it has
+  /// begun. The pipeline must stay until finish. What is wrong with the pictures is told when they are drawn.
   void begin(const Pipeline& pipeline, const std::vector<Request>& pictures);
 
   /// Waits for what was begun, if anything was.

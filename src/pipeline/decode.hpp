@@ -22,8 +22,9 @@ struct DecodedPictures {
 };
 
 /// latent: fp32 [B, 4, h, w], still times the VAE's scale; tiles: none for the whole at once. Decodes image by image,
-/// so that memory does not grow with the batch; where it is short all the same, in (smaller) tiles. A picture that comes out non-finite is decoded again with an fp32 VAE,
-/// with a warning; one that is non-finite even then throws ErrorKind::non_finite.
+/// so that memory does not grow with the batch; where it is short all the same, in (smaller) tiles. A picture that
+/// comes out non-finite is decoded again with an fp32 VAE, with a warning; one that is non-finite even then throws
+/// ErrorKind::non_finite.
 DecodedPictures decode(const Components& model, const at::Tensor& latent, const std::optional<TileSize>& tiles = {});
 
 /// picture: fp32 [3, H, W] in 0…1 → 8 bits a channel, rounded to nearest, or down as some tools do.

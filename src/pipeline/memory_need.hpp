@@ -16,9 +16,9 @@ namespace sdtorch {
 /// counted. in_int8: of a U-Net whose layers compute so.
 uint64_t bytes_needed(const StateDict& weights, const Placement& to, bool in_int8 = false);
 
-/// Throws ErrorKind::memory naming what the weights need and what is free where they are sure not to fit: on the device,
-/// in this machine's memory and its control groups', or under `ulimit -v`. What the drawing needs beside them is not
-/// counted: nobody is refused who could draw. files: component → its weights, mapped.
+/// Throws ErrorKind::memory naming what the weights need and what is free where they are sure not to fit: on the
+/// device, in this machine's memory and its control groups', or under `ulimit -v`. What the drawing needs beside them
+/// is not counted: nobody is refused who could draw. files: component → its weights, mapped.
 void require_memory(const ModelDescription& model, const std::map<std::string, StateDict>& files, const Placement& to,
                     bool in_int8);
 

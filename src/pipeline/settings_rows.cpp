@@ -92,8 +92,10 @@ std::vector<Setting> make_settings() {
        "Target size", picture, one, &S::target_size, condition},
       {"batch-count", "-b, --batch-count", "N", "images in all (1)", "", picture, one, &S::batch_count,
        SettingRange{1, most_images}},
-      {"batch-size", "--batch-size", "N", "how many of them, and of a prompt file's, share a U-Net call (1); auto: as many as are quickest and fit into memory", "", picture, one, &S::batch_size,
-       SettingRange{1, largest_batch_size}},
+      {"batch-size", "--batch-size", "N",
+       "how many of them, and of a prompt file's, share a U-Net call (1); auto: as many as are quickest and fit into "
+       "memory",
+       "", picture, one, &S::batch_size, SettingRange{1, largest_batch_size}},
       {"hires-scale", "--hires-scale", "F",
        "1…16: draw the picture at -W and -H, then enlarge it so many times and draw it once more (A1111's hires fix)",
        "Hires upscale", picture, one, &S::hires_scale, SettingRange{1, largest_hires_scale}},

@@ -61,7 +61,8 @@ std::optional<TileSize> resolve_tiles(const ModelDescription& model, const Reque
 
 std::optional<TileSize> smaller_tiles(const ModelDescription& model, int64_t height, int64_t width,
                                       const std::optional<TileSize>& now) {
-  const int64_t most = std::min(std::max(height, width), now ? now->size : usual_tile_size + 1), shared = exact_overlap(model);
+  const int64_t most = std::min(std::max(height, width), now ? now->size : usual_tile_size + 1),
+                shared = exact_overlap(model);
   int64_t size = usual_tile_size;
   while (size >= most) size /= 2;
   if (size < 2 * shared) return std::nullopt;  // more would be computed twice than once

@@ -26,8 +26,9 @@ void check_tiling(const Request& request);
 std::optional<TileSize> resolve_tiles(const ModelDescription& model, const Request& request,
                                       std::vector<std::string>& warnings);
 
-/// The next smaller tiles that a VAE can work in after `now`, none of which is the whole of a picture of so many pixels,
-/// with the numbers of the whole: half as large each time, from the usual size down. Nothing where there are none.
+/// The next smaller tiles that a VAE can work in after `now`, none of which is the whole of a picture of so many
+/// pixels, with the numbers of the whole: half as large each time, from the usual size down. Nothing where there are
+/// none.
 std::optional<TileSize> smaller_tiles(const ModelDescription& model, int64_t height, int64_t width,
                                       const std::optional<TileSize>& now);
 

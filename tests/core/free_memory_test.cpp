@@ -15,8 +15,9 @@ constexpr uint64_t mib = uint64_t{1} << 20;
 
 /// A system with 1000 MiB to be had, 24 of them by swapping.
 void write_machine(const fs::path& root, const std::string& groups) {
-  write_file(root / "proc/meminfo", "MemTotal:        2048000 kB\nMemFree:          100 kB\nMemAvailable:     999424 kB\n"
-                                    "SwapFree:          24576 kB\n");
+  write_file(root / "proc/meminfo",
+             "MemTotal:        2048000 kB\nMemFree:          100 kB\nMemAvailable:     999424 kB\n"
+             "SwapFree:          24576 kB\n");
   write_file(root / "proc/self/cgroup", groups);
 }
 
@@ -51,7 +52,8 @@ TEST_CASE("control groups of the second version limit it, each with those above 
   write_file(batch / "memory.max", number(300 * mib));
   write_file(batch / "memory.current", number(250 * mib));
   check_free(root.path(), 50 * mib, "the control group /batch");
-  write_file(batch / "memory.stat", "anon 1\nfile 2\ninactive_file " + number(30 * mib) + "active_file " + number(10 * mib));
+  write_file(batch / "memory.stat",
+             "anon 1\nfile 2\ninactive_file " + number(30 * mib) + "active_file " + number(10 * mib));
   check_free(root.path(), 90 * mib, "the control group /batch");
   write_file(batch / "memory.swap.max", number(20 * mib));
   write_file(batch / "memory.swap.current", number(5 * mib));

@@ -105,7 +105,6 @@ TEST_CASE("memory that runs out for several pictures is told as that", "[jobs]")
   const size_t alone = largest(1), together = largest(8);
   REQUIRE(alone < together);
   const ShortOfMemory memory(alone);
-  check_error(ErrorKind::memory, "out of memory",
-              [&] { drawer.draw(choice, std::vector<Request>(8, house), {}); });
+  check_error(ErrorKind::memory, "out of memory", [&] { drawer.draw(choice, std::vector<Request>(8, house), {}); });
   CHECK(drawer.draw(choice, {house}, {}).pictures.size() == 1);
 }

@@ -53,7 +53,8 @@ std::vector<Job> mixed_jobs(const ModelChoice& choice, const std::string& lora_n
   requests.back().width = 32;
   std::vector<Job> jobs;
   for (const Request& request : requests) {
-    jobs.push_back({.choice = choice, .request = request, .batch_count = 1 + (request.seed % 3 == 0), .batch_size = batch_size});
+    jobs.push_back(
+        {.choice = choice, .request = request, .batch_count = 1 + (request.seed % 3 == 0), .batch_size = batch_size});
   }
   return jobs;
 }
