@@ -15,6 +15,7 @@
 #include "core/interrupt.hpp"
 #include "core/log.hpp"
 #include "io/atomic_file.hpp"
+#include "jobs/automatic_batch.hpp"
 #include "jobs/checked_models.hpp"
 #include "jobs/devices.hpp"
 #include "jobs/drawer.hpp"
@@ -116,7 +117,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 /// Whether another picture may do better than the one that this befell.
 bool concerns_picture(ErrorKind kind) {
   return kind == ErrorKind::usage || kind == ErrorKind::input || kind == ErrorKind::memory ||
-         kind == ErrorKind::non_finite;
+         kind == ErrorKind::non_finite || kind == ErrorKind::bug;
 }
 
 /// A folder's journal, and where in it the run stands.
@@ -158,6 +159,7 @@ class Run {
   Run(CheckedModels& models, JournalledRun* journalled, const RunOptions& options, Reporter& reporter, int64_t total)
       : models_(models),
         drawer_(models),
+        automatic_(models),
         journalled_(journalled),
         options_(options),
         reporter_(reporter),
@@ -167,13 +169,20 @@ class Run {
     if (!options.output.save_steps.empty()) steps_.emplace(options.output.save_steps);
   }
 
-  /// Draws a batch and all that come after it.
-  void draw_all(Batch batch, Batches& batches) {
-    if (options_.devices.size() > 1 && total_ > 1) return draw_by_devices(std::move(batch), batches);
-    drawer_.open(*batch.choice);
+  /// Draws all of them.
+  void draw_all(Batches& batches) {
+    if (options_.devices.size() > 1 && total_ > 1) return draw_by_devices(batches.next(), batches);
+    drawer_.open(batches.next_job()->choice);
     watch_for_interrupts(total_ > 1 ? InterruptEnds::pictures : InterruptEnds::layer);
-    for (; !batch.pictures.empty(); batch = batches.next()) draw(batch);
+    Batch batch = batches.next();
+    for (Batch next; !batch.pictures.empty(); batch = std::move(next)) {
+      next = batches.next();
+      draw(batch, next);
+    }
   }
+
+  /// How many of a job's pictures share a call where it leaves that open.
+  int64_t automatic_size(const Job& job) { return automatic_.size_for(job); }
 
   /// Waits for what is drawn to be on disk.
   void finish_pictures() {
@@ -192,10 +201,11 @@ class Run {
   }
 
  private:
-  /// Draws a batch; what fails for one of its pictures is drawn in halves, down to that picture.
-  void draw(const Batch& batch) {
+  /// Draws a batch; what fails for one of its pictures is drawn in halves, down to that picture. next: the batch that
+  /// comes after it.
+  void draw(const Batch& batch, const Batch& next) {
     try {
-      draw_together(batch);
+      draw_together(batch, next);
     } catch (const Error& error) {
       const bool smaller = batch.pictures.size() > 1 && concerns_picture(error.kind());
       if (!smaller && (!options_.keep_going || !concerns_picture(error.kind()))) throw;
@@ -203,10 +213,12 @@ class Run {
       if (error.kind() == ErrorKind::memory) {
         log_warning(
             fmt::format("out of memory for {} pictures at once: drawing them in halves", batch.pictures.size()));
+        automatic_.did_not_fit(std::ssize(batch.pictures));
       }
       const size_t half = batch.pictures.size() / 2;
-      draw(part(batch, 0, half));
-      draw(part(batch, half, batch.pictures.size()));
+      const Batch rest = part(batch, half, batch.pictures.size());
+      draw(part(batch, 0, half), rest);
+      draw(rest, next);
     }
   }
 
@@ -276,17 +288,17 @@ class Run {
                                            .notes = drawn.picture.notes});
   }
 
-  void draw_together(const Batch& batch) {
+  void draw_together(const Batch& batch, const Batch& next) {
     throw_if_told_to_end();
     reporter_.on_batch(begun_, std::ssize(batch.pictures), total_);
     const auto start = std::chrono::steady_clock::now();
-    std::vector<Picture> pictures = drawer_.draw(*batch.choice, batch.pictures, observer(batch));
+    DrawnBatch drawn = drawer_.draw(*batch.choice, batch.pictures, observer(batch, next));
     throw_if_interrupted();  // one that came while decoding
     const double seconds = seconds_since(start) / static_cast<double>(batch.pictures.size());
     begun_ += std::ssize(batch.pictures);
-    for (size_t i = 0; i < pictures.size(); ++i) {
-      publisher_.add({.picture = std::move(pictures[i]),
-                      .choice = &models_.get(*batch.choice).choice(),
+    for (size_t i = 0; i < drawn.pictures.size(); ++i) {
+      publisher_.add({.picture = std::move(drawn.pictures[i]),
+                      .choice = drawn.choice,
                       .number = batch.numbers[i],
                       .seconds = seconds});
     }
@@ -323,11 +335,14 @@ class Run {
             .jobs = cut(batch.jobs)};
   }
 
-  Observer observer(const Batch& batch) {
+  Observer observer(const Batch& batch, const Batch& next) {
     Observer observer;
-    observer.on_stage = [](Stage) { throw_if_interrupted(); };
+    observer.on_stage = [this, &next](Stage stage) {
+      throw_if_interrupted();
+      if (stage == Stage::denoise && next.choice) drawer_.read_ahead(*next.choice, next.pictures);
+    };
     observer.on_step = [this, &batch](const Step& step) {
-      if (steps_) steps_->add(drawer_.open(*batch.choice), step, batch.pictures.front());
+      if (steps_) steps_->add(drawer_.drawing(), step, batch.pictures.front());
       report(publisher_.take());
       reporter_.on_step(step);
     };
@@ -339,6 +354,7 @@ class Run {
 
   CheckedModels& models_;
   Drawer drawer_;
+  AutomaticBatch automatic_;
   JournalledRun* journalled_;
   const RunOptions& options_;
   Reporter& reporter_;
@@ -360,12 +376,11 @@ void run_jobs(const std::vector<Job>& jobs, const RunOptions& options, Reporter&
   if (journalled && total < count_images(jobs)) {
     log_info(fmt::format("{} of {} pictures are to be drawn", total, count_images(jobs)));
   }
-  Batches batches(jobs, std::move(wanted));
-  Batch batch = batches.next();
-  if (batch.pictures.empty()) return;
+  if (total == 0) return;
   Run run(models, journalled.get(), options, reporter, total);
+  Batches batches(jobs, std::move(wanted), [&run](const Job& job) { return run.automatic_size(job); });
   try {
-    run.draw_all(std::move(batch), batches);
+    run.draw_all(batches);
   } catch (...) {
     run.finish_pictures();  // what is drawn is kept, whatever ended the run
     throw;
