@@ -22,6 +22,7 @@ from lycoris.modules.locon import LoConModule
 from lycoris.modules.loha import LohaModule
 from lycoris.modules.lokr import LokrModule
 from lycoris.modules.norms import NormModule
+import peft.tuners.boft.layer as boft_layer
 from peft import BOFTConfig, IA3Config, LoHaConfig, LoKrConfig, LoraConfig, OFTConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
@@ -376,6 +377,28 @@ def key_spaces(out: pathlib.Path, expected: Expected) -> None:
     diffusers_case(out, expected, "space_sgm", "xl", kohya | texts)
 
 
+def further_peft_cases(out: pathlib.Path, expected: Expected) -> None:
+    patterns = LoraConfig(r=2, lora_alpha=3, target_modules=r".*attn[12]\.to_(q|k)|.*\.conv1", init_lora_weights=False,
+                          rank_pattern={r"down_blocks\..*attn1\.to_q": 4, r".*\.conv[12]": 3},
+                          alpha_pattern={r"^down_blocks.*to_k": 5, r"attn(1|2)\.to_[kq]": 7})
+    peft_case(out, expected, "peft_patterns", patterns)
+    # Of several stages PEFT computes on CUDA devices alone: a kernel that sets blocks on a diagonal.
+    diagonal = type("Diagonal", (), {"apply": staticmethod(lambda r: torch.stack([torch.block_diag(*one) for one in r]))})
+    kept = boft_layer.get_fbd_cuda, boft_layer.FastBlockDiag
+    boft_layer.get_fbd_cuda, boft_layer.FastBlockDiag = (lambda: True), diagonal
+    for name, factor, layers in (("peft_boft_two", 2, [LINEAR, WIDE, CONV]), ("peft_boft_three", 3, [WIDE, CONV])):
+        peft_case(out, expected, name, BOFTConfig(boft_block_size=2, boft_n_butterfly_factor=factor, init_weights=False,
+                                                  target_modules=layers))
+    boft_layer.get_fbd_cuda, boft_layer.FastBlockDiag = kept
+
+
+def wrapped_checkpoint(out: pathlib.Path, expected: Expected) -> None:
+    """space_torch as trainers keep it, beside a count: α are numbers there, too."""
+    torch.save({"state_dict": torch.load(out / "space_torch.pt"), "epoch": 3}, out / "space_wrapped.pt")
+    for key in [key for key in expected.tensors if key.startswith("space_kohya/")]:
+        expected.tensors[key.replace("space_kohya/", "space_wrapped/")] = expected.tensors[key].clone()
+
+
 def make(out: pathlib.Path) -> None:
     torch.manual_seed(1300)
     expected = Expected()
@@ -383,6 +406,8 @@ def make(out: pathlib.Path) -> None:
     kohya_oft(out, expected)
     peft_cases(out, expected)
     key_spaces(out, expected)
+    further_peft_cases(out, expected)
+    wrapped_checkpoint(out, expected)
     save_file(expected.tensors, out / "expected.safetensors")
     save_file({f"{model}/{component}/{key}": value.half().contiguous() for model, components in models().items()
                for component, module in components.items() for key, value in module.state_dict().items()

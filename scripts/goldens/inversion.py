@@ -1,15 +1,21 @@
 """Learned words in the layouts that trainers write, and what diffusers draws with them (load_textual_inversion). The tiny
 models of the areas pipeline and families. Each picture alone: a batch must give the same."""
 
+import base64
 import json
 import pathlib
+import zlib
 
 import image_to_image
+import numpy as np
 import pipeline
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers.loaders import TextualInversionLoaderMixin
 from guidance import FOLDERS, GOLDEN, generators, with_sampler
+from PIL import Image, PngImagePlugin
 from safetensors.torch import load_file, save_file
+from transformers import CLIPTokenizer
 
 WIDTHS = {"sd1": 24, "sd2": 24}
 
@@ -36,6 +42,64 @@ def write_files(out: pathlib.Path) -> None:
     save_file({"clip_l": vectors(2, config[0], 8), "clip_g": vectors(2, config[1], 9)}, out / "pair.safetensors")
     torch.save({"text_encoders_0": vectors(1, config[0], 10), "text_encoders_1": vectors(1, config[1], 11)},
                out / "trained.pt")
+
+
+def write_picture(out: pathlib.Path) -> None:
+    """As A1111 saves a word in a picture (modules/textual_inversion/image_embedding.py)."""
+    numbers = {"*": {"TORCHTENSOR": vectors(2, 24, 12).tolist()}}
+    save_file({"vectors": vectors(2, 24, 12)}, out / "picture_vectors.safetensors")
+    content = {"string_to_token": {"*": 265}, "string_to_param": numbers, "name": "framed", "step": 3,
+               "sd_checkpoint": None}
+    text = PngImagePlugin.PngInfo()
+    text.add_text("sd-ti-embedding", base64.b64encode(json.dumps(content).encode()).decode())
+    Image.new("RGB", (4, 4), (9, 90, 200)).save(out / "picture.png", pnginfo=text)
+    hide(json.dumps(content).encode(), out / "hidden.png")
+
+
+def hide(content: bytes, file: pathlib.Path) -> None:
+    """Half a byte a number, lower halves on the left and upper ones on the right of a picture between black columns,
+    under the noise of a linear congruential generator."""
+    def block(halves: np.ndarray, height: int) -> np.ndarray:
+        width = -(-len(halves) // (3 * height))
+        filled = np.resize(halves, width * height * 3)
+        noise, state = [], 0
+        for _ in filled:
+            state = (1664525 * state + 1013904223) % 2**32
+            noise.append(state % 255 & 15)
+        shown = 16 * (1 + np.arange(len(filled)) % 13)  # A1111 draws circles there
+        return ((filled ^ np.array(noise, np.uint8)) | shown.astype(np.uint8)).reshape(height, width, 3)
+
+    packed, height = np.frombuffer(zlib.compress(content, 9), np.uint8), 24
+    black = np.zeros((height, 1, 3), np.uint8)
+    shown = np.full((height, 10, 3), (9, 90, 201), np.uint8)
+    wide = np.concatenate([block(packed & 15, height), black, shown, black, block(packed >> 4, height)], 1)
+    Image.fromarray(np.pad(wide, ((2, 3), (4, 1), (0, 0)))).save(file)
+
+
+ADDED = {  # words and the numbers of their vectors
+    "one": ({"x1": 2, "<cat>": 1, "inkwash": 1, "statue": 3},
+            ["a x1", "a x 1", "x1y", "yx1", "X1", "a <cat>, b", "<CAT>", "(<cat>)", "inkwashes", "ink wash", "a InkWash",
+             "a statue and a statue", "a Statue", "statues x1", "x1_1", "statue_2 a", "\u00e9x1\u00e9", "x1x1",
+             "<|endoftext|> x1 <|startoftext|>", "x\u00b91", " x1 ", "<cat><cat>", "", "a red house"]),
+    "two": ({"Big Cat": 2, "cat": 1, "\u00c9lan": 2, "it's": 2},
+            ["big cat", "Big Cat", "a Big  Cat", "big\ncat", "bigcat", "a cat", "cats", "\u00e9lan", "\u00c9lan",
+             "E\u0301lan", "it's", "its it's", "bit's"]),
+    "three": ({"cat": 2, "cat-statue": 2}, ["a cat", "a cat-statue", "cat-statues", "CAT-statue"]),
+}
+
+
+def write_added(out: pathlib.Path) -> None:
+    """The ids that diffusers' pipelines give prompts with words: added tokens, several for those of several vectors."""
+    told = {}
+    for name, (words, prompts) in ADDED.items():
+        tokenizer = CLIPTokenizer.from_pretrained(GOLDEN / FOLDERS["sd1"], subfolder="tokenizer")
+        first = len(tokenizer)
+        for word, count in words.items():
+            tokenizer.add_tokens([word, *(f"{word}_{i}" for i in range(1, count))])
+        converted = TextualInversionLoaderMixin().maybe_convert_prompt(prompts, tokenizer)
+        ids = [tokenizer(text, add_special_tokens=False, truncation=False).input_ids for text in converted]
+        told[name] = {"first": first, "words": list(words.items()), "prompts": list(zip(prompts, ids))}
+    (out / "added.json").write_text(json.dumps(told, indent=1) + "\n")
 
 
 def read(file: pathlib.Path) -> dict[str, torch.Tensor]:
@@ -114,6 +178,8 @@ def draw(case: dict, out: pathlib.Path) -> tuple[torch.Tensor, torch.Tensor, tor
 @torch.no_grad()
 def make(out: pathlib.Path) -> None:
     write_files(out)
+    write_picture(out)
+    write_added(out)
     tensors, listed = {}, cases()
     for number, case in enumerate(listed):
         latents, pixels, context, pooled = draw(case, out)

@@ -13,6 +13,7 @@ import pathlib
 import control_nets
 import diffusers
 import image_to_image
+import lora_pictures
 import networks
 import numpy as np
 import pipeline
@@ -242,6 +243,9 @@ def cases() -> list[dict]:
     add("xl", plus_xl, "b.png", cfg_scale=2, negative_prompt=pipeline.NEGATIVE)
     add("xl", plus_xl, "c.png", cfg_scale=1, batch_count=2)
     add("xl", plus_xl, cfg_scale=1.5, init_img="b.png", strength=0.5, width=48, height=48)
+    add("sd1", plus, "b.png", lora=["sd1_a.safetensors:0.6:-0.5"], sampler="ddim")
+    add("sd1", plain, "c.png", lora=["sd1_u.safetensors", "sd1_b.safetensors:0.4"], ip_scale=0.7, sampler="euler")
+    add("xl", plain_xl, lora=["xl_a.safetensors:0.3"], cfg_scale=1.5)
     return listed
 
 
@@ -283,6 +287,11 @@ def load(case: dict, out: pathlib.Path, encoders: dict):
     pipe.load_ip_adapter(str(out / chosen), subfolder="", weight_name=[pathlib.Path(file).name for file in files])
     scale = case.get("ip-scale", 1.0)
     pipe.set_ip_adapter_scale([float(s) for s in as_list(scale) * (len(files) // len(as_list(scale)))])
+    if "lora" in case:
+        for lora in case["lora"]:
+            pipe.load_lora_weights(GOLDEN / "lora_pictures", weight_name=lora.split(":")[0],
+                                   adapter_name=lora.split(".")[0])
+        lora_pictures.set_weights(pipe, case["lora"], 0, case["steps"])
     if "sampler" in case:
         scheduler, changes = image_to_image.SAMPLERS[case["sampler"]]
         pipe.scheduler = scheduler.from_config(pipe.scheduler.config, **changes)

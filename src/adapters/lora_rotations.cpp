@@ -144,20 +144,36 @@ std::vector<WeightChange> peft_oft(const LoraLayer& layer, LoraTensors& tensors,
   })};
 }
 
+/// One stage of PEFT's butterfly: columns that lie `together` half-blocks apart are brought side by side, turned block
+/// by block, and put back. w: [out, in]; r: [k, n, n].
+at::Tensor turn_columns(const at::Tensor& r, const at::Tensor& w, int64_t together) {
+  const int64_t n = r.size(-1), half = n / 2;
+  const auto turned = [&](const at::Tensor& columns) {
+    return at::einsum("okj,kij->oki", {columns.unflatten(1, {r.size(0), n}), r}).flatten(1);
+  };
+  if (together == 1) return turned(w);
+  const at::Tensor beside = w.unflatten(1, {-1, 2, together, half}).transpose(2, 3).flatten(1);
+  return turned(beside).unflatten(1, {-1, together, 2, half}).transpose(2, 3).flatten(1);
+}
+
 std::vector<WeightChange> peft_boft(const LoraLayer& layer, LoraTensors& tensors) {
   const Part blocks = tensors.take("peft_boft", 4);
   const std::optional<Part> lengths = tensors.take_if("peft_boft_scale", 1);
   const int64_t outputs = outputs_of(layer, blocks);
   const int64_t inputs = c10::multiply_integers(layer.weight->begin() + 1, layer.weight->end());
   const at::Tensor& b = blocks.tensor;
-  expect(b.size(0) == 1, blocks, fmt::format("butterflies of {} stages in PEFT's form are not read", b.size(0)));
+  constexpr int64_t max_stages = 32;
+  const int64_t stages = b.size(0);
+  expect(stages <= max_stages && (stages == 1 || (b.size(3) % 2 == 0 && inputs % (b.size(3) << (stages - 1)) == 0)),
+         blocks, fmt::format("{} are no butterfly of {} inputs", shape_text(b.sizes()), inputs));
   expect(b.size(2) == b.size(3) && inputs % b.size(3) == 0 && inputs / b.size(3) == b.size(1), blocks,
          fmt::format("{} do not make up the layer's {} inputs", shape_text(b.sizes()), inputs));
   if (lengths) expect(lengths->tensor.numel() == outputs, *lengths, "is not one number an output");
   return {change_of(layer, [=](const at::Tensor& w, double scale) {
-    const at::Tensor all = in_double(blocks, w)[0];
-    const at::Tensor r = towards_identity(cayley((all.transpose(1, 2) - all) * 0.5), scale);
-    const at::Tensor turned = at::einsum("okj,kij->oki", {w.unflatten(1, {r.size(0), r.size(1)}), r}).flatten(1);
+    const at::Tensor all = in_double(blocks, w);
+    const at::Tensor r = towards_identity(cayley((all.transpose(2, 3) - all) * 0.5), scale);
+    at::Tensor turned = w;
+    for (int64_t stage = 0; stage < stages; ++stage) turned = turn_columns(r[stage], turned, int64_t{1} << stage);
     return lengths ? turned * in_double(*lengths, w).view({-1, 1}) : turned;
   })};
 }

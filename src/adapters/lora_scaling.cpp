@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -42,12 +43,12 @@ class PeftReader {
     }
     if (const auto* patterns = object("alpha_pattern")) {
       for (const auto& [name, value] : patterns->items()) {
-        config.alpha_pattern[layer_name("alpha_pattern", name)] = number("alpha_pattern", value);
+        config.alpha_pattern.emplace_back(pattern("alpha_pattern", name), number("alpha_pattern", value));
       }
     }
     if (const auto* patterns = object("rank_pattern")) {
       for (const auto& [name, value] : patterns->items()) {
-        config.rank_pattern[layer_name("rank_pattern", name)] = whole("rank_pattern", value);
+        config.rank_pattern.emplace_back(pattern("rank_pattern", name), whole("rank_pattern", value));
       }
     }
     if (const auto* mapping = object("auto_mapping"); mapping && mapping->contains("base_model_class")) {
@@ -99,31 +100,36 @@ class PeftReader {
     fail(ErrorKind::model, file_, prefix_ + key, fmt::format("a count was expected, found {}", value.dump()));
   }
 
-  /// PEFT takes these for regular expressions; what is written there are ends of names.
-  std::string layer_name(const char* key, std::string name) const {
-    if (name.starts_with('^')) name.erase(0, 1);
-    for (size_t at = 0; (at = name.find("\\.", at)) != std::string::npos;) name.erase(at, 1);
-    if (name.find_first_of("*+?()[]{}|\\$^") != std::string::npos) {
-      fail(ErrorKind::model, file_, prefix_ + key,
-           fmt::format("'{}' is a regular expression; only names of layers are read", name));
-    }
-    return name;
+  LayerPattern pattern(const char* key, const std::string& expression) const {
+    if (auto pattern = LayerPattern::parse(expression)) return *std::move(pattern);
+    fail(ErrorKind::model, file_, prefix_ + key, fmt::format("'{}' is no regular expression that is read", expression));
   }
 
   const nlohmann::json& json_;
   std::string file_, prefix_;
 };
 
-bool ends_with_name(std::string_view module, std::string_view name) {
-  return module.ends_with(name) && (module.size() == name.size() || module[module.size() - name.size() - 1] == '.');
-}
-
 template <class Value>
-std::optional<Value> by_pattern(const std::map<std::string, Value>& patterns, const std::string& module) {
-  for (const auto& [name, value] : patterns) {
-    if (ends_with_name(module, name) || ends_with_name("text_model." + module, name)) return value;
+std::optional<Value> by_pattern(const std::vector<std::pair<LayerPattern, Value>>& patterns,
+                                const std::string& module) {
+  for (const auto& [pattern, value] : patterns) {
+    if (pattern.fits(module)) return value;
   }
   return std::nullopt;
+}
+
+/// Repetitions are written out when an expression is read, and walked through by recursion: no layer's name needs many.
+bool repeats_too_often(const std::string& expression) {
+  constexpr size_t longest_with_repetition = 200, most_digits = 2;
+  const size_t brace = expression.find('{');
+  if (brace == std::string::npos) return false;
+  if (expression.size() > longest_with_repetition || expression.find('{', brace + 1) != std::string::npos) return true;
+  size_t digits = 0;
+  for (size_t at = brace + 1; at < expression.size() && expression[at] != '}'; ++at) {
+    digits = std::isdigit(static_cast<unsigned char>(expression[at])) ? digits + 1 : 0;
+    if (digits > most_digits) return true;
+  }
+  return false;
 }
 
 bool is_only_weights_file(const std::filesystem::path& file) {
@@ -164,6 +170,24 @@ std::optional<double> number_in(const nlohmann::json& value) {
 bool nearly(double a, double b) { return std::abs(a - b) <= 0.01 * std::abs(b); }  // α may have been rounded to bf16
 
 }  // namespace
+
+std::optional<LayerPattern> LayerPattern::parse(const std::string& expression) {
+  constexpr size_t longest = 1000;
+  if (expression.size() > longest || repeats_too_often(expression)) return std::nullopt;
+  auto options = std::regex::ECMAScript | std::regex::nosubs;
+#ifdef __GLIBCXX__
+  options |= std::regex_constants::__polynomial;  // no expression takes time that doubles with each letter of a name
+#endif
+  try {
+    return LayerPattern(std::regex("(.*\\.)?(" + expression + ")", options));
+  } catch (const std::regex_error&) {
+    return std::nullopt;
+  }
+}
+
+bool LayerPattern::fits(const std::string& module) const {
+  return std::regex_match(module, whole_) || std::regex_match("text_model." + module, whole_);
+}
 
 LoraScaling::LoraScaling(const std::filesystem::path& file, const std::map<std::string, std::string>& metadata,
                          const KeySet& keys) {

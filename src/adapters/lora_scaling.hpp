@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <regex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "adapters/lora_tensors.hpp"
@@ -14,14 +16,29 @@
 
 namespace sdtorch {
 
+/// A regular expression for the end of a layer's name, behind a point, as PEFT matches its patterns.
+class LayerPattern {
+ public:
+  /// Nothing where the expression is none, is too large, or has what Python's alone know.
+  static std::optional<LayerPattern> parse(const std::string& expression);
+
+  /// module: without the `text_model.` that PEFT sees in some.
+  bool fits(const std::string& module) const;
+
+ private:
+  explicit LayerPattern(std::regex whole) : whole_(std::move(whole)) {}
+
+  std::regex whole_;
+};
+
 /// What PEFT's adapter_config.json says, and diffusers in a file's metadata (`lora_adapter_metadata`), of one component
 /// or of all.
 struct PeftConfig {
   std::optional<double> alpha{};
   std::optional<int64_t> rank{};
   bool rank_stabilised = false;
-  std::map<std::string, double> alpha_pattern{};  ///< by the end of a layer's name
-  std::map<std::string, int64_t> rank_pattern{};
+  std::vector<std::pair<LayerPattern, double>> alpha_pattern{};  ///< the first that fits counts
+  std::vector<std::pair<LayerPattern, int64_t>> rank_pattern{};
   std::string model_class{};  ///< that it was trained on: CLIPTextModelWithProjection
   // PEFT's OFT
   bool constrained = false;                 ///< `coft`

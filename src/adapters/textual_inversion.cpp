@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "adapters/png_embedding.hpp"
 #include "core/error.hpp"
 #include "weights/ldm_keys.hpp"
 #include "weights/recognition.hpp"
@@ -119,17 +120,22 @@ TextualInversion read_textual_inversion(const std::map<std::string, at::Tensor>&
 }
 
 TextualInversion load_textual_inversion(const std::filesystem::path& file) {
+  const auto named = [](const std::string& name) { return name == "*" ? std::string() : name; };
+  if (const auto picture = read_png_embedding(file)) {
+    return read_textual_inversion(picture->tensors, named(picture->name), file.string());
+  }
   const WeightsFile weights = load_weights(file);
   Tensors tensors;
   for (const auto& [key, tensor] : weights.tensors) tensors[key] = tensor.tensor;
   const auto said = weights.values.find("name");
   const bool has_name = said != weights.values.end() && std::holds_alternative<std::string>(said->second);
   const std::string name = has_name ? std::get<std::string>(said->second) : std::string();
-  return read_textual_inversion(tensors, name == "*" ? std::string() : name, file.string());
+  return read_textual_inversion(tensors, named(name), file.string());
 }
 
 at::Tensor vectors_for(const LearnedWord& word, const EncoderPlace& encoder, const std::string& file,
                        const std::string& model) {
+  if (encoder.width == 0) return word.vectors.begin()->second;
   const bool alone = word.vectors.contains(LearnedFor::only);
   if (alone && encoder.encoders > 1) {
     const int64_t width = word.vectors.at(LearnedFor::only).size(1);

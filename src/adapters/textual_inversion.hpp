@@ -32,8 +32,8 @@ struct TextualInversion {
 };
 
 /// Reads a .pt, .bin or .safetensors file: A1111's (`string_to_param`, with `name`), a dict of words (diffusers'),
-/// SDXL's pair (`clip_l`, `clip_g`; `text_encoders_0` and `_1` of trainers), a bare tensor or `emb_params`. Throws
-/// ErrorKind::model naming file and key.
+/// SDXL's pair (`clip_l`, `clip_g`; `text_encoders_0` and `_1` of trainers), a bare tensor or `emb_params`; or a PNG
+/// that holds one (png_embedding.hpp). Throws ErrorKind::model naming file and key, and as read_png_embedding.
 TextualInversion load_textual_inversion(const std::filesystem::path& file);
 
 /// The same of tensors by their keys in such a file, `string_to_param.*`, as a LoRA brings them along.
@@ -45,7 +45,7 @@ TextualInversion read_textual_inversion(const std::map<std::string, at::Tensor>&
 struct EncoderPlace {
   size_t encoders = 1;  ///< how many the model has
   bool second = false;  ///< SDXL's second; a refiner has it alone
-  int64_t width = 0;    ///< C of its token embeddings
+  int64_t width = 0;    ///< C of its token embeddings; 0: not known, and any fits
 };
 
 /// fp32 [n, width]. file and model: names, for messages. Throws ErrorKind::model naming the file, its width, the

@@ -15,9 +15,9 @@
 #include "core/suggest.hpp"
 #include "diffusion/sampler.hpp"
 #include "jobs/devices.hpp"
+#include "jobs/given_flags.hpp"
 #include "jobs/output_names.hpp"
 #include "pipeline/metadata.hpp"
-#include "pipeline/prompt_rules.hpp"
 #include "pipeline/settings.hpp"
 #include "recipes/model_layout.hpp"
 #include "sdtorch/version.hpp"
@@ -42,38 +42,27 @@ std::string filled(const std::string& flag, const std::string& text) {
 /// What the flags said, before it becomes an Invocation: the settings wait for --from-image.
 struct Reading {
   Invocation invocation{};
-  struct Override {
-    std::string name{}, flag{}, text{};
-  };
-  std::vector<Override> overrides{};
+  std::vector<GivenFlag> overrides{};
+  std::vector<std::string> sweeps{};
   std::string from_image{};
   bool quiet = false, verbose = false;
 
   bool has(std::string_view name) const {
-    return std::any_of(overrides.begin(), overrides.end(), [&](const auto& o) { return o.name == name; });
+    return std::any_of(overrides.begin(), overrides.end(), [&](const auto& o) { return o.setting->name == name; });
   }
   bool says(std::string_view name, std::string_view text) const {
     return std::any_of(overrides.begin(), overrides.end(),
-                       [&](const auto& o) { return o.name == name && o.text == text; });
+                       [&](const auto& o) { return o.setting->name == name && o.text == text; });
   }
 };
 
 using Apply = decltype(Flag::apply);
 
-/// Whether an empty text is refused by what the setting takes: a number, or a switch that takes none.
-bool says_what_it_takes(const Setting& setting) {
-  const auto is_number = []<typename Value>(Value Settings::*) {
-    return std::is_arithmetic_v<Value> || std::is_same_v<Value, std::optional<int64_t>> ||
-           std::is_same_v<Value, std::optional<uint64_t>> || std::is_same_v<Value, std::optional<double>>;
-  };
-  return std::visit(is_number, setting.member);
-}
-
 /// Keeps the value for the setting of that name.
 Apply to_setting(Reading& reading, const Setting& setting) {
   return [&reading, &setting](const std::string& flag, const std::string& text) {
-    const bool as_it_is = setting.may_be_empty || says_what_it_takes(setting);
-    reading.overrides.push_back({std::string(setting.name), flag, as_it_is ? text : filled(flag, text)});
+    check_filled(setting, flag, text);
+    reading.overrides.push_back({.setting = &setting, .flag = flag, .text = text});
   };
 }
 
@@ -166,16 +155,29 @@ void add_prompt_file(Reading& r, FlagGroup& group) {
   Invocation& i = r.invocation;
   group.flags.push_back(
       {"--from-file", "FILE",
-       "many prompts: .txt, one a line, with the flags of A1111's or kohya's files or none, or .jsonl, an object of "
-       "long "
-       "flag names a line; # starts a comment; - reads standard input, by its content",
+       "many prompts: .txt, one a line, with flags behind it where it has its own (A1111's and kohya's files, too), "
+       ".jsonl, an object of long flag names a line, or .csv, a table with such names in its first row; # starts a "
+       "comment; - reads standard input, by its content",
        [&i](const std::string& flag, const std::string& text) { i.from_file = filled(flag, text); }});
+  group.flags.push_back({"--from-file-format", "NAME",
+                         "txt, jsonl, csv, a1111, kohya: which of them that file is, whatever it looks like",
+                         [&i](const std::string& flag, const std::string& text) {
+                           const std::vector<std::string> names(prompt_format_names.begin(), prompt_format_names.end());
+                           i.from_file_format = static_cast<PromptFormat>(
+                               std::ranges::find(names, picked(flag, text, names)) - names.begin());
+                         }});
   group.flags.push_back(
-      {"--from-file-format", "NAME", "txt, jsonl, a1111, kohya: which of them that file is, whatever it looks like",
+      {"--sweep", "NAME=A,B",
+       "every job once for each combination of the values, as \"cfg=5,7.5 sampler=euler,dpm++2m\"; names are flags "
+       "that a line of a prompt file may have; values with commas or blanks stand in quotes; the last name varies "
+       "fastest",
+       [&r](const std::string& flag, const std::string& text) { r.sweeps.push_back(filled(flag, text)); }, true});
+  group.flags.push_back(
+      {"--wildcards", "DIR",
+       "__NAME__ in prompts stands for a line of NAME.txt there, chosen by the picture's seed; DIR/SUB/NAME.txt is "
+       "__SUB/NAME__",
        [&i](const std::string& flag, const std::string& text) {
-         const std::vector<std::string> names(prompt_format_names.begin(), prompt_format_names.end());
-         i.from_file_format =
-             static_cast<PromptFormat>(std::ranges::find(names, picked(flag, text, names)) - names.begin());
+         i.expansion.wildcards = std::make_shared<Wildcards>(filled(flag, text));
        }});
 }
 
@@ -256,43 +258,7 @@ CommandSpec inspect_spec(Reading& r) {
           ""};
 }
 
-CommandSpec tokenize_spec(Reading& r) {
-  TokenizeOptions& t = r.invocation.tokenize;
-  const Apply add_text = [&t](const std::string&, const std::string& text) { t.texts.push_back(text); };
-  const auto to_optional = [](std::optional<std::string>& value) -> Apply {
-    return [&value](const std::string& flag, const std::string& text) { value = filled(flag, text); };
-  };
-  const Apply steps = [&t](const std::string& flag, const std::string& text) {
-    constexpr uint64_t most_steps = 100'000;
-    const auto number = parse_unsigned(text);
-    if (!number || *number == 0 || *number > most_steps) {
-      refuse(flag, fmt::format("'{}' is not a whole number of 1…{}", text, most_steps));
-    }
-    t.rules.steps = static_cast<int64_t>(*number);
-  };
-  return {"sdtorch tokenize [FLAGS] TEXT…",
-          "Prints what a prompt's grammar says, and the ids, pieces and chunks that the model's text encoder sees.",
-          {{"Arguments",
-            {{"TEXT", "", "texts; - reads lines from standard input; put -- before one that starts with -", add_text,
-              true}}},
-           {"Model",
-            {{"-m, --model, --ckpt", "PATH", "a model, or its tokenizer's folder; default: the built-in model",
-              [&t](const std::string& flag, const std::string& text) { t.model = filled(flag, text); }}}},
-           {"Grammar",
-            {{"--prompt-syntax", "NAME", fmt::format("{} (a1111)", fmt::join(prompt_syntax_names, ", ")),
-              to_optional(t.rules.prompt_syntax)},
-             {"--prompt-chunks", "NAME", fmt::format("{} (plain)", fmt::join(prompt_chunks_names, ", ")),
-              to_optional(t.rules.prompt_chunks)},
-             {"--compat", "NAME", "a1111, comfy, diffusers, sdcpp: whose rules both are", to_optional(t.rules.compat)},
-             {"--steps", "N", "what [from:to:when] and [one|other] are spread over (20)", steps},
-             {"--sampler", "NAME", "one that takes two calls a step counts twice", to_optional(t.rules.sampler)},
-             {"--negative", "", "as a negative prompt, in which AND is a word", to_switch(t.negative)}}},
-           {"Output",
-            {{"--json", "", "one object a text: ids, pieces, chunks, and what its grammar says; ids are the text's own",
-              to_switch(t.json)}}},
-           general_group(r, false)},
-          ""};
-}
+CommandSpec tokenize_command_spec(Reading& r) { return tokenize_spec(r.invocation.tokenize, general_group(r, false)); }
 
 CommandSpec init_model_spec(Reading& r) {
   InitModelOptions& m = r.invocation.init_model;
@@ -342,7 +308,7 @@ struct CommandEntry {
 
 constexpr std::array<CommandEntry, 8> commands = {{
     {"inspect", Command::inspect, inspect_spec},
-    {"tokenize", Command::tokenize, tokenize_spec},
+    {"tokenize", Command::tokenize, tokenize_command_spec},
     {"convert", Command::convert, convert_command_spec},
     {"merge", Command::merge, merge_command_spec},
     {"extract-lora", Command::extract_lora, extract_lora_command_spec},
@@ -364,50 +330,6 @@ const CommandEntry* find_command(const std::vector<std::string>& arguments) {
          near.empty() ? "a prompt is given by --prompt; see --help" : fmt::format("did you mean {}?", near));
 }
 
-/// Whether `NET=PICTURE` is the name of something that lies there.
-bool is_path(const std::string& text) {
-  std::error_code ignored;
-  return std::filesystem::exists(text, ignored);
-}
-
-/// `--control-net NET=PICTURE` names a picture, too; the nets that do not take those of --control-image in their order.
-void split_control_nets(Reading& r) {
-  std::vector<Reading::Override> rest, nets, listed, pictures;
-  for (Reading::Override& given : r.overrides) {
-    (given.name == "control-net" ? nets : given.name == "control-image" ? listed : rest).push_back(std::move(given));
-  }
-  size_t taken = 0;
-  for (Reading::Override& net : nets) {
-    const size_t equals = is_path(net.text) ? std::string::npos : net.text.find('=');
-    if (equals != std::string::npos) {
-      pictures.push_back({"control-image", net.flag, filled(net.flag, net.text.substr(equals + 1))});
-      net.text = filled(net.flag, net.text.substr(0, equals));
-    } else if (taken < listed.size()) {
-      pictures.push_back(listed[taken++]);
-    }
-  }
-  listed.erase(listed.begin(), listed.begin() + static_cast<std::ptrdiff_t>(taken));
-  r.overrides = std::move(rest);
-  for (const auto& list : {nets, pictures, listed}) r.overrides.insert(r.overrides.end(), list.begin(), list.end());
-}
-
-/// Other nets than a picture's have other pictures and strengths, too.
-void forget_controls(Request& request) {
-  const Request none;
-  request.control_image = none.control_image;
-  request.control_strength = none.control_strength;
-  request.control_start = none.control_start;
-  request.control_end = none.control_end;
-  request.control_mode = none.control_mode;
-  request.control_preprocess = none.control_preprocess;
-}
-
-/// Likewise.
-void forget_image_prompts(Request& request) {
-  request.ip_image.clear();
-  request.ip_scale.clear();
-}
-
 /// Of several devices, the first one is the settings' own.
 void take_devices(Invocation& invocation) {
   std::vector<std::string> devices = split_devices(invocation.settings.device);
@@ -423,31 +345,21 @@ void take_devices(Invocation& invocation) {
 void finish_settings(Reading& r) {
   Invocation& i = r.invocation;
   std::string lora_dir;
-  for (const auto& given : r.overrides) lora_dir = given.name == "lora-dir" ? given.text : lora_dir;
+  for (const auto& given : r.overrides) lora_dir = given.setting->name == "lora-dir" ? given.text : lora_dir;
   if (!r.from_image.empty()) i.settings = settings_from_picture(r.from_image, lora_dir);
-  if (r.has("control-net")) forget_controls(i.settings);
-  if (r.has("ip-adapter")) forget_image_prompts(i.settings);
-  for (const Setting& known : settings()) {
-    std::vector<std::string> texts;
-    for (const auto& given : r.overrides) {
-      if (given.name != known.name) continue;
-      texts.push_back(given.text);
-      if (!known.repeated) set_from_text(i.settings, known, given.flag, given.text);
-    }
-    if (known.repeated && !texts.empty()) {
-      set_from_texts(i.settings, known, fmt::format("--{}", known.name), texts);
-    }
-  }
-  for (const auto& override : r.overrides) i.given.push_back(override.name);
+  forget_replaced(i.settings, r.overrides);
+  apply_flags(i.settings, r.overrides);
+  i.given = i.expansion.sweep.names();
+  for (const auto& override : r.overrides) i.given.emplace_back(override.setting->name);
   i.from_image = r.from_image;
   if (!r.from_image.empty()) leave_unused(i.settings, i.given, r.from_image);
   const auto seed =
-      std::find_if(r.overrides.begin(), r.overrides.end(), [](const auto& o) { return o.name == "seed"; });
+      std::find_if(r.overrides.begin(), r.overrides.end(), [](const auto& o) { return o.setting->name == "seed"; });
   i.seed_drawn = seed != r.overrides.end() && seed->text == "-1";
   if (i.command == Command::bench && !r.has("prompt") && r.from_image.empty()) i.settings.prompt = bench_prompt;
   if (i.command != Command::bench) take_devices(i);
+  if (i.from_file || !i.expansion.sweep.empty()) return check_defaults(i.settings);  // others have the last word
   i.settings.validate();
-  if (i.from_file) return;  // its lines have the last word
   for (const std::string& line : i.settings.warnings()) log_warning(line);
 }
 
@@ -460,7 +372,7 @@ void check_prompt_source(const Reading& r) {
       refuse(fmt::format("--{}", picture), "standard input holds the prompts already");
     }
   }
-  if (!from_file && !r.has("prompt") && r.from_image.empty()) {
+  if (!from_file && !r.has("prompt") && r.from_image.empty() && !r.invocation.expansion.sweep.gives("prompt")) {
     refuse("--prompt", "nothing to draw", "give --prompt TEXT, --from-file FILE or --from-image FILE.png; see --help");
   }
 }
@@ -491,7 +403,8 @@ LogLevel chosen_log_level(const Reading& r) {
 void finish(Reading& r) {
   Invocation& i = r.invocation;
   i.log_level = chosen_log_level(r);
-  split_control_nets(r);
+  pair_control_nets(r.overrides);
+  i.expansion.sweep = Sweep(r.sweeps);
   switch (i.command) {
     case Command::print:
       i.text = version_text() + "\n";

@@ -13,6 +13,7 @@
 #include "cli/verify.hpp"
 #include "core/log.hpp"
 #include "jobs/convert.hpp"
+#include "jobs/expansion.hpp"
 #include "jobs/merge.hpp"
 #include "jobs/output_options.hpp"
 #include "jobs/prompt_lines.hpp"
@@ -43,6 +44,7 @@ struct Invocation {
   std::vector<std::string> given{};                ///< names of the settings that flags gave
   std::optional<std::string> from_file{};          ///< generate: a prompt file, `-` is standard input
   std::optional<PromptFormat> from_file_format{};  ///< generate: of that file; none is told by its ending or content
+  Expansion expansion{};                           ///< generate: what makes several jobs of one
   OutputOptions output{};                          ///< generate
   std::string shard{};                             ///< generate: as parse_shard takes it; empty: everything
   std::vector<std::string> devices{};              ///< generate: of --device (split_devices), where there are several

@@ -5,9 +5,8 @@
 
 #include <functional>
 #include <iostream>
-#include <nlohmann/json.hpp>
+#include <memory>
 #include <optional>
-#include <sstream>
 
 #include "cli/bench_report.hpp"
 #include "cli/options.hpp"
@@ -22,7 +21,9 @@
 #include "jobs/bench.hpp"
 #include "jobs/devices.hpp"
 #include "jobs/drawn_seeds.hpp"
+#include "jobs/expansion.hpp"
 #include "jobs/prompt_file.hpp"
+#include "jobs/prompt_line_reader.hpp"
 #include "jobs/run.hpp"
 #include "jobs/shard.hpp"
 #include "jobs/worker.hpp"
@@ -32,29 +33,30 @@ namespace sdtorch {
 namespace {
 
 /// settings: what every job begins with.
-std::vector<Job> jobs_of(const Invocation& invocation, const Settings& settings) {
+std::vector<Job> jobs_of_invocation(const Invocation& invocation, const Settings& settings) {
   if (invocation.from_file) {
-    return read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format);
+    return read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format,
+                            invocation.expansion);
   }
-  return {job_of(settings)};
+  std::vector<Job> jobs = jobs_of(settings, invocation.expansion);
+  check_pictures(jobs);
+  if (invocation.expansion.sweep.empty()) return jobs;  // whose warnings have been said
+  for (const Job& job : jobs) {
+    for (const std::string& line : job.request.warnings()) log_warning_once(line);
+  }
+  return jobs;
 }
 
 /// What a worker's lines become.
 std::function<std::vector<Job>(std::string_view, size_t)> line_reader(const Invocation& invocation) {
-  return [&invocation](std::string_view line, size_t number) -> std::vector<Job> {
-    std::string text(line);
-    const std::string_view content = without_blanks(line);
-    if (content.empty() || content.starts_with('#')) return {};
-    if (begins_as_object(content)) {
-      auto object = nlohmann::json::parse(content, nullptr, false);
-      if (object.is_object()) {
-        object.erase("id");
-        text = object.dump();
-      }
-    }
-    std::istringstream in(std::string(number - 1, '\n') + text);
-    return read_prompt_file("-", invocation.settings, in, invocation.from_file_format);
-  };
+  auto reader = std::make_shared<PromptLineReader>(PromptLineReaderOptions{.base = invocation.settings,
+                                                                           .name = "<stdin>",
+                                                                           .format = invocation.from_file_format,
+                                                                           .others = !invocation.from_file_format,
+                                                                           .ids = true,
+                                                                           .takes_input = true,
+                                                                           .expansion = invocation.expansion});
+  return [reader](std::string_view line, size_t number) { return reader->read(line, number); };
 }
 
 std::optional<Shard> shard_of(const Invocation& invocation) {
@@ -92,12 +94,12 @@ int worker_command(const Invocation& invocation) {
   refuse_given(!invocation.shard.empty(), "--shard");
   refuse_given(invocation.keep_going == false, "--fail-fast");
   const DeviceStart device(invocation.settings.device, invocation.settings.deterministic);
-  std::optional<bool> json;
-  if (invocation.from_file_format) json = invocation.from_file_format == PromptFormat::jsonl;
+  std::optional<bool> as_json;
+  if (invocation.from_file_format) as_json = invocation.from_file_format == PromptFormat::jsonl;
   ArrivingLines lines(STDIN_FILENO, "<stdin>", throw_if_told_to_end);
   return run_worker(lines, {.choice = invocation.settings,
                             .output = invocation.output,
-                            .json = json,
+                            .json = as_json,
                             .read = line_reader(invocation),
                             .answer = print_result});
 }
@@ -120,7 +122,7 @@ int generate_command(const Invocation& invocation) {
   RunOptions options = run_options(invocation);
   begin_drawn_seeds(options, invocation.seed_drawn);
   if (invocation.seed_drawn) log_info(fmt::format("seed: {}", options.defaults.seed));
-  const std::vector<Job> jobs = jobs_of(invocation, options.defaults);
+  const std::vector<Job> jobs = jobs_of_invocation(invocation, options.defaults);
   if (invocation.dry_run) {
     check_jobs(jobs, options);
     log_info(fmt::format("nothing drawn: {} checked", jobs.size() == 1 ? "the request is" : "all requests are"));

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "cli/tokenized_prompt.hpp"
 #include "core/error.hpp"
@@ -12,9 +14,11 @@
 #include "core/paths.hpp"
 #include "core/suggest.hpp"
 #include "diffusion/sampler.hpp"
+#include "pipeline/embeddings.hpp"
+#include "pipeline/model_description.hpp"
 #include "pipeline/prompt_rules.hpp"
 #include "pipeline/prompt_tags.hpp"
-#include "pipeline/settings.hpp"
+#include "pipeline/resolved_prompts.hpp"
 #include "text/load_tokenizer.hpp"
 #include "weights/model_folder.hpp"
 #include "weights/model_path.hpp"
@@ -50,6 +54,69 @@ int64_t calls_of(const Request& rules) {
   return rules.steps * sampler->calls_per_step;
 }
 
+/// A model's learned words; of a tokenizer alone such of any width.
+std::shared_ptr<EmbeddingStore> store_of(const TokenizeOptions& options, const Tokenizer& tokenizer) {
+  const std::filesystem::path model = find_model(options.model);
+  if (!is_folder(model) || is_there(model / "model_index.json")) {
+    return embedding_store(describe_model(model.string(), ""), options.embd_dir);
+  }
+  const EmbeddingStore::Encoder alone{.tokenizer = tokenizer, .place = {}, .vocabulary = tokenizer.vocab_size()};
+  return std::make_shared<EmbeddingStore>(model.filename().string(), std::vector{alone}, options.embd_dir);
+}
+
+/// Texts by a tokenizer and the rules that it is told.
+class PromptTokenizer {
+ public:
+  PromptTokenizer(const TokenizeOptions& options, const Tokenizer& tokenizer)
+      : options_(options), tokenizer_(tokenizer), rules_(prompt_rules_of(options.rules)) {
+    reader_ = {.syntax = rules_.syntax,
+               .editing = rules_.scheduled,
+               .composing = rules_.scheduled && !options.negative,
+               .calls = {.calls = calls_of(options.rules)}};
+    if (options.embd_dir.empty() && options.rules.embedding.empty()) return;
+    store_ = store_of(options, tokenizer);
+    words_ = store_->words_of(options.rules, {});
+  }
+
+  /// file: what to call the text's source.
+  TokenizedPrompt read(const std::string& text, const std::string& file, std::string& left) {
+    Request tagged = options_.rules;
+    (options_.negative ? tagged.negative_prompt.emplace() : tagged.prompt) = text;
+    const Request bare = without_tags(tagged);
+    left = options_.negative ? *bare.negative_prompt : bare.prompt;
+    reader_.cuts = cuts_of(text, left);
+    PromptReading reading = read_prompt(left, reader_, file);
+    PromptTokenization how{.tokenizer = tokenizer_, .source = source(), .rule = rules_.chunks};
+    for (const std::string& line : warnings_of_tags(tagged)) reading.warnings.push_back(line);
+    for (ExtraNetworkTag& tag : tags_of(tagged)) {
+      if (is_lora_tag(tag) || is_hypernetwork_tag(tag)) how.tags.push_back(std::move(tag));
+    }
+    if (words_) {
+      const std::vector<std::string> texts = texts_of(reading);
+      words_->check(texts, reading.warnings);
+      how.moved = words_->moved_vectors(0);
+      for (const PromptEmbeddings::Named& word : words_->named(0, texts)) {
+        how.words.push_back({.name = word.name, .file = word.file, .first = word.ids.first, .count = word.ids.count});
+      }
+    }
+    return {std::move(reading), std::move(how)};
+  }
+
+ private:
+  TokenSource source() const {
+    if (!words_) return {.encode = [this](std::string_view text) { return tokenizer_.encode(text); }};
+    return {.encode = [this](std::string_view text) { return words_->encode(0, std::string(text)); },
+            .goes_on = [this](int64_t id) { return words_->goes_on(0, id); }};
+  }
+
+  const TokenizeOptions& options_;
+  const Tokenizer& tokenizer_;
+  PromptRules rules_;
+  PromptReader reader_{};
+  std::shared_ptr<EmbeddingStore> store_{};
+  std::shared_ptr<const PromptEmbeddings> words_{};
+};
+
 }  // namespace
 
 int tokenize_command(const TokenizeOptions& options, std::istream& in, std::ostream& out) {
@@ -61,28 +128,23 @@ int tokenize_command(const TokenizeOptions& options, std::istream& in, std::ostr
       {.pad_token = place.pad_token, .lower_case = place.lower_case, .model_max_length = place.model_max_length});
 
   check_prompt_rules(options.rules);
-  const PromptRules rules = prompt_rules_of(options.rules);
-  const PromptReader reader{.syntax = rules.syntax,
-                            .editing = rules.scheduled,
-                            .composing = rules.scheduled && !options.negative,
-                            .calls = {.calls = calls_of(options.rules)}};
+  PromptTokenizer tokenize(options, tokenizer);
 
   // file: what to call the text's source; line: its line there, or empty.
   const auto print = [&](const std::string& text, const std::string& file, const std::string& line) {
-    Request tagged = options.rules;
-    tagged.prompt = text;
-    const std::string read = without_tags(tagged).prompt;
+    std::string left;
     std::optional<TokenizedPrompt> prompt;
     try {
-      prompt.emplace(read_prompt(read, reader, file), tokenizer, rules.chunks);
+      prompt.emplace(tokenize.read(text, file, left));
     } catch (const Error& error) {
+      if (error.kind() != ErrorKind::input) throw;
       ErrorParts parts = error.parts();
       parts.file = file;
       if (!line.empty()) parts.place = line + ", " + parts.place;
       throw Error(error.kind(), std::move(parts));
     }
     for (const std::string& warning : prompt->reading().warnings) log_warning(warning);
-    out << (options.json ? prompt->json_line(read) : prompt->table(read)) << std::flush;
+    out << (options.json ? prompt->json_line(left) : prompt->table(left)) << std::flush;
     if (!out) throw Error(ErrorKind::output, {.file = "<stdout>", .reason = "cannot be written"});
   };
 

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "pipeline/prompt_tags.hpp"
+
 namespace sdtorch {
 namespace {
 
@@ -65,15 +67,31 @@ Json chunks_json(const std::vector<WeightedChunk>& chunks) {
   Json list = Json::array();
   for (const WeightedChunk& chunk : chunks) {
     Json tokens = Json::array();
-    for (const WeightedToken& token : chunk) tokens.push_back({token.id, token.weight});
+    for (const WeightedToken& token : chunk.tokens) tokens.push_back({token.id, token.weight});
     list.push_back(std::move(tokens));
   }
   return list;
 }
 
+Json weight_json(const StepWeights& weights, const std::string& text) {
+  return weights.varies() ? Json(text) : Json(weights.at(0, 1));
+}
+
+Json tag_json(const ExtraNetworkTag& tag) {
+  const TagWeights weights = weights_of_tag(tag);
+  Json own = {{"tag", tag.text}, {"kind", tag.kind}, {"name", tag.arguments.front()}};
+  if (is_hypernetwork_tag(tag)) {
+    own["weight"] = weight_json(weights.unet, weights.unet_text);
+  } else {
+    own["unet"] = weight_json(weights.unet, weights.unet_text);
+    own["text_encoder"] = weight_json(weights.text_encoder, weights.text_encoder_text);
+  }
+  return own;
+}
+
 size_t token_count(const std::vector<WeightedChunk>& chunks) {
   size_t count = 0;
-  for (const WeightedChunk& chunk : chunks) count += chunk.size();
+  for (const WeightedChunk& chunk : chunks) count += chunk.tokens.size();
   return count;
 }
 
@@ -93,8 +111,9 @@ bool is_plain(const PromptReading& reading) {
 
 }  // namespace
 
-TokenizedPrompt::TokenizedPrompt(PromptReading reading, const Tokenizer& tokenizer, ChunkRule rule)
-    : reading_(std::move(reading)), tokenizer_(tokenizer), rule_(rule) {
+TokenizedPrompt::TokenizedPrompt(PromptReading reading, PromptTokenization how)
+    : reading_(std::move(reading)), how_(std::move(how)) {
+  for (const ExtraNetworkTag& tag : how_.tags) weights_of_tag(tag);
   for (const PromptPart& part : reading_.parts) {
     for (const PromptVersion& version : part.versions) {
       for (const PromptBlend& blend : version.joined) {
@@ -105,8 +124,15 @@ TokenizedPrompt::TokenizedPrompt(PromptReading reading, const Tokenizer& tokeniz
 }
 
 std::vector<WeightedChunk> TokenizedPrompt::cut(const PromptPieces& pieces) const {
-  const TokenSource source{.encode = [&](std::string_view text) { return tokenizer_.encode(text); }};
-  return cut_into_chunks(tokenizer_, token_groups(source, pieces, rule_), rule_);
+  return cut_into_chunks(how_.tokenizer, token_groups(how_.source, pieces, how_.rule), how_.rule, how_.moved);
+}
+
+std::string TokenizedPrompt::piece(int64_t id) const {
+  for (const ShownWord& word : how_.words) {
+    if (id < word.first || id >= word.first + word.count) continue;
+    return fmt::format("{} ({} of {})", word.name, id - word.first + 1, word.count);
+  }
+  return how_.tokenizer.piece(id);
 }
 
 std::vector<WeightedChunk> TokenizedPrompt::first_chunks() const {
@@ -117,11 +143,15 @@ std::string TokenizedPrompt::json_line(const std::string& text) const {
   const std::vector<WeightedChunk> first = first_chunks();
   Json line = {{"ids", Json::array()}, {"pieces", Json::array()}, {"chunks", first.size()}};
   for (const WeightedChunk& chunk : first) {
-    for (const WeightedToken& token : chunk) {
+    for (const WeightedToken& token : chunk.tokens) {
       line["ids"].push_back(token.id);
-      line["pieces"].push_back(tokenizer_.piece(token.id));
+      line["pieces"].push_back(piece(token.id));
     }
   }
+  for (const ShownWord& word : how_.words) {
+    line["words"].push_back({{"name", word.name}, {"file", word.file}, {"vectors", word.count}});
+  }
+  for (const ExtraNetworkTag& tag : how_.tags) line["tags"].push_back(tag_json(tag));
   if (text.empty()) return line.dump() + "\n";
   line["parts"] = Json::array();
   for (const PromptPart& part : reading_.parts) {
@@ -154,19 +184,40 @@ std::string TokenizedPrompt::json_line(const std::string& text) const {
   return line.dump() + "\n";
 }
 
+std::string TokenizedPrompt::tags_and_words() const {
+  std::string lines;
+  for (const ExtraNetworkTag& tag : how_.tags) {
+    const TagWeights weights = weights_of_tag(tag);
+    const std::string name = as_json(tag.arguments.front());
+    lines += is_hypernetwork_tag(tag) ? fmt::format("  hypernetwork {}, weight {}\n", name, weights.unet_text)
+                                      : fmt::format("  LoRA {}, U-Net {}, text encoder {}\n", name, weights.unet_text,
+                                                    weights.text_encoder_text);
+  }
+  for (const ShownWord& word : how_.words) {
+    lines += fmt::format("  word {}, {}: {}\n", as_json(word.name), counted(static_cast<size_t>(word.count), "vector"),
+                         as_json(word.file));
+  }
+  return lines;
+}
+
 std::string TokenizedPrompt::table(const std::string& text) const {
   const std::vector<WeightedChunk> first = first_chunks();
   std::string lines = fmt::format("{}: {} in {} of up to {}\n", as_json(text), counted(token_count(first), "token"),
-                                  counted(first.size(), "chunk"), tokenizer_.chunk_size());
+                                  counted(first.size(), "chunk"), how_.tokenizer.chunk_size());
+  lines += tags_and_words();
   const bool plain = is_plain(reading_);
   const auto add_chunks = [&](const std::vector<WeightedChunk>& chunks, size_t indent) {
     for (size_t i = 0; i < chunks.size(); ++i) {
       lines += fmt::format("{:{}}chunk {} of {}: {}\n", "", indent, i + 1, chunks.size(),
-                           counted(chunks[i].size(), "token"));
-      for (const WeightedToken& token : chunks[i]) {
+                           counted(chunks[i].tokens.size(), "token"));
+      for (const WeightedToken& token : chunks[i].tokens) {
         lines += fmt::format("{:{}}{:8}  ", "", indent, token.id);
         if (!plain) lines += fmt::format("{:<8.4g}", token.weight);
-        lines += as_json(tokenizer_.piece(token.id)) + "\n";
+        lines += as_json(piece(token.id)) + "\n";
+      }
+      for (const StrayVector& stray : chunks[i].strays) {
+        lines += fmt::format("{:{}}{:8}  {}, in the place of padding {}, as A1111 has it\n", "", indent, stray.id,
+                             as_json(piece(stray.id)), stray.place + 1 - chunks[i].tokens.size());
       }
     }
   };

@@ -45,8 +45,10 @@ std::optional<RunRecord> expected_run(const Invocation& invocation) {
   RunOptions options{.output = invocation.output, .prompt_file = *invocation.from_file, .defaults = settings};
   if (options.output.name.empty()) options.output.name = known.runs.back().name;
   CheckedModels models;
-  return record_of(models, read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format),
-                   options);
+  return record_of(
+      models,
+      read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format, invocation.expansion),
+      options);
 }
 
 std::string json_text(const FolderReport& report) {

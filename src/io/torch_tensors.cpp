@@ -24,6 +24,7 @@ constexpr size_t max_names_bytes = size_t{64} << 20;  // of all tensors
 constexpr size_t max_segments = size_t{8} << 20;      // of all tensors' paths
 constexpr size_t max_scalar_bytes = 4096, max_scalars_bytes = size_t{1} << 20;
 constexpr size_t max_list = 1000;  // of numbers
+constexpr size_t max_scalar_depth = 4, max_scalar_items = 1'000'000;
 constexpr size_t shown_key_bytes = 100;
 
 /// Where a module keeps its parts: they add nothing to a name.
@@ -50,7 +51,7 @@ class Walk {
 
   TorchTensors run(const TorchSearch& search) {
     visit(pickle_.root());
-    read_scalars();
+    read_scalars(pickle_.root(), "", 0);
     if (search.all_storages) builders_.read_all_storages();
     result_.storages = builders_.take_storages();
     return std::move(result_);
@@ -199,20 +200,23 @@ class Walk {
     return found;
   }
 
-  /// Long texts are left out, and whatever comes when there are many: nothing needs them.
-  void read_scalars() {
-    const PickleNode& root = pickle_[pickle_.root()];
-    if (root.kind != PickleKind::dict && !root.pairs) return;
-    size_t bytes = 0;
-    for (size_t i = 0; i + 1 < root.items.size() && bytes < max_scalars_bytes; i += 2) {
-      const PickleNode& key = pickle_[root.items[i]];
-      const PickleNode& value = pickle_[root.items[i + 1]];
+  /// Those of a dict and of the dicts in it. Long texts are left out, and whatever comes when there are many: nothing
+  /// needs them.
+  void read_scalars(PickleRef ref, const std::string& path, size_t depth) {
+    const PickleNode& dict = pickle_[ref];
+    if (dict.kind != PickleKind::dict && !dict.pairs) return;
+    const auto is_full = [&] { return scalar_bytes_ >= max_scalars_bytes || scalar_items_ >= max_scalar_items; };
+    for (size_t i = 0; i + 1 < dict.items.size() && !is_full(); i += 2, ++scalar_items_) {
+      const PickleNode& key = pickle_[dict.items[i]];
+      const PickleNode& value = pickle_[dict.items[i + 1]];
       if (key.kind != PickleKind::text) continue;
       if (key.text.size() > max_scalar_bytes || value.text.size() > max_scalar_bytes) continue;
-      result_.values[std::string(key.text)] = value_of(value);
+      const std::string name(key.text);
+      if (depth == 0) result_.values[name] = value_of(value);
       const std::string text = scalar_text(value);
-      bytes += key.text.size() + text.size();
-      if (!text.empty()) result_.scalars[std::string(key.text)] = text;
+      scalar_bytes_ += key.text.size() + text.size();
+      if (!text.empty()) result_.scalars[path][name] = text;
+      if (depth < max_scalar_depth) read_scalars(dict.items[i + 1], depth == 0 ? name : path + "." + name, depth + 1);
     }
   }
 
@@ -255,6 +259,7 @@ class Walk {
   std::vector<std::string> path_{};
   std::unordered_map<PickleRef, uint8_t> states_{};
   size_t depth_ = 0, work_ = 0;
+  size_t scalar_bytes_ = 0, scalar_items_ = 0;
   size_t name_bytes_ = 0;                  ///< of the path, as long as its keys really are
   size_t names_bytes_ = 0, segments_ = 0;  ///< of all tensors
 };

@@ -47,10 +47,13 @@ struct TorchOther {
 using TorchValue = std::variant<std::monostate, bool, double, std::string, std::vector<double>, TorchOther>;
 
 struct TorchTensors {
-  std::vector<TorchTensor> tensors{};            ///< in the pickle's order
-  std::vector<TorchStorage> storages{};          ///< in the order in which tensors first use them
-  std::map<std::string, std::string> scalars{};  ///< numbers, booleans and short strings right below the root
-  std::map<std::string, TorchValue> values{};    ///< all that is right below the root under a short string
+  std::vector<TorchTensor> tensors{};          ///< in the pickle's order
+  std::vector<TorchStorage> storages{};        ///< in the order in which tensors first use them
+  std::map<std::string, TorchValue> values{};  ///< all that is right below the root under a short string
+
+  /// Numbers, booleans and short strings in dicts: of the root, under "", and of those in it by their keys, joined by
+  /// dots, up to four deep.
+  std::map<std::string, std::map<std::string, std::string>> scalars{};
 };
 
 struct TorchSearch {

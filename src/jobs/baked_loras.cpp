@@ -9,6 +9,7 @@
 #include "pipeline/loras.hpp"
 
 namespace sdtorch {
+
 std::vector<BakedLora> read_baked_loras(const std::vector<std::string>& texts, const WeightShapes& model,
                                         bool lenient) {
   std::vector<BakedLora> loras;

@@ -2,7 +2,10 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
+#include <system_error>
 
+#include "jobs/file_fingerprints.hpp"
 #include "jobs/journal.hpp"
 #include "pipeline/dealt_seeds.hpp"
 
@@ -19,14 +22,25 @@ std::optional<RunRecord> last_run(const std::filesystem::path& folder) {
   return known.runs.back();
 }
 
+/// Shards begin at once, and must agree without having spoken: by what they all read. A pipe is another one each time.
+uint64_t seed_of_file(const std::string& prompt_file) {
+  constexpr int hexadecimal = 16;
+  std::error_code error;
+  const bool readable_twice = std::filesystem::is_regular_file(prompt_file, error);
+  const std::string digits = readable_twice ? fingerprint(prompt_file) : "";
+  return digits.empty() ? 0 : std::stoull(digits, nullptr, hexadecimal);
+}
+
 }  // namespace
 
 void begin_drawn_seeds(RunOptions& options, bool seed_drawn) {
   if (options.prompt_file.empty()) return;
   std::optional<RunRecord> before;
   if (options.resume || options.shard) before = last_run(options.output.outdir);
-  deal_seeds(before && before->seeds_from ? *before->seeds_from : draw_seed());
+  const uint64_t first = options.shard ? seed_of_file(options.prompt_file) : draw_seed();
+  deal_seeds(before && before->seeds_from ? *before->seeds_from : first);
   if (!seed_drawn) return;
+  if (options.shard) options.defaults.seed = first;
   if (before && before->defaults.contains("seed")) options.defaults.seed = before->defaults["seed"].get<uint64_t>();
 }
 

@@ -6,8 +6,8 @@
 namespace sdtorch {
 
 /// Before the prompt file is read: from here on draw_seed deals what the run that a resumed one goes on with was dealt,
-/// or begins a sequence of its own. seed_drawn: the command line's seed was drawn, too, and becomes that run's.
-/// Throws as read_journal.
+/// or begins a sequence of its own, the shards of a run one and the same, by what the prompt file holds. seed_drawn:
+/// the command line's seed was drawn, too, and becomes that run's. Throws as read_journal.
 void begin_drawn_seeds(RunOptions& options, bool seed_drawn);
 
 }  // namespace sdtorch

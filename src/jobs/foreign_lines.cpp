@@ -71,6 +71,8 @@ const LineFlag* find_flag(const std::array<LineFlag, count>& flags, std::string_
   return found == flags.end() ? nullptr : found;
 }
 
+const Setting* setting_of(const LineFlag* flag) { return flag ? find_setting(flag->setting) : nullptr; }
+
 template <size_t count>
 [[noreturn]] void refuse_unknown(const std::array<LineFlag, count>& flags, std::string_view shown,
                                  const std::string& name) {
@@ -170,6 +172,10 @@ bool is_a1111_line(std::string_view line) {
   return first == "--prompt" || line.find(" --prompt ") != std::string_view::npos;
 }
 
+bool is_a1111_flag(std::string_view flag) { return find_flag(a1111_flags, a1111_name(flag)) != nullptr; }
+
+const Setting* setting_of_a1111(std::string_view flag) { return setting_of(find_flag(a1111_flags, a1111_name(flag))); }
+
 ForeignLine read_a1111_line(std::string_view line, const Settings& base) {
   ForeignLine read{.request = base};
   if (line.find("--") == std::string_view::npos) {
@@ -216,6 +222,14 @@ bool is_kohya_line(std::string_view line) {
     return find_flag(kohya_flags, flag.name) && !flag.value.empty();
   });
   return known && flags_in(line).size() == parts.size() - 1;
+}
+
+bool is_kohya_flag(std::string_view flag) {
+  return flag.starts_with("--") && find_flag(kohya_flags, ascii_lower(flag.substr(2))) != nullptr;
+}
+
+const Setting* setting_of_kohya(std::string_view flag) {
+  return flag.starts_with("--") ? setting_of(find_flag(kohya_flags, ascii_lower(flag.substr(2)))) : nullptr;
 }
 
 ForeignLine read_kohya_line(std::string_view line, const Settings& base) {

@@ -11,6 +11,13 @@
 
 namespace sdtorch {
 
+/// Where a prompt file says a setting.
+struct ValuePlace {
+  const Setting* setting = nullptr;
+  uint32_t line = 1, column = 1;  ///< from 1; columns count characters
+  bool verbatim = false;          ///< what stands there is the value, character by character
+};
+
 /// One request, how often, and where it comes from.
 struct Job {
   ModelChoice choice{};     ///< what draws it
@@ -18,6 +25,9 @@ struct Job {
   int64_t batch_count = 1;  ///< pictures in all
   int64_t batch_size = 1;   ///< pictures that may share a U-Net call
   std::string source{};     ///< "prompts.txt: line 7", for messages; empty for the command line's own
+  std::string variant{};    ///< what of a sweep it is: "cfg-scale=5 sampler=euler", for messages
+  std::string id{};         ///< JSON that a worker's line asks to be answered with; empty: none
+  std::vector<ValuePlace> places{};  ///< of the values that its line gives
 };
 
 /// What the settings ask for. source: see Job

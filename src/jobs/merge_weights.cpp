@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "core/error.hpp"
 #include "core/number.hpp"
@@ -75,7 +76,12 @@ MergeWeights::MergeWeights(const std::string& text, Family family, const KeySet&
   read_numbers(numbers, family);
   ins_ = std::max(ins_, own_ins_);
   outs_ = std::max(outs_, own_outs_);
-  for (const auto& [name, weight] : pairs) read_pair(name, weight_of(weight));
+  std::set<std::string> said;
+  for (const auto& [name, weight] : pairs) {
+    const std::string part = part_called(name);
+    if (!said.insert(part).second) refuse(weights_flag, fmt::format("'{}' has a weight twice", part));
+    named_[part] = weight_of(weight);
+  }
 }
 
 void MergeWeights::read_numbers(const std::vector<double>& numbers, Family family) {
@@ -119,7 +125,7 @@ void MergeWeights::check_name(const std::string& name) const {
          near.empty() ? "" : fmt::format("did you mean {}?", near));
 }
 
-void MergeWeights::read_pair(const std::string& name, double weight) {
+std::string MergeWeights::part_called(const std::string& name) const {
   std::string full = name == "m00" || name == "m" || name == "mid00" || name == "middle" ? "mid" : name;
   for (const char* group : {"in", "out"}) {
     const std::string_view digits = std::string_view(full).starts_with(group)
@@ -132,7 +138,7 @@ void MergeWeights::read_pair(const std::string& name, double weight) {
     }
   }
   check_name(full);
-  named_[full] = weight;
+  return full;
 }
 
 std::optional<MergeWeights::Block> MergeWeights::block_of(std::string_view key) const {

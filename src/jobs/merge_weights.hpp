@@ -22,7 +22,7 @@ class MergeWeights {
  public:
   /// text, separated by commas: one number, of everything; a number a block (25, SDXL 19, or as many as the model has
   /// blocks, with BASE 0), or BASE before these (26, 20); SDXL's may end with the VAE's (21); NAME=W pairs, alone (the
-  /// rest is 0) or after these numbers: base, te, te2, vae, unet, in, mid, out, in00, …, out11, any case.
+  /// rest is 0) or after these numbers: base, te, te2, vae, unet, in, mid, out, in00, …, out11, any case, each once.
   /// unet: the U-Net's keys, our names. Throws ErrorKind::usage naming flag and reason.
   MergeWeights(const std::string& text, Family family, const KeySet& unet);
 
@@ -36,7 +36,7 @@ class MergeWeights {
   };
 
   void read_numbers(const std::vector<double>& numbers, Family family);
-  void read_pair(const std::string& name, double weight);
+  std::string part_called(const std::string& name) const;
   void check_name(const std::string& name) const;
   std::optional<Block> block_of(std::string_view key) const;
   double named(std::initializer_list<std::string> names) const;

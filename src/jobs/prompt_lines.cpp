@@ -9,6 +9,7 @@
 
 #include "core/error.hpp"
 #include "core/utf8.hpp"
+#include "jobs/given_flags.hpp"
 #include "text/unicode.hpp"
 
 namespace sdtorch {
@@ -47,11 +48,6 @@ bool alternates_with_nul(std::string_view start) {
   return start.size() >= 4 && std::ranges::min(nuls) == 0 && std::ranges::max(nuls) * 4 > start.size();
 }
 
-bool is_blank(char32_t c) {
-  const bool without_width = (c >= 0x200B && c <= 0x200D) || c == 0x2060 || c == 0xFEFF || c == 0x180E;
-  return without_width || char_class(c) == CharClass::space;
-}
-
 /// Takes the first line and its end off the front of a text that is not empty.
 std::string_view next_line(std::string_view& rest) {
   const size_t end = std::min(rest.find_first_of("\r\n"), rest.size());
@@ -87,6 +83,24 @@ bool is_flag_word(std::string_view word) {
 std::string_view after_blanks(std::string_view text, size_t start) {
   const size_t first = text.find_first_not_of(ascii_blanks, start);
   return first == std::string_view::npos ? "" : text.substr(first);
+}
+
+/// Whether a line is names of flags alone, `prompt` among them, with one delimiter between them.
+bool names_columns(std::string_view line) {
+  for (const char delimiter : {',', ';', '\t'}) {
+    size_t columns = 0;
+    bool known = true, has_prompt = false;
+    for (size_t start = 0; known && start <= line.size(); ++columns) {
+      const size_t end = std::min(line.find(delimiter, start), line.size());
+      std::string_view name = without_blanks(line.substr(start, end - start));
+      if (name.size() > 2 && name.starts_with('"') && name.ends_with('"')) name = name.substr(1, name.size() - 2);
+      known = setting_of_flag(name) != nullptr;
+      has_prompt = has_prompt || name == "prompt";
+      start = end + 1;
+    }
+    if (known && has_prompt && columns > 1) return true;
+  }
+  return false;
 }
 
 /// How many bytes of dashes begin a flag at the front of a text, 0 where none does: `--word`, or the same with dashes
@@ -171,6 +185,19 @@ std::string_view without_blanks(std::string_view line) {
   return line.substr(first, last - first);
 }
 
+bool is_blank(char32_t c) {
+  if (c < 0x80) return c == ' ' || (c >= '\t' && c <= '\r');
+  const bool without_width = (c >= 0x200B && c <= 0x200D) || c == 0x2060 || c == 0xFEFF || c == 0x180E;
+  return without_width || char_class(c) == CharClass::space;
+}
+
+bool begins_with_blank(std::string_view text) {
+  const Utf8Character first = first_character(text);
+  return first.bytes != 0 && is_blank(first.code);
+}
+
+bool begins_flag(std::string_view text) { return dashes_of_flag(text) != 0; }
+
 std::vector<std::string_view> flags_in(std::string_view line) {
   std::vector<std::string_view> flags;
   bool behind_blank = true;
@@ -185,12 +212,16 @@ std::vector<std::string_view> flags_in(std::string_view line) {
   return flags;
 }
 
-bool is_table(std::string_view text) {
+void refuse_table(std::string_view text, const std::string& name) {
   const std::string_view line = first_line(from_first_line(text));
-  for (const std::string_view start : {"prompt,", "prompt\t", "prompt;", "\"prompt\",", "- prompt:", "prompt:"}) {
-    if (line.starts_with(start)) return true;
-  }
-  return false;
+  const auto begins_as = [&](std::string_view start) { return line.starts_with(start); };
+  const bool is_table =
+      std::ranges::any_of(std::to_array({"prompt,", "prompt\t", "prompt;", "\"prompt\","}), begins_as) ||
+      names_columns(line);
+  if (!is_table && !begins_as("- prompt:") && !begins_as("prompt:")) return;
+  fail(ErrorKind::input, name, "", "is a table or a list of settings, not one prompt a line",
+       is_table ? "give --from-file-format csv, or txt if it is prompts all the same"
+                : "write JSON lines, such as {\"prompt\": \"a cat\", \"steps\": 5}, or give --from-file-format txt");
 }
 
 }  // namespace sdtorch

@@ -11,12 +11,13 @@ namespace sdtorch {
 enum class PromptFormat {
   txt,    ///< a prompt a line
   jsonl,  ///< an object a line
+  csv,    ///< a table whose first row names the flags
   a1111,  ///< a line of A1111's script "Prompts from file or textbox"
   kohya   ///< a line of kohya's sd-scripts
 };
 
 /// Their names, in their order.
-inline constexpr std::array<std::string_view, 4> prompt_format_names = {"txt", "jsonl", "a1111", "kohya"};
+inline constexpr std::array<std::string_view, 5> prompt_format_names = {"txt", "jsonl", "csv", "a1111", "kohya"};
 
 /// Throws ErrorKind::input for what is no list of lines in UTF-8: UTF-16 and UTF-32 (by their byte-order mark, or by
 /// NULs at every other place), pictures, archives and other binary files. name: the file's, for messages.
@@ -40,12 +41,23 @@ std::vector<std::string_view> split_lines(std::string_view text);
 /// an ill-formed byte is not looked at.
 std::string_view without_blanks(std::string_view line);
 
+/// White space of any kind, and characters without width.
+bool is_blank(char32_t c);
+
+/// Whether such a one comes first. text: UTF-8.
+bool begins_with_blank(std::string_view text);
+
+/// Whether a flag comes first: two dashes before an ASCII letter, or a dash that typesetting makes of them before a
+/// flag's name.
+bool begins_flag(std::string_view text);
+
 /// The flags that a line holds as other tools write them into prompt files, with their dashes: `--steps` of
 /// `a boat --steps 5`. Two dashes count at the line's start or behind a blank, and before an ASCII letter: those in
 /// `a -- b` and `well--known` are punctuation.
 std::vector<std::string_view> flags_in(std::string_view line);
 
-/// Whether a text's first line is that of a table or a list of settings (CSV, YAML) whose first column is `prompt`.
-bool is_table(std::string_view text);
+/// Throws ErrorKind::input for a text whose first line is that of a table or a list of settings (CSV, YAML): its first
+/// column is `prompt`, or all of its columns are flags and one is `prompt`. Nobody has said that it is one.
+void refuse_table(std::string_view text, const std::string& name);
 
 }  // namespace sdtorch

@@ -21,7 +21,7 @@
 #include "jobs/journal.hpp"
 #include "jobs/output_folder.hpp"
 #include "jobs/pooled_drawing.hpp"
-#include "jobs/prompt_file.hpp"
+#include "jobs/prompt_faults.hpp"
 #include "jobs/publisher.hpp"
 #include "jobs/run_plan.hpp"
 #include "jobs/step_pictures.hpp"
@@ -89,8 +89,9 @@ void check_requests(CheckedModels& models, const std::vector<Job>& jobs) {
         if (said.insert(line).second) log_warning(line);
       }
     } catch (const Error& error) {
-      if (job.source.empty() || error.kind() != ErrorKind::usage) throw;
-      faults.push_back(fmt::format("{}: {}", job.source, error.what()));
+      const bool of_line = error.kind() == ErrorKind::usage || error.kind() == ErrorKind::input;
+      if (job.source.empty() || !of_line) throw;
+      faults.push_back(fault_of(job, error));
     }
   }
   if (!faults.empty()) throw_faults(faults);

@@ -130,6 +130,10 @@ class Worker {
     Asked asked = take_keys(object, number);
     if (asked.error) return asked;
     try {
+      if (!object.is_object()) {
+        fail(ErrorKind::input, input_name, fmt::format("line {}", number),
+             fmt::format("must be an object, is {}", object.type_name()));
+      }
       asked.jobs = options_.read(asked.output.empty() ? std::string(text) : object.dump(), number);
       if (asked.jobs.empty()) fail(ErrorKind::input, input_name, fmt::format("line {}", number), "asks for nothing");
       if (!asked.output.empty() && count_images(asked.jobs) != 1) {

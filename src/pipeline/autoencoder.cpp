@@ -69,19 +69,14 @@ std::shared_ptr<const Autoencoder> load_tiny(const TinyVaeDescription& tiny, at:
 Autoencoder::Autoencoder(std::shared_ptr<AutoencoderKL> network, at::ScalarType dtype)
     : network_(std::move(network)),
       scale_(network_->config().scaling_factor),
-      shift_(network_->config().shift_factor),
       encodes_(network_->config().encoder),
       dtype_(dtype) {}
 
 Autoencoder::Autoencoder(std::shared_ptr<AutoencoderTiny> network, const TinyVaeConfig& config, at::ScalarType dtype)
-    : tiny_(std::move(network)),
-      scale_(config.scaling_factor),
-      shift_(config.shift_factor),
-      encodes_(config.encoder),
-      dtype_(dtype) {}
+    : tiny_(std::move(network)), scale_(config.scaling_factor), encodes_(config.encoder), dtype_(dtype) {}
 
 at::Tensor Autoencoder::decode(const at::Tensor& latent, const std::optional<TileSize>& tiles) const {
-  const at::Tensor unscaled = (latent / scale_ + shift_).to(dtype_);
+  const at::Tensor unscaled = (latent / scale_).to(dtype_);
   return (tiny_ ? tiny_->decode(unscaled, tiles) : network_->decode(unscaled, tiles)).to(at::kFloat);
 }
 

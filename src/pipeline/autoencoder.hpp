@@ -12,7 +12,8 @@
 
 namespace sdtorch {
 
-/// One network and the numbers that its latents are scaled by.
+/// One network and the number that its latents are scaled by. A config's `shift_factor` is not applied: diffusers' SD
+/// and SDXL pipelines do not read it, whatever it says.
 class Autoencoder {
  public:
   Autoencoder(std::shared_ptr<AutoencoderKL> network, at::ScalarType dtype);
@@ -29,12 +30,12 @@ class Autoencoder {
   LatentDistribution encode(const at::Tensor& picture, const std::optional<TileSize>& tiles = {}) const;
 
   /// A latent as the U-Net has it.
-  at::Tensor scaled(const at::Tensor& latent) const { return (latent - shift_) * scale_; }
+  at::Tensor scaled(const at::Tensor& latent) const { return latent * scale_; }
 
  private:
   std::shared_ptr<AutoencoderKL> network_{};
   std::shared_ptr<AutoencoderTiny> tiny_{};
-  double scale_ = 1, shift_ = 0;
+  double scale_ = 1;
   bool encodes_ = false;
   at::ScalarType dtype_ = at::kFloat;
 };

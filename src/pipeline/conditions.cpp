@@ -46,14 +46,6 @@ CombinationRule perturbed_guidance(double pag_scale) {
   };
 }
 
-CombinationRule composition(std::vector<double> scales) {
-  return [scales = std::move(scales)](std::span<const at::Tensor> outputs, const at::Tensor&, const DenoiserCall&) {
-    at::Tensor sum = outputs[0];
-    for (size_t i = 0; i < scales.size(); ++i) sum = sum + scales[i] * (outputs[i + 1] - outputs[0]);
-    return sum;
-  };
-}
-
 CombinationRule two_scales(double picture, double text) {
   return [picture, text](std::span<const at::Tensor> outputs, const at::Tensor&, const DenoiserCall&) -> at::Tensor {
     if (!outputs[0].defined()) return outputs[2];

@@ -69,10 +69,6 @@ CombinationRule guidance(GuidanceRule rule);
 /// A list of one, and with perturbed attention of that one perturbed.
 CombinationRule perturbed_guidance(double pag_scale);
 
-/// Composition of several prompts, each with a scale of its own: what to lead away from, then a condition a scale
-/// (Liu et al. 2022, "Compositional Visual Generation", eq. 11): e0 + Σ scale_i (e_i - e0). A negative one leads away.
-CombinationRule composition(std::vector<double> scales);
-
 /// Two scales for a list of three, neither, the picture alone, picture and text (Brooks et al. 2023,
 /// "InstructPix2Pix", eq. 3): e0 + picture (e1 - e0) + text (e2 - e1). Where the first two do not hold: e2.
 CombinationRule two_scales(double picture, double text);

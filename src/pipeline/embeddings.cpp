@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "adapters/png_embedding.hpp"
 #include "core/error.hpp"
 #include "core/log.hpp"
 #include "core/paths.hpp"
@@ -20,7 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<std::string_view, 3> embedding_endings = {".pt", ".bin", ".safetensors"};
+constexpr std::array<std::string_view, 4> embedding_endings = {".pt", ".bin", ".safetensors", ".png"};
+constexpr std::string_view preview_ending = ".preview";      // A1111's pictures of what words draw
 constexpr std::string_view embedding_prefix = "embedding:";  // ComfyUI's
 constexpr const char* embedding_flag = "--embedding";
 constexpr size_t most_files_kept = 256;
@@ -54,6 +56,34 @@ fs::path embedding_file(const fs::path& said) {
   refuse(embedding_flag, fmt::format("'{}' is a folder without {}", said.string(), fmt::join(folder_names, " or ")));
 }
 
+/// What a picture in the folder is called as a word, as A1111 has it: by its own name, else the file's. Nothing where
+/// it holds none in a text: a folder has many pictures, and their pixels are not looked through.
+std::optional<std::string> word_of_picture(const AddOnFile& picture) {
+  if (picture.name.ends_with(preview_ending)) return std::nullopt;
+  try {
+    const auto embedding = read_png_embedding(picture.path);
+    if (!embedding) return std::nullopt;
+    return embedding->name.empty() || embedding->name == "*" ? picture.name : embedding->name;
+  } catch (const Error& error) {
+    log_warning(fmt::format("{}; it is no word", error.what()));
+    return std::nullopt;
+  }
+}
+
+std::vector<AddOnFile> embedding_files(const std::string& folder) {
+  std::vector<AddOnFile> files;
+  for (AddOnFile& file : add_on_files(folder, embedding_endings, "--embd-dir")) {
+    if (ascii_lower(file.path.extension().string()) == ".png") {
+      const auto name = word_of_picture(file);
+      if (!name) continue;
+      file.inner = file.inner.substr(0, file.inner.size() - file.name.size()) + *name;
+      file.name = *name;
+    }
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
 BundledWord bundled_word(const std::string& name, const StateDict& weights) {
   const std::string file = weights.empty() ? std::string() : weights.begin()->second.file;
   std::map<std::string, at::Tensor> tensors;
@@ -80,7 +110,7 @@ bool one_of(const std::string& name, std::initializer_list<std::string_view> nam
 
 EmbeddingStore::EmbeddingStore(std::string model, std::vector<Encoder> encoders, const std::string& folder)
     : model_(std::move(model)), encoders_(std::move(encoders)), read_(most_files_kept), rows_(encoders_.size()) {
-  if (!folder.empty()) files_ = add_on_files(folder, embedding_endings, "--embd-dir");
+  if (!folder.empty()) files_ = embedding_files(folder);
 }
 
 std::shared_ptr<const TextualInversion> EmbeddingStore::read(const fs::path& file) {
@@ -160,8 +190,9 @@ PromptEmbeddings::PromptEmbeddings(EmbeddingStore& store, const Request& request
   bare_ = syntax != "comfy";
   prefixed_ = syntax != "a1111" && compat != "a1111" && compat != "diffusers";
   by_ids_alone_ = compat == "a1111";
-  within_words_ = compat == "diffusers";
+  by_letters_ = compat == "diffusers";
   may_end_ = !one_of(compat, {"a1111", "comfy", "sdcpp"}) && store.files().empty() && bundled.empty();
+  for (const EmbeddingStore::Encoder& encoder : store.encoders()) added_.emplace_back(encoder.tokenizer);
   add_given(request);
   for (const BundledWord& word : bundled) {
     add({.name = word.word.name, .bundled = word}, spellings_of_given(word.word.name));
@@ -222,8 +253,12 @@ void PromptEmbeddings::add_folder() {
     const std::string ending = file.path.extension().string();
     const size_t meaning = add({.name = file.name, .files = {file.path}}, spellings_in_folder(file.name, ending));
     Source& source = sources_[meaning];
-    const bool own = source.files.size() == 1 && source.files.front() == file.path;
-    if (!own && !source.given && !source.bundled) source.files.push_back(file.path);
+    const auto is_this = [&](const fs::path& other) {
+      std::error_code error;
+      return fs::equivalent(other, file.path, error);  // links may lead to it twice
+    };
+    const bool known = std::ranges::any_of(source.files, is_this);
+    if (!known && !source.given && !source.bundled) source.files.push_back(file.path);
     if (file.inner == file.name) continue;
     const size_t exact = sources_.size();
     sources_.push_back({.name = file.inner, .files = {file.path}});
@@ -251,11 +286,10 @@ size_t PromptEmbeddings::spell(const std::string& text, size_t meaning) {
       if (sources_[meaning].given) refuse(embedding_flag, fmt::format("'{}' is no word: it has no tokens", text));
       continue;
     }
-    found = words_[i].add(std::move(ids), meaning);
+    found = by_letters_ ? added_[i].add(text, meaning) : words_[i].add(std::move(ids), meaning);
   }
   spelled_.insert(ascii_lower(text));
-  const bool open = has_open_edge(text) || (within_words_ && sources_[meaning].given);
-  if (open && !by_ids_alone_) apart_.push_back(text);
+  if (has_open_edge(text) && !by_ids_alone_) apart_.push_back(text);
   return found;
 }
 
@@ -288,6 +322,12 @@ PlacedWord PromptEmbeddings::placed(const Source& source) const {
 
 std::vector<int64_t> PromptEmbeddings::encode(size_t encoder, const std::string& text) const {
   const EmbeddingStore::Encoder& reads = store_.encoders()[encoder];
+  if (by_letters_) {
+    return added_[encoder].encode(text, [&](size_t meaning) -> WordIds {
+      const PlacedWord word = placed(sources_[meaning]);
+      return {.first = reads.vocabulary + word.first, .count = word.count};
+    });
+  }
   const std::vector<int64_t> ids = reads.tokenizer.encode(apart_.empty() ? text : set_apart(text, apart_));
   std::vector<int64_t> placed_ids;
   for (size_t at = 0; at < ids.size();) {
@@ -303,7 +343,26 @@ std::vector<int64_t> PromptEmbeddings::encode(size_t encoder, const std::string&
   return placed_ids;
 }
 
+std::vector<PromptEmbeddings::Named> PromptEmbeddings::named(size_t encoder,
+                                                             const std::vector<std::string>& texts) const {
+  std::set<size_t> used;
+  for (const std::string& text : texts) find_used(text, used);
+  std::vector<Named> words;
+  for (const size_t meaning : used) {
+    const Source& source = sources_[meaning];
+    const PlacedWord word = placed(source);
+    words.push_back({.name = source.name,
+                     .file = source.bundled ? source.bundled->file : source.files.front().string(),
+                     .ids = {.first = store_.encoders()[encoder].vocabulary + word.first, .count = word.count}});
+  }
+  return words;
+}
+
 void PromptEmbeddings::find_used(const std::string& text, std::set<size_t>& used) const {
+  if (by_letters_) {
+    for (const size_t meaning : added_.front().find(text)) used.insert(meaning);
+    return;
+  }
   const Tokenizer& tokenizer = store_.encoders().front().tokenizer;
   const std::vector<int64_t> ids = tokenizer.encode(apart_.empty() ? text : set_apart(text, apart_));
   for (size_t at = 0; at < ids.size();) {
@@ -334,7 +393,12 @@ void PromptEmbeddings::check(const std::vector<std::string>& texts, std::vector<
   }
   std::set<size_t> used_flags;
   for (const size_t meaning : used) {
-    placed(sources_[meaning]);
+    const PlacedWord word = placed(sources_[meaning]);
+    if (by_letters_ && word.count > 1 && !added_.front().is_whole(meaning)) {
+      warnings.push_back(
+          fmt::format("'{}' has {} vectors, of which diffusers takes the first alone: its name is not in lower case",
+                      sources_[meaning].name, word.count));
+    }
     if (sources_[meaning].given) used_flags.insert(*sources_[meaning].given);
   }
   for (size_t i = 0; i < given_.size(); ++i) {

@@ -19,7 +19,9 @@
 #include "io/file_cache.hpp"
 #include "networks/clip_text.hpp"
 #include "sdtorch/request.hpp"
+#include "text/added_words.hpp"
 #include "text/embedding_words.hpp"
+#include "text/prompt/chunks.hpp"
 #include "text/tokenizer.hpp"
 
 namespace sdtorch {
@@ -89,8 +91,8 @@ std::shared_ptr<EmbeddingStore> embedding_store(const ModelDescription& model, c
 
 /// The words of one request. The tool's whose rules it follows decides what counts as one (Request::compat, and
 /// prompt_syntax where that says so): in ComfyUI's only `embedding:NAME` of the folder's; in A1111's names as they are
-/// spelled in ids; in diffusers' also within other words; in sdtorch's own as A1111's and ComfyUI's, and where signs
-/// touch a name that begins or ends in one, `<cat>,`.
+/// spelled in ids; in diffusers' as they are spelled in letters, within other words too; in sdtorch's own as A1111's
+/// and ComfyUI's, and where signs touch a name that begins or ends in one, `<cat>,`.
 class PromptEmbeddings {
  public:
   /// Reads the files that the request names. store has to outlive this.
@@ -102,8 +104,21 @@ class PromptEmbeddings {
   /// Throws as Tokenizer::encode and EmbeddingStore::place, and ErrorKind::usage naming a word that several files have.
   std::vector<int64_t> encode(size_t encoder, const std::string& text) const;
 
+  /// A word, and the ids that its vectors have for an encoder.
+  struct Named {
+    std::string name{}, file{};
+    WordIds ids{};
+  };
+  /// Those that the texts have. Throws as `encode`.
+  std::vector<Named> named(size_t encoder, const std::vector<std::string>& texts) const;
+
   /// As EmbeddingStore::goes_on.
   bool goes_on(size_t encoder, int64_t id) const { return store_.goes_on(encoder, id); }
+
+  /// What the comma rule does to them: A1111's leaves them behind.
+  MovedVectors moved_vectors(size_t encoder) const {
+    return by_ids_alone_ ? MovedVectors{.staying_from = store_.encoders()[encoder].vocabulary} : MovedVectors{};
+  }
 
   /// For a text encoder that is given such ids. Where all words are given by `--embedding`, which is diffusers' way, a
   /// vector may be where a text is pooled, as there; a folder is A1111's, and pools where the text ends.
@@ -134,9 +149,10 @@ class PromptEmbeddings {
   void refuse_unknown(const std::string& text) const;
 
   EmbeddingStore& store_;
-  bool bare_ = true, prefixed_ = true, within_words_ = false, by_ids_alone_ = false, may_end_ = true;
+  bool bare_ = true, prefixed_ = true, by_letters_ = false, by_ids_alone_ = false, may_end_ = true;
   std::vector<Source> sources_{};
   std::vector<EmbeddingWords> words_{};  ///< one a text encoder
+  std::vector<AddedWords> added_{};      ///< likewise, where words are found by their letters
   std::vector<std::string> apart_{};     ///< spellings to set apart
   std::set<std::string> spelled_{};      ///< all spellings, in lower case
   std::vector<std::string> given_{};     ///< Request::embedding

@@ -12,7 +12,6 @@
 #include "core/number.hpp"
 #include "core/paths.hpp"
 #include "io/add_on_files.hpp"
-#include "pipeline/add_on_folder.hpp"
 #include "pipeline/model_description.hpp"
 #include "pipeline/prompt_tags.hpp"
 
@@ -55,12 +54,8 @@ NamedHypernetwork hypernetwork_of_flag(const std::string& text, const std::strin
 }
 
 NamedHypernetwork hypernetwork_of_tag(const ExtraNetworkTag& tag, const std::string& folder) {
-  const std::string asked_by = "--prompt: " + tag.text;
-  if (tag.arguments.size() > 2 || !tag.named.empty()) refuse(asked_by, "a name and a weight were expected");
-  NamedHypernetwork named;
-  if (tag.arguments.size() > 1) named.weight = hypernetwork_weight(asked_by, tag.arguments[1]);
-  named.file = in_folder(tag.arguments.front(), asked_by, folder);
-  return named;
+  const double weight = weights_of_tag(tag).unet.at(0, 1);
+  return {.file = in_folder(tag.arguments.front(), asked_by_tag(tag), folder), .weight = weight};
 }
 
 /// All widths that the attention of a U-Net sees.
@@ -94,7 +89,7 @@ std::vector<WeightedHypernetwork> resolve_hypernetworks(const ModelDescription& 
   std::vector<NamedHypernetwork> named;
   for (const std::string& text : request.hypernetwork) named.push_back(hypernetwork_of_flag(text, shelf.folder()));
   for (const ExtraNetworkTag& tag : tags_of(request)) {
-    if (tag.kind == "hypernet") named.push_back(hypernetwork_of_tag(tag, shelf.folder()));
+    if (is_hypernetwork_tag(tag)) named.push_back(hypernetwork_of_tag(tag, shelf.folder()));
   }
   std::set<int64_t> widths;
   if (!named.empty()) add_widths(model, widths);

@@ -9,7 +9,7 @@
 #include "core/error.hpp"
 #include "core/paths.hpp"
 #include "core/suggest.hpp"
-#include "pipeline/add_on_folder.hpp"
+#include "io/add_on_files.hpp"
 #include "pipeline/model_description.hpp"
 #include "pipeline/prompt_tags.hpp"
 
@@ -17,12 +17,6 @@ namespace sdtorch {
 namespace {
 
 namespace fs = std::filesystem;
-
-StepWeights weight_of(const std::string& asked_by, const std::string& text) {
-  if (const auto weights = StepWeights::parse(text)) return *weights;
-  refuse(asked_by, fmt::format("'{}' is no weight", text),
-         "a number, or numbers by the shares of the steps that they hold from, as 0.2@0,0.8@0.5");
-}
 
 /// What may have been meant by a file that is not there: the weights files beside it.
 std::string files_beside(const fs::path& file) {
@@ -49,35 +43,19 @@ NamedLora of_flag(const std::string& text, const std::string& lora_dir) {
     lora.file = find_add_on(lora_dir, said.file, {.asked_by = flag, .kind = "LoRA", .dir_flag = "--lora-dir"});
   }
   lora.name = lora.file.stem().string();
-  if (!said.weights.empty()) lora.unet = lora.text_encoder = weight_of(lora.asked_by, said.weights[0]);
-  if (said.weights.size() > 1) lora.text_encoder = weight_of(lora.asked_by, said.weights[1]);
+  if (!said.weights.empty()) lora.unet = lora.text_encoder = parse_step_weights(lora.asked_by, said.weights[0]);
+  if (said.weights.size() > 1) lora.text_encoder = parse_step_weights(lora.asked_by, said.weights[1]);
   return lora;
 }
 
 NamedLora of_tag(const ExtraNetworkTag& tag, const std::string& lora_dir) {
-  const std::vector<std::string>& said = tag.arguments;
-  NamedLora lora{.name = said.front(), .asked_by = "--prompt: " + tag.text};
-  if (said.size() > 3) {
-    refuse(lora.asked_by, fmt::format("has {} values behind the name", said.size() - 1),
-           "one weight for both networks, or the text encoder's and the U-Net's");
-  }
-  if (said.size() > 1) lora.unet = lora.text_encoder = weight_of(lora.asked_by, said[1]);
-  if (said.size() > 2) lora.unet = weight_of(lora.asked_by, said[2]);
-  for (const auto& [key, value] : tag.named) {
-    if (key == "te") {
-      lora.text_encoder = weight_of(lora.asked_by, value);
-      // As in A1111, the text encoder's is the U-Net's too, unless that is said.
-      const bool own =
-          said.size() > 2 || std::ranges::any_of(tag.named, [](const auto& n) { return n.first == "unet"; });
-      if (!own) lora.unet = lora.text_encoder;
-    } else if (key == "unet") {
-      lora.unet = weight_of(lora.asked_by, value);
-    } else {
-      refuse(lora.asked_by, fmt::format("'{}' is not known", key), "te= and unet= are");
-    }
-  }
-  lora.file =
-      find_add_on(lora_dir, said.front(), {.asked_by = lora.asked_by, .kind = "LoRA", .dir_flag = "--lora-dir"});
+  const std::string& name = tag.arguments.front();
+  TagWeights weights = weights_of_tag(tag);
+  NamedLora lora{.name = name,
+                 .asked_by = asked_by_tag(tag),
+                 .unet = std::move(weights.unet),
+                 .text_encoder = std::move(weights.text_encoder)};
+  lora.file = find_add_on(lora_dir, name, {.asked_by = lora.asked_by, .kind = "LoRA", .dir_flag = "--lora-dir"});
   return lora;
 }
 
@@ -114,7 +92,7 @@ std::vector<NamedLora> named_loras(const Request& request, const std::string& lo
   std::vector<NamedLora> loras;
   for (const std::string& text : request.lora) loras.push_back(of_flag(text, lora_dir));
   for (const ExtraNetworkTag& tag : tags_of(request)) {
-    if (tag.kind == "lora" || tag.kind == "lyco") loras.push_back(of_tag(tag, lora_dir));
+    if (is_lora_tag(tag)) loras.push_back(of_tag(tag, lora_dir));
   }
   return loras;
 }

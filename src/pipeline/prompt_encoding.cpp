@@ -25,11 +25,16 @@ std::string key_of(const PromptTokens& tokens, size_t count, const EncodingRules
   for (const auto& chunks : tokens.chunks) {
     append_bytes(key, chunks.size());
     for (const WeightedChunk& chunk : chunks) {
-      append_bytes(key, chunk.size());
-      for (const WeightedToken& token : chunk) {
+      append_bytes(key, chunk.tokens.size());
+      for (const WeightedToken& token : chunk.tokens) {
         append_bytes(key, token.id);
         append_bytes(key, token.weight);
         if (rules.weighting == PromptWeighting::compel) append_bytes(key, token.piece);
+      }
+      append_bytes(key, chunk.strays.size());
+      for (const StrayVector& stray : chunk.strays) {
+        append_bytes(key, stray.place);
+        append_bytes(key, stray.id);
       }
     }
   }
@@ -42,8 +47,8 @@ at::Tensor weight_rows(const std::vector<WeightedChunk>& chunks, const Tokenizer
   auto rows = weights.accessor<float, 2>();
   const int64_t first = tokenizer.start_id() ? 1 : 0;
   for (size_t i = 0; i < chunks.size(); ++i) {
-    for (size_t j = 0; j < chunks[i].size(); ++j) {
-      rows[static_cast<int64_t>(i)][first + static_cast<int64_t>(j)] = static_cast<float>(chunks[i][j].weight);
+    for (size_t j = 0; j < chunks[i].tokens.size(); ++j) {
+      rows[static_cast<int64_t>(i)][first + static_cast<int64_t>(j)] = static_cast<float>(chunks[i].tokens[j].weight);
     }
   }
   return weights;
@@ -53,7 +58,7 @@ at::Tensor weight_rows(const std::vector<WeightedChunk>& chunks, const Tokenizer
 at::Tensor token_mask(const std::vector<WeightedChunk>& chunks, const Tokenizer& tokenizer, size_t count) {
   std::vector<at::Tensor> rows;
   for (size_t i = 0; i < count; ++i) {
-    const int64_t length = i < chunks.size() ? std::ssize(chunks[i]) : 0;
+    const int64_t length = i < chunks.size() ? std::ssize(chunks[i].tokens) : 0;
     rows.push_back(at::arange(tokenizer.model_max_length()) < length + tokenizer.ids_around());
   }
   return at::stack(rows);
@@ -133,11 +138,12 @@ at::Tensor PromptTokens::rows(const Components& model, size_t encoder, size_t co
   const Tokenizer& tokenizer = model.description.text_encoders[encoder].tokenizer;
   std::vector<at::Tensor> rows;
   for (size_t i = 0; i < count; ++i) {
+    const WeightedChunk chunk = i < chunks[encoder].size() ? chunks[encoder][i] : WeightedChunk{};
     std::vector<int64_t> ids;
-    if (i < chunks[encoder].size()) {
-      for (const WeightedToken& token : chunks[encoder][i]) ids.push_back(token.id);
-    }
-    rows.push_back(at::tensor(tokenizer.framed(ids), at::kLong));
+    for (const WeightedToken& token : chunk.tokens) ids.push_back(token.id);
+    std::vector<int64_t> row = tokenizer.framed(ids);
+    for (const StrayVector& stray : chunk.strays) row[stray.place + (tokenizer.start_id() ? 1 : 0)] = stray.id;
+    rows.push_back(at::tensor(row, at::kLong));
   }
   return at::stack(rows);
 }
@@ -150,7 +156,8 @@ PromptTokens tokenize_pieces(const Components& model, const PromptEmbeddings& wo
     const TokenSource source{.encode = [&](std::string_view text) { return words.encode(i, std::string(text)); },
                              .goes_on = [&](int64_t id) { return words.goes_on(i, id); }};
     try {
-      tokens.chunks.push_back(cut_into_chunks(tokenizer, token_groups(source, pieces, rule), rule));
+      tokens.chunks.push_back(
+          cut_into_chunks(tokenizer, token_groups(source, pieces, rule), rule, words.moved_vectors(i)));
     } catch (const Error& error) {  // the tokenizer knows the offset, not which prompt it reads
       ErrorParts parts = error.parts();
       parts.file = flag;

@@ -24,19 +24,19 @@ Value value_of(const std::array<std::string_view, count>& names, const std::arra
 
 PromptRules rules_of_compat(std::string_view tool) {
   if (tool == "a1111") {
-    return {.chunks = ChunkRule::a1111, .xl_clip_skip = XlClipSkip::ignored, .sides_apart = true};
+    return {.chunks = ChunkRule::a1111, .penultimate_skip = PenultimateSkip::ignored, .sides_apart = true};
   }
   if (tool == "comfy") {
     return {.syntax = PromptSyntax::comfy,
             .weighting = PromptWeighting::comfy,
             .chunks = ChunkRule::comfy,
-            .xl_clip_skip = XlClipSkip::counted,
+            .penultimate_skip = PenultimateSkip::counted,
             .sides_apart = true};
   }
   if (tool == "diffusers") {
     return {.syntax = PromptSyntax::plain, .weighting = PromptWeighting::none, .negative_skips = false};
   }
-  if (tool == "sdcpp") return {.scheduled = false, .xl_clip_skip = XlClipSkip::counted, .sides_apart = true};
+  if (tool == "sdcpp") return {.scheduled = false, .penultimate_skip = PenultimateSkip::counted, .sides_apart = true};
   return {};
 }
 
@@ -78,11 +78,11 @@ PromptRules prompt_rules_of(const Request& request) {
   return rules;
 }
 
-int64_t skipped_layers(const PromptRules& rules, bool xl, bool negative) {
+int64_t skipped_layers(const PromptRules& rules, bool penultimate, bool negative) {
   if (!rules.clip_skip || (negative && !rules.negative_skips)) return 0;
-  constexpr int64_t own_of_xl = 2;
-  if (!xl || rules.xl_clip_skip == XlClipSkip::further) return *rules.clip_skip - 1;
-  return rules.xl_clip_skip == XlClipSkip::counted ? *rules.clip_skip - own_of_xl : 0;
+  constexpr int64_t own = 2;
+  if (!penultimate || rules.penultimate_skip == PenultimateSkip::further) return *rules.clip_skip - 1;
+  return rules.penultimate_skip == PenultimateSkip::counted ? *rules.clip_skip - own : 0;
 }
 
 void check_prompt_rules(const Request& request) {

@@ -20,8 +20,9 @@ enum class PromptWeighting {
   compel,  ///< likewise, and below 1 also towards the encoding by an encoder that does not see the words
 };
 
-/// What `--clip-skip` N means for SDXL, whose own layer is the one before the last.
-enum class XlClipSkip {
+/// What `--clip-skip` N means where a model's own layer is the one before the text encoder's last: SDXL's, and SD2's,
+/// whose diffusers folders leave the last layer out.
+enum class PenultimateSkip {
   further,  ///< N - 1 layers before its own (diffusers)
   ignored,  ///< nothing (A1111)
   counted,  ///< the N-th from the end: 2 is its own (ComfyUI, stable-diffusion.cpp)
@@ -33,7 +34,7 @@ struct PromptRules {
   PromptWeighting weighting = PromptWeighting::a1111;
   ChunkRule chunks = ChunkRule::plain;
   std::optional<int64_t> clip_skip{};  ///< N; none: each encoder's own layer
-  XlClipSkip xl_clip_skip = XlClipSkip::further;
+  PenultimateSkip penultimate_skip = PenultimateSkip::further;
   bool negative_skips = true;  ///< the negative prompt's encoder leaves layers out too
   bool sides_apart = false;    ///< a shorter side is not made as long as the other
 };
@@ -47,7 +48,8 @@ inline constexpr std::array<std::string_view, 4> prompt_chunks_names = {"a1111",
 PromptRules prompt_rules_of(const Request& request);
 
 /// How many layers are left out before a text encoder's own; -1 is one more than that (see ClipTextUse).
-int64_t skipped_layers(const PromptRules& rules, bool xl, bool negative);
+/// penultimate: its own is the one before its last.
+int64_t skipped_layers(const PromptRules& rules, bool penultimate, bool negative);
 
 /// Throws ErrorKind::usage naming the flag whose value is none of its choices.
 void check_prompt_rules(const Request& request);

@@ -33,8 +33,8 @@ std::optional<std::pair<int64_t, int64_t>> range_of(const std::vector<WeightedCh
   std::optional<std::pair<int64_t, int64_t>> range;
   const int64_t length = tokenizer.model_max_length(), start = tokenizer.start_id() ? 1 : 0;
   for (size_t i = 0; i < chunks.size(); ++i) {
-    for (size_t j = 0; j < chunks[i].size(); ++j) {
-      if (chunks[i][j].piece != piece) continue;
+    for (size_t j = 0; j < chunks[i].tokens.size(); ++j) {
+      if (chunks[i].tokens[j].piece != piece) continue;
       const int64_t at = static_cast<int64_t>(i) * length + start + static_cast<int64_t>(j);
       range = {range ? range->first : at, at};
     }

@@ -9,7 +9,6 @@
 #include "core/suggest.hpp"
 #include "pipeline/prompt_tags.hpp"
 #include "text/prompt/styles.hpp"
-#include "text/prompt/syntax_error.hpp"
 
 namespace sdtorch {
 namespace {
@@ -26,11 +25,19 @@ const PromptStyle& find_style(const std::vector<PromptStyle>& styles, const std:
 
 void check_clip_skip(const ModelDescription& model, const PromptRules& rules, std::vector<std::string>& warnings) {
   if (!rules.clip_skip) return;
-  if (model.xl && rules.xl_clip_skip == XlClipSkip::ignored) {
-    warnings.emplace_back("--clip-skip changes nothing: A1111 takes SDXL's own layer whatever it says");
+  const bool penultimate = takes_penultimate_layer(model);
+  if (penultimate && rules.penultimate_skip == PenultimateSkip::ignored) {
+    warnings.push_back(fmt::format("--clip-skip changes nothing: A1111 takes {}'s own layer whatever it says",
+                                   model.xl ? "SDXL" : "SD2"));
     return;
   }
-  const int64_t skipped = skipped_layers(rules, model.xl.has_value(), /*negative=*/false);
+  const int64_t skipped = skipped_layers(rules, penultimate, /*negative=*/false);
+  if (skipped < 0 && !model.xl) {
+    refuse("--clip-skip",
+           fmt::format("{} is the last layer, which an SD2 model such as {} is read without", *rules.clip_skip,
+                       model.name),
+           "2 is its own");
+  }
   for (const TextEncoderDescription& encoder : model.text_encoders) {
     if (skipped != 0 && std::holds_alternative<XlmRobertaConfig>(encoder.config)) {
       refuse("--clip-skip", fmt::format("{} has no CLIP text encoder", model.name));
@@ -69,19 +76,27 @@ void warn_of_own_weight(const PromptReading& reading, std::vector<std::string>& 
 
 bool ResolvedPrompts::composed() const { return prompt.parts.size() > 1 || prompt.parts.front().weight != 1; }
 
-std::vector<std::string> texts_of(const ResolvedPrompts& prompts) {
+bool takes_penultimate_layer(const ModelDescription& model) {
+  return model.xl || model.unet.use_linear_projection;  // which SD1's are without
+}
+
+std::vector<std::string> texts_of(const PromptReading& prompt) {
   std::vector<std::string> texts;
-  for (const PromptReading* reading : {&prompts.prompt, &prompts.negative}) {
-    for (const PromptPart& part : reading->parts) {
-      for (const PromptVersion& version : part.versions) {
-        for (const PromptBlend& blend : version.joined) {
-          for (const PromptPieces& pieces : blend.texts) {
-            for (const PromptPiece& piece : pieces) texts.push_back(piece.text);
-          }
+  for (const PromptPart& part : prompt.parts) {
+    for (const PromptVersion& version : part.versions) {
+      for (const PromptBlend& blend : version.joined) {
+        for (const PromptPieces& pieces : blend.texts) {
+          for (const PromptPiece& piece : pieces) texts.push_back(piece.text);
         }
       }
     }
   }
+  return texts;
+}
+
+std::vector<std::string> texts_of(const ResolvedPrompts& prompts) {
+  std::vector<std::string> texts = texts_of(prompts.prompt);
+  std::ranges::move(texts_of(prompts.negative), std::back_inserter(texts));
   return texts;
 }
 
@@ -109,11 +124,7 @@ ResolvedPrompts resolve_prompts(const ModelDescription& model, const Request& re
   check_clip_skip(model, rules, warnings);
   PromptReader reader{.syntax = rules.syntax, .editing = rules.scheduled, .composing = rules.scheduled, .calls = calls};
   const auto read = [&](const std::string& own, const std::string& written, const char* flag) {
-    const PromptWithTags taken = take_extra_networks(written);
-    reader.cuts.clear();
-    for (size_t i = 0; own != written && i < taken.tags.size(); ++i) {
-      reader.cuts.emplace_back(taken.places[i], column_of(taken.tags[i].text, taken.tags[i].text.size()) - 1);
-    }
+    reader.cuts = cuts_of(written, own);
     return read_prompt(own, reader, flag);
   };
   const Request bare = without_tags(request);

@@ -20,8 +20,12 @@ struct ResolvedPrompts {
   bool composed() const;
 };
 
-/// All texts that are encoded for either prompt, whatever weighs them and whenever they hold.
+/// All texts that are encoded for a prompt, or for either, whatever weighs them and whenever they hold.
+std::vector<std::string> texts_of(const PromptReading& prompt);
 std::vector<std::string> texts_of(const ResolvedPrompts& prompts);
+
+/// Whether the model is made for what its text encoders say before their last layer: SDXL and SD2 are.
+bool takes_penultimate_layer(const ModelDescription& model);
 
 /// Puts the styles that a request names into its prompts, and leaves their names out: the prompts then say all.
 /// Throws ErrorKind::usage naming --style for one that is not in the table, ErrorKind::input for the table.

@@ -41,7 +41,7 @@ class SideEncoder {
         memory_(memory),
         words_(words),
         rules_({.weighting = rules.weighting,
-                .skipped_layers = skipped_layers(rules, model.description.xl.has_value(), negative),
+                .skipped_layers = skipped_layers(rules, takes_penultimate_layer(model.description), negative),
                 .words = &words}),
         chunk_rule_(rules.chunks),
         flag_(negative ? "--negative-prompt" : "--prompt") {}

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/base64.hpp"
 #include "core/error.hpp"
 #include "core/utf8.hpp"
 #include "io/mapped_file.hpp"
@@ -103,26 +104,6 @@ void read_normalizer(WireReader reader, SentencepieceModel& model) {
   }
 }
 
-/// text: base64 (RFC 4648, section 4).
-std::string decode_base64(std::string_view text, const std::string& file, const std::string& place) {
-  constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string bytes;
-  bytes.reserve(text.size() / 4 * 3);
-  uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text.substr(0, text.find_last_not_of('=') + 1)) {
-    const size_t digit = digits.find(c);
-    if (digit == std::string_view::npos)
-      throw Error(ErrorKind::model, {.file = file, .place = place, .reason = "not base64"});
-    bits = bits << 6 | static_cast<uint32_t>(digit);
-    count += 6;
-    if (count < 8) continue;
-    count -= 8;
-    bytes += static_cast<char>(bits >> count & 0xffu);
-  }
-  return bytes;
-}
-
 /// The precompiled map of a normalizer, which may be one of a sequence.
 std::string charsmap_of(const json& normalizer, const std::string& file) {
   if (!normalizer.is_object()) return {};
@@ -132,7 +113,8 @@ std::string charsmap_of(const json& normalizer, const std::string& file) {
     if (map.is_null()) return {};
     const std::string place = "normalizer.precompiled_charsmap";
     if (!map.is_string()) fail_expected(file, place, "base64", map);
-    return decode_base64(map.get_ref<const std::string&>(), file, place);
+    if (auto decoded = decode_base64(map.get_ref<const std::string&>())) return *std::move(decoded);
+    throw Error(ErrorKind::model, {.file = file, .place = place, .reason = "not base64"});
   }
   if (type == "Sequence" && normalizer.contains("normalizers")) {
     for (const json& part : normalizer["normalizers"]) {

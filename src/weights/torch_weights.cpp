@@ -176,8 +176,24 @@ void drop_parallel_prefix(WeightsFile& weights) {
   StateDict shorter;
   for (auto& [key, value] : weights.tensors) shorter[key.substr(parallel_prefix.size())] = std::move(value);
   weights.tensors = std::move(shorter);
+  std::map<std::string, std::string> metadata;
+  for (auto& [key, text] : weights.metadata) {
+    metadata[key.starts_with(parallel_prefix) ? key.substr(parallel_prefix.size()) : key] = std::move(text);
+  }
+  weights.metadata = std::move(metadata);
   weights.found_under +=
       (weights.found_under.empty() ? "" : ".") + std::string(parallel_prefix.substr(0, parallel_prefix.size() - 1));
+}
+
+/// What lies beside the weights, and where they are wrapped beside their wrapper, too.
+std::map<std::string, std::string> metadata_of(const TorchTensors& contents, const std::string& found_under) {
+  std::map<std::string, std::string> all;
+  for (const std::string& path : {found_under, std::string()}) {
+    if (const auto scalars = contents.scalars.find(path); scalars != contents.scalars.end()) {
+      all.insert(scalars->second.begin(), scalars->second.end());
+    }
+  }
+  return all;
 }
 
 }  // namespace
@@ -188,7 +204,7 @@ WeightsFile load_torch_weights(const std::shared_ptr<MappedFile>& mapped, Weight
   const TorchFile& file = *owner;
   const Selection selection = select_weights(file.contents().tensors);
   WeightsFile weights{.format = format,
-                      .metadata = file.contents().scalars,
+                      .metadata = metadata_of(file.contents(), selection.found_under),
                       .values = file.contents().values,
                       .found_under = selection.found_under,
                       .left_out = file.contents().tensors.size() - selection.tensors.size()};

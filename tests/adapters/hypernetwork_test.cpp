@@ -142,3 +142,12 @@ TEST_CASE("layers that no value tells of are refused", "[adapters]") {
   check_error(ErrorKind::model, "a.pt: 2.0.linear.7.bias: does not fit layer_structure and its kin",
               [&] { load_hypernetwork(folder / "a.pt"); });
 }
+
+TEST_CASE("a hypernetwork whose numbers are not finite is refused by its tensor", "[adapters]") {
+  using namespace pickled;
+  const TempDir folder;
+  const std::vector<ZipPart> numbers_of_ones = {{.name = "archive/data/0", .data = std::string(16, '\xff')}};
+  write_file(folder / "a.pt", torch_zip_with(one_layer({text("layer_structure"), numbers({1, 1})}), numbers_of_ones));
+  check_error(ErrorKind::model, "2.0.linear.0.weight: has numbers that are not finite",
+              [&] { load_hypernetwork(folder / "a.pt"); });
+}

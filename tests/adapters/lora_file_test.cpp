@@ -345,6 +345,49 @@ TEST_CASE("hostile numbers and shapes end in errors that name the key", "[adapte
     return error_message(ErrorKind::model, [&] { config.read(); });
   };
   CHECK(with_config(R"({"lora_alpha": "many"})").find("adapter_config.json: lora_alpha") != std::string::npos);
-  CHECK(with_config(R"({"alpha_pattern": {"a.*b": 3}})").find("regular expression") != std::string::npos);
+  CHECK(with_config(R"({"alpha_pattern": {"a.*(b": 3}})").find("regular expression") != std::string::npos);
+  for (const char* hostile : {"(a?){2000}", "((a{9}){9}){9}", "(?<=a)b", "(a)\\\\1"}) {
+    INFO(hostile);
+    CHECK(with_config(std::string(R"({"rank_pattern": {")") + hostile + R"(": 3}})").find("regular expression") !=
+          std::string::npos);
+  }
   CHECK(with_config("[1]").find("an object was expected") != std::string::npos);
+}
+
+TEST_CASE("PEFT's patterns are regular expressions for the ends of names", "[adapters]") {
+  const WrittenLora file(lora_pair("base_model.model." + attention_name + "to_q"));  // of rank 2, all ones
+  const auto added = [&](const std::string& patterns) {
+    std::ofstream(file.folder() / "adapter_config.json")
+        << R"({"r": 2, "lora_alpha": 2, "alpha_pattern": )" << patterns << "}";
+    return first_added(file.read());
+  };
+  CHECK(added("{}") == 2);
+  CHECK(added(R"({"to_q": 6})") == 6);
+  CHECK(added(R"({"o_q": 6})") == 2);  // no part of a name
+  CHECK(added(R"({"attn1": 6})") == 2);
+  CHECK(added(R"({"attn1.*": 6})") == 6);
+  CHECK(added(R"x({"down_blocks\\..*\\.to_(q|k)": 6})x") == 6);
+  CHECK(added(R"({"^to_q": 6})") == 2);
+  CHECK(added(R"({"^down_blocks.*to_q": 6})") == 6);
+  CHECK(added(R"({".*to_[a-q]": 6, "to_q": 10})") == 6);  // the first that fits, by the letters of their names
+  CHECK(added(R"({"(a+)+(a+)+(a+)+(a+)+(a+)+b": 6})") == 2);
+}
+
+TEST_CASE("layers are found as ComfyUI extracts them, with SD2's text encoder, too", "[adapters]") {
+  const std::map<std::string, std::string> components = {
+      {"text_encoders.clip_l.transformer.text_model.encoder.layers.0.self_attn.q_proj", "text_encoder"},
+      {"text_encoders.clip_h.transformer.text_model.encoder.layers.0.self_attn.q_proj", "text_encoder"},
+      {"clip_h.transformer.text_model.encoder.layers.0.self_attn.q_proj", "text_encoder"}};
+  for (const auto& [name, component] : components) {
+    INFO(name);
+    const LoraFile lora = WrittenLora(lora_pair(name, 6, 6)).read();
+    REQUIRE(lora.changes.size() == 1);
+    CHECK(lora.changes.front().component == component);
+  }
+}
+
+TEST_CASE("a whole model is no LoRA", "[adapters]") {
+  check_lora_refused({{"model.diffusion_model.input_blocks.0.0.weight", at::ones({2, 2})},
+                      {"first_stage_model.decoder.conv_in.weight", at::ones({2, 2})}},
+                     "this is a whole model, and no LoRA");
 }

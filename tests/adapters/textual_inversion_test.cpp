@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "adapters/png_embedding.hpp"
+#include "io/image.hpp"
 #include "support/catch.hpp"
 #include "support/checkpoints.hpp"
 #include "support/errors.hpp"
@@ -120,4 +122,47 @@ TEST_CASE("vectors go to the text encoder that they were made for, or to none", 
   refused(pair, {.encoders = 2, .width = 512}, "a.pt: clip_l: vectors of 768 numbers, made for SDXL");
   refused({.vectors = {{LearnedFor::second, at::ones({1, 1280})}}}, {.encoders = 2, .width = 768},
           "a.pt: clip_l: is missing");
+}
+
+TEST_CASE("a word in a picture is read as A1111 writes it", "[adapters]") {
+  const at::Tensor expected = load_golden("inversion/picture_vectors").at("vectors");
+  for (const char* file : {"picture.png", "hidden.png"}) {
+    INFO(file);
+    const TextualInversion read = load_golden_words(file);
+    REQUIRE(read.words.size() == 1);
+    CHECK(read.words.front().name == "framed");
+    CHECK(read.named_by_file);
+    CHECK(shape_of(read.words.front()) == std::vector<int64_t>{2, 24});
+    CHECK(at::allclose(read.words.front().vectors.at(LearnedFor::only), expected, 0, 1e-6));
+  }
+  CHECK_FALSE(read_png_embedding(golden_path("inversion/hidden.png"), PngPlaces::text));
+
+  const TempDir folder;
+  const auto picture = [&](const std::string& text) {
+    const Bytes png = encode_png({.width = 2, .height = 2, .pixels = std::vector<uint8_t>(12)});
+    const Bytes bytes = add_png_text(png, {{.keyword = "sd-ti-embedding", .text = text}});
+    write_file(folder / "a.png", std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+    return folder / "a.png";
+  };
+  const auto refused = [&](const std::string& text, const std::string& fragment) {
+    INFO(text);
+    check_error(ErrorKind::model, fragment, [&] { load_textual_inversion(picture(text)); });
+  };
+  refused("?", "a.png: sd-ti-embedding: not base64");
+  refused("e30=", "a.png: sd-ti-embedding: no string_to_param is in it");                       // {}
+  refused("W10=", "no string_to_param");                                                        // []
+  refused("ew==", "a.png: sd-ti-embedding");                                                    // {
+  refused("eyJzdHJpbmdfdG9fcGFyYW0iOnsiKiI6MX19", "string_to_param.*: a tensor was expected");  // {…{"*":1}}
+  // {"string_to_param":{"*":{"TORCHTENSOR":[[1,2],[3]]}}}
+  refused("eyJzdHJpbmdfdG9fcGFyYW0iOnsiKiI6eyJUT1JDSFRFTlNPUiI6W1sxLDJdLFszXV19fX0=", "all of one length");
+  check_error(ErrorKind::model, "b.png", [] { load_textual_inversion(golden_path("ip_adapter/b.png")); });
+}
+
+TEST_CASE("OneTrainer's vectors for one text encoder go to it under SDXL's name", "[adapters]") {
+  const LearnedWord word{.name = "x", .vectors = {{LearnedFor::first, at::ones({2, 8})}}};
+  CHECK(vectors_for(word, {.encoders = 1, .width = 8}, "a.pt", "m").size(0) == 2);
+  check_error(ErrorKind::model, "a.pt: clip_l: vectors of 8 numbers; the text encoder of m takes 9",
+              [&] { vectors_for(word, {.encoders = 1, .width = 9}, "a.pt", "m"); });
+  check_error(ErrorKind::model, "clip_g: is missing",
+              [&] { vectors_for(word, {.encoders = 2, .second = true, .width = 8}, "a.pt", "m"); });
 }

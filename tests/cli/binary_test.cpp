@@ -154,8 +154,8 @@ TEST_CASE("a prompt file is checked whole, then drawn with the model loaded once
   const ProcessResult both = from_file("{\"prompt\": \"x\", \"width\": 33}\n{\"prompt\": \"y\", \"height\": 35}\n");
   INFO(both.err);
   CHECK(both.exit_code == 5);
-  CHECK(both.err.find("line 1: --width: 33") != std::string::npos);
-  CHECK(both.err.find("line 2: --height: 35") != std::string::npos);
+  CHECK(both.err.find("line 1, column 17: --width: 33") != std::string::npos);
+  CHECK(both.err.find("line 2, column 17: --height: 35") != std::string::npos);
   CHECK(names_in(folder.path()) == before);
 }
 

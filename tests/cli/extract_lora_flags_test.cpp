@@ -43,4 +43,6 @@ TEST_CASE("extract-lora says what is missing or wrong in its flags", "[cli]") {
   refused({"a", "b", "-o", "c", "--rank", "0"}, "--rank: must be 1…4096");
   refused({"a", "b", "-o", "c", "--rank", "many"}, "--rank: must be 1…4096");
   refused({"a", "b", "-o", "c", "--dtype", "int8"}, "--dtype");
+  refused({"a", "b", "-o", "c.pt"}, "--output: 'c.pt' is no .safetensors");
+  CHECK(read_extract_flags({"a", "b", "-o", "C.SafeTensors"}).output == "C.SafeTensors");
 }

@@ -275,7 +275,7 @@ TEST_CASE("bad command lines are refused by name", "[cli]") {
       {{"-p", "x", "--dump", "d.pt"}, "--dump: 'd.pt' does not end in .safetensors"},
       {{"-p", "x", "--from-file", "f.txt"}, "--from-file: does not go with --prompt"},
       {{"-p", "x", "--from-file-format", "txt"}, "--from-file-format: there is no --from-file"},
-      {{"--from-file", "f", "--from-file-format", "csv"}, "--from-file-format: 'csv' is not a choice"},
+      {{"--from-file", "f", "--from-file-format", "xml"}, "--from-file-format: 'xml' is not a choice"},
       {{"inspect"}, "PATH: what to inspect is missing"},
       {{"inspect", "a", "b"}, "PATH: given 2 times"},
       {{"inspect", "--jsn", "a"}, "--jsn: unknown flag; did you mean --json?"},

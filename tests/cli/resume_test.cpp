@@ -22,9 +22,9 @@ namespace {
 const std::string tiny = golden_path("pipeline/models/sd1").string();
 
 /// A folder with a prompt file, and runs over it.
-class Batch {
+class PromptFolder {
  public:
-  explicit Batch(const std::string& prompts) { write_file(folder / "prompts.txt", prompts); }
+  explicit PromptFolder(const std::string& prompts) { write_file(folder / "prompts.txt", prompts); }
 
   ProcessResult run(std::vector<std::string> more = {}, const std::string& outdir = "out") const {
     std::vector<std::string> arguments = {"-m",       tiny,   "--from-file", "prompts.txt",
@@ -58,7 +58,7 @@ size_t lines_of(const std::string& text) { return static_cast<size_t>(std::range
 }  // namespace
 
 TEST_CASE("a run is resumed: what is there stays, what is gone or new is drawn, nothing twice", "[cli]") {
-  const Batch batch("a\nb\n# no prompt\nc\n");
+  const PromptFolder batch("a\nb\n# no prompt\nc\n");
   const ProcessResult first = batch.run();
   INFO(first.err);
   REQUIRE(first.exit_code == 0);
@@ -91,7 +91,7 @@ TEST_CASE("a run is resumed: what is there stays, what is gone or new is drawn, 
 TEST_CASE("a published picture that a kill kept from the journal is taken, and a torn line is mended", "[cli]") {
   for (const std::string name : {"{index:05}-{seed}-{slug}.png", "{slug}-{index}.png", "{seed}.png"}) {
     INFO(name);
-    const Batch batch("a\nb\na\n");
+    const PromptFolder batch("a\nb\na\n");
     REQUIRE(batch.run({"--name", name}).exit_code == 0);
     const auto whole = batch.pictures();
     const fs::path journal = batch.folder / "out" / journal_name;
@@ -111,7 +111,7 @@ TEST_CASE("a published picture that a kill kept from the journal is taken, and a
 }
 
 TEST_CASE("a picture that no journal tells of is taken only if it is whole and the run's model drew it", "[cli]") {
-  const Batch batch("a\nb\n");
+  const PromptFolder batch("a\nb\n");
   REQUIRE(batch.run().exit_code == 0);
   const auto whole = batch.pictures();
   const fs::path journal = batch.folder / "out" / journal_name, second = batch.folder / "out" / "00001-42-b.png";
@@ -135,7 +135,7 @@ TEST_CASE("a picture that no journal tells of is taken only if it is whole and t
 }
 
 TEST_CASE("another model or request is refused by what differs, and nothing is drawn", "[cli]") {
-  const Batch batch("a\nb\n");
+  const PromptFolder batch("a\nb\n");
   REQUIRE(batch.run().exit_code == 0);
   const auto check_refused = [&](const std::vector<std::string>& flags, const std::string& difference) {
     const ProcessResult run = batch.run(flags);
@@ -168,7 +168,7 @@ TEST_CASE("another model or request is refused by what differs, and nothing is d
 }
 
 TEST_CASE("seeds that were left to chance are drawn again as they were", "[cli]") {
-  const Batch batch("a\nb\n");
+  const PromptFolder batch("a\nb\n");
   write_file(batch.folder / "prompts.jsonl", R"({"prompt": "a"})"
                                              "\n"
                                              R"({"prompt": "b", "seed": -1})"
@@ -192,7 +192,7 @@ TEST_CASE("seeds that were left to chance are drawn again as they were", "[cli]"
 }
 
 TEST_CASE("without --resume a folder's next run comes after the one that is there", "[cli]") {
-  const Batch batch("a\nb\n");
+  const PromptFolder batch("a\nb\n");
   REQUIRE(batch.run().exit_code == 0);
   REQUIRE(batch.run().exit_code == 0);
   CHECK(batch.pictures().size() == 4);
@@ -201,7 +201,7 @@ TEST_CASE("without --resume a folder's next run comes after the one that is ther
 }
 
 TEST_CASE("a folder in which another run works is left", "[cli]") {
-  const Batch batch("a\n");
+  const PromptFolder batch("a\n");
   fs::create_directories(batch.folder / "out");
   {
     const Journal held(batch.folder / "out", std::nullopt, false);
@@ -214,7 +214,7 @@ TEST_CASE("a folder in which another run works is left", "[cli]") {
 }
 
 TEST_CASE("what cannot be drawn is left out and told, unless the run is to end there", "[cli]") {
-  const Batch batch("");
+  const PromptFolder batch("");
   write_file(batch.folder / "prompts.jsonl",
              "{\"prompt\": \"a\"}\n{\"prompt\": \"b\", \"cfg-scale\": 1e38}\n{\"prompt\": \"c\"}\n");
   const auto run = [&](const std::string& how, const std::string& outdir) {
@@ -238,7 +238,7 @@ TEST_CASE("what cannot be drawn is left out and told, unless the run is to end t
 }
 
 TEST_CASE("verify tells a damaged picture and one that carries other parameters", "[cli]") {
-  const Batch batch("a\nb\nc\n");
+  const PromptFolder batch("a\nb\nc\n");
   REQUIRE(batch.run().exit_code == 0);
   const fs::path folder = batch.folder / "out";
   std::string bytes = file_contents(folder / "00000-42-a.png");

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "support/captured_stderr.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/golden.hpp"
@@ -111,6 +112,71 @@ TEST_CASE("tokenize shows what a prompt's grammar says", "[cli]") {
     INFO(part);
     CHECK(table.find(part) != std::string::npos);
   }
+}
+
+TEST_CASE("tokenize shows tags with their names and weights", "[cli]") {
+  const std::string text = "a <lora:style:0.5:0.8>sky <hypernet:mood:0.3> <lora:late:0.2@0,0.8@0.5> <foo:x>(";
+  std::string out;
+  std::string log = stderr_of([&] { out = run({.model = small(), .texts = {text}, .json = true}); });
+  const nlohmann::json line = json_lines(out).at(0);
+  CHECK(line.at("tags").size() == 3);
+  CHECK(line["tags"][0] == nlohmann::json({{"tag", "<lora:style:0.5:0.8>"},
+                                           {"kind", "lora"},
+                                           {"name", "style"},
+                                           {"unet", 0.8},
+                                           {"text_encoder", 0.5}}));
+  CHECK(line["tags"][1]["weight"] == 0.3);
+  CHECK(line["tags"][2]["unet"] == "0.2@0,0.8@0.5");
+  CHECK(line["pieces"] == nlohmann::json({"a</w>", "sky</w>"}));
+  CHECK(log.find("<foo:x> is left out") != std::string::npos);
+  CHECK(log.find("TEXT: column 80: '(' is not closed") != std::string::npos);
+  log = stderr_of([&] { out = run({.model = small(), .texts = {text}}); });
+  CHECK(out.find("LoRA \"style\", U-Net 0.8, text encoder 0.5\n") != std::string::npos);
+  CHECK(out.find("hypernetwork \"mood\", weight 0.3\n") != std::string::npos);
+  const auto as_text = [&](Request rules, bool negative) {
+    const nlohmann::json one = json_lines(run({.model = small(),
+                                               .texts = {"a <lora:b:1>"},
+                                               .json = true,
+                                               .rules = std::move(rules),
+                                               .negative = negative}))
+                                   .at(0);
+    return !one.contains("tags") && one["ids"].size() > 1;
+  };
+  CHECK(as_text({.compat = "comfy"}, false));
+  CHECK(as_text({.compat = "a1111"}, true));
+  CHECK_FALSE(as_text({.compat = "a1111"}, false));
+  check_error(ErrorKind::usage, "<lora:a:b>: 'b' is no weight",
+              [] { run({.model = small(), .texts = {"<lora:a:b>"}}); });
+}
+
+TEST_CASE("tokenize counts learned words by their vectors", "[cli]") {
+  const std::filesystem::path model = golden_path("pipeline/models/sd1");
+  const std::string statue = golden_path("inversion/statue.pt").string();
+  TokenizeOptions options{.model = model, .texts = {"a cat-statue"}, .json = true};
+  const size_t before = json_lines(run(options)).at(0)["ids"].size();
+  options.rules.embedding = {statue};
+  for (const std::filesystem::path& place : {model, model / "tokenizer"}) {
+    INFO(place.string());
+    options.model = place;
+    const nlohmann::json line = json_lines(run(options)).at(0);
+    CHECK(before > 3);
+    CHECK(line["ids"].size() == 3);
+    CHECK(line["pieces"][1] == "cat-statue (1 of 2)");
+    CHECK(line["pieces"][2] == "cat-statue (2 of 2)");
+    CHECK(line["words"] == nlohmann::json({{{"name", "cat-statue"}, {"file", statue}, {"vectors", 2}}}));
+  }
+  options.json = false;
+  CHECK(run(options).find("word \"cat-statue\", 2 vectors: ") != std::string::npos);
+  options = {.model = model, .texts = {"a statue"}, .json = true};
+  options.embd_dir = golden_path("inversion").string();
+  CHECK(json_lines(run(options)).at(0)["ids"].size() == 3);
+  options.rules.compat = "comfy";
+  CHECK_FALSE(json_lines(run(options)).at(0).contains("words"));
+  options.embd_dir = "nowhere";
+  check_error(ErrorKind::usage, "--embd-dir: 'nowhere' is no folder", [&] { run(options); });
+  options = {.model = golden_path("families/models/xl"), .texts = {"a cat-statue"}};
+  options.rules.embedding = {statue};
+  check_error(ErrorKind::model, "statue.pt", [&] { run(options); });
 }
 
 TEST_CASE("tokenize reads prompts by the syntax that it is told", "[cli]") {

@@ -285,7 +285,7 @@ TEST_CASE("several devices draw what one draws, byte for byte", "[cli]") {
   prompts
       << R"({"prompt": "a tree", "batch-count": 3, "compat": "a1111", "sampler": "euler_a", "negative-prompt": "x"})"
       << "\n"
-      << R"({"prompt": "wide", "width": 96, "cfg-scale": 3.25, "sigmas": [14.6, 3, 0.1, 0]})"
+      << R"({"prompt": "wide", "width": 96, "cfg-scale": 3.25, "sampler": "euler", "sigmas": [14.6, 3, 0.1, 0]})"
       << "\n";
   prompts.close();
   const auto draw = [&](const std::string& devices, const std::string& outdir, std::vector<std::string> more = {}) {
@@ -427,4 +427,25 @@ TEST_CASE("shares of a prompt file are together what one process draws, byte for
     CHECK(run_sdtorch(arguments_of({"--from-file", "p.jsonl", "--shard", bad}), {.folder = folder.path()}).exit_code ==
           2);
   }
+}
+
+TEST_CASE("shares that begin at once agree on the seeds that are left to chance", "[cli]") {
+  const TempDir folder;
+  std::ofstream(folder / "p.jsonl") << R"({"prompt": "a", "seed": -1})"
+                                    << "\n"
+                                    << R"({"prompt": "b"})"
+                                    << "\n";
+  std::vector<std::string> runs;
+  for (const char* shard : {"0", "1"}) {
+    const std::string outdir = fmt::format("out{}", shard);  // neither sees what the other one has written
+    const ProcessResult run = run_sdtorch(arguments_of({"--steps", "1", "-s", "-1", "--from-file", "p.jsonl",
+                                                        "--outdir", outdir, "--shard", fmt::format("{}/2", shard)}),
+                                          {.folder = folder.path()});
+    INFO(run.err);
+    CHECK(run.exit_code == 0);
+    const std::string journal = bytes_of(folder / outdir / fmt::format("sdtorch.jobs.{}-of-2.jsonl", shard));
+    runs.push_back(journal.substr(0, journal.find('\n')));
+  }
+  CHECK(runs[0].size() > 10);
+  CHECK(runs[0] == runs[1]);
 }

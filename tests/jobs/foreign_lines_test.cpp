@@ -77,28 +77,30 @@ TEST_CASE("other tools' lines that are wrong name line and flag", "[jobs]") {
   };
   const std::vector<Case> cases = {
       {PromptFormat::a1111, "--prompt a --stepz 5",
-       "line 2: --stepz: is no flag of that tool's prompt files; did you mean steps?"},
-      {PromptFormat::a1111, "--prompt a --steps many", "line 2: --steps: 'many' is not a whole number"},
-      {PromptFormat::a1111, "--prompt a --steps", "line 2: --steps: needs a value"},
-      {PromptFormat::a1111, "--prompt \"a --steps 5", "line 2: a \" has no end"},
-      {PromptFormat::a1111, "--steps 5", "line 2: --prompt: is missing"},
-      {PromptFormat::a1111, "a cat --steps 5", "line 2: 'a': stands where a flag belongs"},
-      {PromptFormat::a1111, "--prompt a --sd_model x.ckpt", "line 2: --sd_model: the model holds for the whole run"},
-      {PromptFormat::a1111, "--prompt a --sampler_name Eulr", "line 2: --sampler_name: no sampler 'Eulr'"},
-      {PromptFormat::a1111, "--prompt a --steps 0", "line 2: --steps: must be 1"},
-      {PromptFormat::kohya, "a cat --x 5", "line 2: --x: is no flag of that tool's prompt files"},
-      {PromptFormat::kohya, "a cat --s", "line 2: --s: needs a value"},
-      {PromptFormat::kohya, "a cat --d 1,2", "line 2: --d: names several seeds"},
-      {PromptFormat::kohya, "--n blurry", "line 2: the prompt is missing"},
-      {PromptFormat::kohya, "a cat --t 0.5", "line 2: --strength: there is no picture to start from"},
+       "line 2, column 12: --stepz: is no flag of that tool's prompt files; did you mean steps?"},
+      {PromptFormat::a1111, "--prompt a --steps many", "line 2, column 12: --steps: 'many' is not a whole number"},
+      {PromptFormat::a1111, "--prompt a --steps", "line 2, column 12: --steps: needs a value"},
+      {PromptFormat::a1111, "--prompt \"a --steps 5", "line 2, column 1: a \" has no end"},
+      {PromptFormat::a1111, "--steps 5", "line 2, column 1: --prompt: is missing"},
+      {PromptFormat::a1111, "a cat --steps 5", "line 2, column 1: 'a': stands where a flag belongs"},
+      {PromptFormat::a1111, "--prompt a --sd_model x.ckpt",
+       "line 2, column 12: --sd_model: the model holds for the whole run"},
+      {PromptFormat::a1111, "--prompt a --sampler_name Eulr", "line 2, column 12: --sampler_name: no sampler 'Eulr'"},
+      {PromptFormat::a1111, "--prompt a --steps 0", "line 2, column 12: --steps: must be 1"},
+      {PromptFormat::kohya, "a cat --x 5", "line 2, column 7: --x: is no flag of that tool's prompt files"},
+      {PromptFormat::kohya, "a cat --s", "line 2, column 7: --s: needs a value"},
+      {PromptFormat::kohya, "a cat --d 1,2", "line 2, column 7: --d: names several seeds"},
+      {PromptFormat::kohya, "--n blurry", "line 2, column 1: the prompt is missing"},
+      {PromptFormat::kohya, "a cat --t 0.5", "line 2, column 7: --strength: there is no picture to start from"},
   };
   for (const Case& c : cases) {
     INFO(c.line);
     check_error(ErrorKind::input, c.message, [&] { read_text("fine\n" + c.line + "\n", c.format); });
   }
-  // Said to be plain text, they are refused as any other flag is.
-  check_error(ErrorKind::input, "--prompt is a flag", [] { read_text("--prompt a --steps 5", PromptFormat::txt); });
-  check_error(ErrorKind::input, "--s is a flag", [] { read_text("a cat --s 5", PromptFormat::txt); });
+  // Said to be plain text, their flags are ours or none.
+  CHECK(read_text("--prompt \"a b\" --steps 5", PromptFormat::txt).front().request.prompt == "a b");
+  check_error(ErrorKind::input, "line 1, column 7: --s: unknown flag",
+              [] { read_text("a cat --s 5", PromptFormat::txt); });
 }
 
 TEST_CASE("what other tools' lines say and we cannot do is told once", "[jobs]") {

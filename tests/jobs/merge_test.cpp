@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "io/json.hpp"
+#include "jobs/baked_loras.hpp"
 #include "jobs/convert.hpp"
 #include "jobs/merge_weights.hpp"
 #include "recipes/init_model.hpp"
@@ -163,6 +164,9 @@ TEST_CASE("weights that cannot be read name the flag and the choices", "[jobs][m
   refused("in12=1", Family::sd1, "--weights: 'in12' is no part of the model");
   refused("in09=1", Family::sdxl, "--weights: 'in09' is no part of the model");
   refused("vea=1", Family::sd1, "did you mean vae?");
+  refused("te=1,te=0.5", Family::sd1, "--weights: 'te' has a weight twice");
+  refused("M00=1,Mid=1", Family::sd1, "--weights: 'mid' has a weight twice");
+  refused("in1=1,IN01=1", Family::sd1, "--weights: 'in01' has a weight twice");
   refused("te=", Family::sd1, "--weights: '' is not a finite number");
   refused("te=1,0.5", Family::sd1, "'0.5' follows NAME=W");
   const MergeWeights mixed("0.25, IN=0.5, in01=2, te=-1", Family::sd1, sd1);
@@ -221,5 +225,29 @@ TEST_CASE("a LoRA that is baked in changes what it names, rounded once", "[jobs]
     } else {
       CHECK(at::equal(tensor, expected));
     }
+  }
+}
+
+TEST_CASE("merge reads FILE:W:TE_W as drawing does, colons in names, too", "[jobs][merge]") {
+  const TempDir temp;
+  const std::string name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q";
+  const at::Tensor to_q = stored_tensors(folder_of_family("sd1"))
+                              .at("unet/down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight");
+  const std::string file = (temp / "a:1.safetensors").string();
+  save_safetensors(file, {{name + ".lora_down.weight", at::ones({1, to_q.size(1)})},
+                          {name + ".lora_up.weight", at::ones({to_q.size(0), 1})}});
+  const WeightShapes model = {
+      {"unet", {{"down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight", to_q.sizes().vec()}}}};
+  const auto weights = [&](const std::string& rest) {
+    const BakedLora lora = read_baked_loras({file + rest}, model, false).front();
+    return std::pair(lora.unet, lora.text_encoder);
+  };
+  using Pair = std::pair<double, double>;
+  CHECK(weights("") == Pair(1, 1));
+  CHECK(weights(":0.5") == Pair(0.5, 0.5));
+  CHECK(weights(":0.5:-2") == Pair(0.5, -2));
+  for (const char* wrong : {":x", ":0.5:x", ":0.2@0,0.8@0.5", ":1:2:3"}) {
+    INFO(wrong);
+    check_error(ErrorKind::usage, "--lora", [&] { weights(wrong); });
   }
 }

@@ -83,74 +83,44 @@ TEST_CASE("every line at fault is reported with its number", "[jobs]") {
   const std::vector<Case> cases = {
       {"p.txt", "", "holds no prompt"},
       {"p.txt", "\n# nothing\n", "holds no prompt"},
-      {"p.txt", "fine\nbad \xff\n", "p.txt: line 2: offset 4: the text is not UTF-8"},
-      {"p.txt", std::string("a\0b", 3), "line 1: the text holds a NUL"},
+      {"p.txt", "fine\nbad \xff\n", "p.txt: line 2, column 5: the text is not UTF-8"},
+      {"p.txt", std::string("a\0b", 3), "line 1, column 1: --prompt: offset 1: the text holds a NUL"},
       {"p.jsonl", "{\"prompt\": \"a\"", "p.jsonl: line 1"},
-      {"p.jsonl", "[1]", "line 1: must be an object, is array"},
-      {"p.jsonl", "{\"steps\": 3}", "line 1: the key prompt is missing"},
-      {"p.jsonl", R"({"prompt": "a", "stesp": 3})", "line 1: stesp: unknown key; did you mean steps?"},
-      {"p.jsonl", R"({"prompt": "a", "cfg_scale": 3})", "line 1: cfg_scale: unknown key; did you mean cfg-scale?"},
-      {"p.jsonl", R"({"prompt": 3})", "line 1: prompt: must be a string, is number"},
-      {"p.jsonl", R"({"prompt": null})", "line 1: prompt: must be a string, is null"},
-      {"p.jsonl", R"({"prompt": "a", "steps": "3"})", "line 1: steps: must be a whole number"},
-      {"p.jsonl", R"({"prompt": "a", "steps": 3.0})", "line 1: steps: must be a whole number, is 3.0"},
-      {"p.jsonl", R"({"prompt": "a", "steps": 18446744073709551615})", "line 1: steps: 18446744073709551615 is too"},
-      {"p.jsonl", R"({"prompt": "a", "steps": 0})", "line 1: steps: must be 1…"},
-      {"p.jsonl", R"({"prompt": "a", "seed": -2})", "line 1: seed: must be a whole number"},
-      {"p.jsonl", R"({"prompt": "a", "seed": 18446744073709551616})", "line 1: seed: must be a whole number"},
-      {"p.jsonl", R"({"prompt": "a", "cfg-scale": "7"})", "line 1: cfg-scale: must be a number"},
-      {"p.jsonl", R"({"prompt": "a", "sampler": "eulr"})", "line 1: sampler: no sampler 'eulr'; did you mean euler?"},
+      {"p.jsonl", "[1]", "line 1, column 1: must be an object, is array"},
+      {"p.jsonl", "{\"steps\": 3}", "line 1, column 1: the key prompt is missing"},
+      {"p.jsonl", R"({"prompt": "a", "stesp": 3})", "line 1, column 17: stesp: unknown key; did you mean steps?"},
+      {"p.jsonl", R"({"prompt": "a", "cfg_scale": 3})",
+       "line 1, column 17: cfg_scale: unknown key; did you mean cfg-scale?"},
+      {"p.jsonl", R"({"prompt": 3})", "line 1, column 2: prompt: must be a string, is number"},
+      {"p.jsonl", R"({"prompt": null})", "line 1, column 2: prompt: must be a string, is null"},
+      {"p.jsonl", R"({"prompt": "a", "steps": "3"})", "line 1, column 17: steps: must be a whole number"},
+      {"p.jsonl", R"({"prompt": "a", "steps": 3.0})", "line 1, column 17: steps: must be a whole number, is 3.0"},
+      {"p.jsonl", R"({"prompt": "a", "steps": 18446744073709551615})",
+       "line 1, column 17: steps: 18446744073709551615 is too"},
+      {"p.jsonl", R"({"prompt": "a", "steps": 0})", "line 1, column 17: steps: must be 1…"},
+      {"p.jsonl", R"({"prompt": "a", "seed": -2})", "line 1, column 17: seed: must be a whole number"},
+      {"p.jsonl", R"({"prompt": "a", "seed": 18446744073709551616})",
+       "line 1, column 17: seed: must be a whole number"},
+      {"p.jsonl", R"({"prompt": "a", "cfg-scale": "7"})", "line 1, column 17: cfg-scale: must be a number"},
+      {"p.jsonl", R"({"prompt": "a", "sampler": "eulr"})",
+       "line 1, column 17: sampler: no sampler 'eulr'; did you mean euler?"},
       {"p.jsonl", R"({"prompt": "a", "prompt": "b"})", "line 1"},
-      {"p.jsonl", R"({"prompt": "a", "model": "m"})", "line 1: model: holds for the whole run"},
-      {"p.jsonl", R"({"prompt": "a", "dtype": "fp32"})", "line 1: dtype: holds for the whole run"},
-      {"p.jsonl", "{\"prompt\": \"a\"}\n\n{}\n", "line 3: the key prompt is missing"},
+      {"p.jsonl", R"({"prompt": "a", "model": "m"})", "line 1, column 17: model: holds for the whole run"},
+      {"p.jsonl", R"({"prompt": "a", "dtype": "fp32"})", "line 1, column 17: dtype: holds for the whole run"},
+      {"p.jsonl", "{\"prompt\": \"a\"}\n\n{}\n", "line 3, column 1: the key prompt is missing"},
   };
   for (const Case& c : cases) check_error(ErrorKind::input, c.message, [&] { read(c.name, c.contents); });
   const std::string both =
       error_message(ErrorKind::input, [] { read("p.jsonl", "{\"prompt\": 1}\n{\"prompt\": \"a\"}\n{\"x\": 1}\n"); });
-  CHECK(both.find("line 1: prompt") != std::string::npos);
-  CHECK(both.find("line 3: x") != std::string::npos);
+  CHECK(both.find("line 1, column 2: prompt") != std::string::npos);
+  CHECK(both.find("line 3, column 2: x") != std::string::npos);
   std::istringstream none;
   check_error(ErrorKind::input, "no-such.txt: no such file", [&] { read_prompt_file("no-such.txt", {}, none); });
 }
 
-TEST_CASE("a line of text that holds a flag is refused with the keys that say it", "[jobs]") {
-  struct Case {
-    std::string line, message;
-  };
-  const std::vector<Case> cases = {
-      {R"(a ladybird --prompt more --negative_prompt "blurry" --steps 5)",
-       R"(p.txt: line 2: --prompt is a flag, and a line of text is a prompt and nothing else; use a .jsonl file, with )"
-       R"(lines like {"prompt": …, "negative-prompt": …, "steps": …})"},
-      {"a girl --n blurry --w 64 --h 64 --d 1 --l 7.5 --s 28 --v 5",
-       R"(--n is a flag, and a line of text is a prompt and nothing else; use a .jsonl file, with lines like )"
-       R"({"prompt": …, "negative-prompt": …, "width": …, "height": …, "seed": …, "cfg-scale": …, "steps": …})"},
-      {"a city --ar 16:9",
-       R"(--ar is a flag, and a line of text is a prompt and nothing else; use a .jsonl file, with lines like {"prompt": …})"},
-      {"a cat --model m", R"(like {"prompt": …})"},
-      {"a cat\t--Guidance_Scale=3", R"(--Guidance_Scale is a flag)"},
-      {"a cat\u3000--steps 3", "--steps is a flag"},
-      {"  --steps 3", "--steps is a flag"},
-      {"a ladybird —steps 5", "—steps is a flag"},
-      {"a ladybird –negative_prompt x", "–negative_prompt is a flag"},
-      {"a cat,--w 64", "--w is a flag"},
-  };
-  for (const Case& c : cases) {
-    check_error(ErrorKind::input, c.message, [&] { read("p.txt", "fine\n" + c.line + "\n"); });
-    std::istringstream in("fine\n" + c.line);
-    check_error(ErrorKind::input, "<stdin>: line 2: ", [&] { read_prompt_file("-", {}, in); });
-  }
-  const Prompts text = {"a -- b", "a well--known man", "a cat — steps 3", "a --",  "--",
-                        "--- a",  "a (--b)",           "a --5",           "a -n b"};
-  std::string file;
-  for (const std::string& line : text) file += line + "\n";
-  CHECK(prompts("p.txt", file) == text);
-  CHECK(prompts("p.jsonl", R"({"prompt": "a --steps 3"})") == Prompts{"a --steps 3"});
-}
-
 TEST_CASE("files of other endings are told by content, or by a flag", "[jobs]") {
   const std::string json = R"({"prompt": "x"})";
-  for (const char* name : {"p.prompts", "p", "p.json", "p.csv", "p.ndjson", "63"}) {
+  for (const char* name : {"p.prompts", "p", "p.json", "p.tsv", "p.ndjson", "63"}) {
     INFO(name);
     CHECK(prompts(name, "one\n{two}") == Prompts{"one", "{two}"});
     CHECK(prompts(name, "{red|blue} cat\n") == Prompts{"{red|blue} cat"});
@@ -209,12 +179,13 @@ TEST_CASE("tables and lists of settings are named, not drawn as text", "[jobs]")
   const auto refused = [](const char* file, const std::string& text, const std::string& message) {
     check_error(ErrorKind::input, message, [&] { read(file, text); });
   };
-  refused("p.csv", "prompt,steps\na cat,5\n", "p.csv: is a table or a list of settings");
   refused("p.tsv", "\n# mine\nprompt\tsteps\na cat\t5\n", "p.tsv: is a table or a list of settings");
   refused("p.yaml", "- prompt: a cat\n", "is a table or a list");
-  refused("p.lst", "prompt,steps\na cat,5\n", "p.lst: is a table or a list");
+  refused("p.lst", "prompt,steps\na cat,5\n", "one prompt a line; give --from-file-format csv");
+  refused("p.lst", "steps; \"prompt\"; cfg\n5;a cat;7\n", "one prompt a line; give --from-file-format csv");
   refused("p.lst", "- prompt: a cat\n  steps: 3\n", "is a table or a list");
   CHECK(read("p.lst", "prompt engineering, a poster\n").size() == 1);
+  CHECK(read("p.lst", "style, class, mask\n").size() == 1);
   CHECK(read("p.txt", "a castle —moody, a knight - alone, 3 -4\n").size() == 1);
 }
 
@@ -243,7 +214,7 @@ TEST_CASE("what is no list of lines is named", "[jobs]") {
       {"[\n  {\"prompt\": \"a\"},\n  {\"prompt\": \"b\"},\n]", "is a JSON array; one object a line is expected"},
       {"[\"a cat\",\n \"a dog\"]\n", "is a JSON array; one object a line is expected"},
       {"{\n  \"prompt\": \"a\"\n}\n", "is a JSON object over several lines; one object a line is expected"},
-      {std::string((size_t{1} << 20) + 1, 'a'), "line 1: is longer than 1048576 bytes"},
+      {std::string((size_t{1} << 20) + 1, 'a'), "line 1, column 1: is longer than 1048576 bytes"},
   };
   for (const Case& c : cases) {
     for (const char* name : {"p.txt", "p.jsonl", "p"}) {
@@ -251,5 +222,6 @@ TEST_CASE("what is no list of lines is named", "[jobs]") {
       check_error(ErrorKind::input, c.message, [&] { read(name, c.contents); });
     }
   }
-  check_error(ErrorKind::input, "line 1: ends in a comma", [] { read("p.jsonl", "{\"prompt\": \"a\"},\n"); });
+  check_error(ErrorKind::input, "line 1, column 16: ends in a comma",
+              [] { read("p.jsonl", "{\"prompt\": \"a\"},\n"); });
 }

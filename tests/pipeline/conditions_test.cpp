@@ -4,6 +4,7 @@
 #include <variant>
 #include <vector>
 
+#include "pipeline/composed.hpp"
 #include "support/catch.hpp"
 #include "support/drawing.hpp"
 #include "support/errors.hpp"
@@ -42,8 +43,8 @@ TEST_CASE("rules combine the conditions' outputs as their papers say", "[pipelin
   check_sum(guidance({.scale = 7.5}), {three[0], three[1]}, {1 - 7.5, 7.5});
   check_sum(guidance({.scale = 7.5, .pag_scale = 3}), three, {1 - 7.5, 7.5 + 3, -3});
   check_sum(perturbed_guidance(3), {three[0], three[1]}, {1 + 3, -3});
-  check_sum(composition({2}), {three[0], three[1]}, {1 - 2, 2});
-  check_sum(composition({4, -1.5}), three, {1 - 4 + 1.5, 4, -1.5});
+  check_sum(sums_of_prompts({{2}}, at::kCPU, {}, {}), {three[0], three[1]}, {1 - 2, 2});
+  check_sum(sums_of_prompts({{4, -1.5}}, at::kCPU, {}, {}), three, {1 - 4 + 1.5, 4, -1.5});
   check_sum(two_scales(1.5, 7), three, {1 - 1.5, 1.5 - 7, 7});
 }
 

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "pipeline/settings_json.hpp"
+#include "support/captured_stderr.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/families.hpp"
@@ -18,6 +19,7 @@
 #include "support/temp_dir.hpp"
 #include "support/tolerance.hpp"
 #include "text/prompt/chunks.hpp"
+#include "weights/state_dict.hpp"
 
 using namespace sdtorch;
 namespace fs = std::filesystem;
@@ -238,7 +240,7 @@ TEST_CASE("a word's vectors count as tokens, and stay in one chunk", "[pipeline]
     const auto groups = token_groups(source, {{.text = text + "gloom a"}}, ChunkRule::plain);
     std::vector<size_t> lengths;
     for (const WeightedChunk& chunk : cut_into_chunks(tokenizer, groups, ChunkRule::plain)) {
-      lengths.push_back(chunk.size());
+      lengths.push_back(chunk.tokens.size());
     }
     return lengths;
   };
@@ -294,4 +296,118 @@ TEST_CASE("where a vector may not end a text, it is pooled where the text ends",
   // At the vector nothing behind it is seen: diffusers' way, where the config still says 2.
   CHECK(at::equal(pooled({}, " of houses"), pooled({}, " of trees")));
   CHECK_FALSE(at::allclose(pooled("a1111", " of houses"), pooled("a1111", " of trees")));
+}
+
+TEST_CASE("A1111 leaves the vectors of a word behind whose clause moves to the next chunk", "[pipeline]") {
+  Models models;
+  std::string prompt;
+  for (int i = 0; i < 60; ++i) prompt += "a ";
+  prompt += ", ";
+  for (int i = 0; i < 10; ++i) prompt += "b ";
+  prompt += "(cat-statue:1.2) b b b b";
+  for (const char* family : {"sd1", "sd2"}) {
+    INFO(family);
+    const PipelineNetworks& networks = models.get(family, "");
+    const Tokenizer& tokenizer = networks.model.description.text_encoders[0].tokenizer;
+    const auto tokens = [&](std::optional<std::string> compat) {
+      Request request{.prompt = prompt, .steps = 1, .prompt_chunks = "a1111"};
+      request.embedding = {word_file("statue.pt")};
+      request.compat = std::move(compat);
+      at::Tensor seen;
+      Observer observer;
+      observer.on_tensor = [&](std::string_view name, const at::Tensor& tensor) {
+        if (name == "tokens") seen = tensor.reshape({-1}).clone();
+      };
+      draw_tensors(networks, request, 1, observer);
+      return Ids(seen.const_data_ptr<int64_t>(), seen.const_data_ptr<int64_t>() + seen.numel());
+    };
+    const int64_t vocabulary = networks.model.description.embeddings->encoders()[0].vocabulary;
+    const Ids left = tokens("a1111");
+    REQUIRE(left.size() == 154);
+    CHECK(left[62] == tokenizer.end_id());  // behind the start, 60 words and the comma
+    CHECK(left[63] == tokenizer.pad_id());
+    CHECK(left[72] >= vocabulary);  // where the word stood: behind 71 ids and the start
+    CHECK(left[73] == left[72] + 1);
+    CHECK(left[74] == tokenizer.pad_id());
+    CHECK(left[77 + 1 + 10] == 0);  // in its new place
+    CHECK(left[77 + 1 + 11] == 0);
+    CHECK(left[77 + 1 + 12] == tokenizer.encode("b").front());
+    const Ids moved = tokens({});
+    CHECK(moved[72] == tokenizer.pad_id());
+    CHECK(moved[77 + 1 + 10] >= vocabulary);
+  }
+}
+
+TEST_CASE("diffusers finds words by their letters, A1111 by their ids", "[pipeline]") {
+  const Words words;
+  const auto vectors = [&](const std::string& text, std::optional<std::string> compat) {
+    Request request = with_compat(std::move(compat));
+    request.embedding = {word_file("statue.pt") + "=x1"};
+    const Ids ids = words.encode(text, request);
+    return std::ranges::count_if(ids, [&](int64_t id) { return id >= words.vocabulary(); });
+  };
+  CHECK(vectors("a x1", "diffusers") == 2);
+  CHECK(vectors("a x 1", "diffusers") == 0);
+  CHECK(vectors("a yx1y", "diffusers") == 2);
+  CHECK(vectors("a x 1", "a1111") == 2);
+  CHECK(vectors("a X1", {}) == 2);
+}
+
+TEST_CASE("a word in a picture is found as A1111 finds it", "[pipeline]") {
+  const TempDir folder;
+  put_word(folder, "picture.png", "sub/any.png");
+  put_word(folder, "picture.png", "framed.preview.png");
+  fs::copy_file(golden_path("ip_adapter/b.png"), folder / "plain.png");
+  const Words words(folder.path().string());
+  CHECK(words.store->files().size() == 1);
+  CHECK(words.encode("a framed").size() == words.plain("a").size() + 2);
+  CHECK(words.encode("sub/framed").size() == 2);
+  CHECK(words.encode("any plain") == words.plain("any plain"));
+  write_file(folder / "broken.png", "\x89PNG\r\n\x1a\n and no more");
+  Words broken;
+  CHECK(stderr_of([&] { broken = Words(folder.path().string()); }).find("broken.png") != std::string::npos);
+  CHECK(broken.store->files().size() == 1);
+}
+
+TEST_CASE("a file that links lead to twice is one word", "[pipeline]") {
+  const TempDir folder;
+  put_word(folder, "statue.pt", "one/red.pt");
+  fs::create_directories(folder / "two");
+  fs::create_symlink(folder / "one/red.pt", folder / "two/red.pt");
+  fs::create_symlink(folder / "one/red.pt", folder / "blue.pt");
+  const Words words(folder.path().string());
+  CHECK(words.encode("red").size() == 2);
+  CHECK(words.encode("blue").size() == 2);
+  CHECK(words.encode("two/red").size() == 2);
+}
+
+TEST_CASE("words that come with a LoRA are drawn as files of their own", "[pipeline][adapters]") {
+  const TempDir folder;
+  std::map<std::string, at::Tensor> tensors;
+  for (const auto& [key, weight] : load_safetensors(golden_path("lora_pictures/sd1_a.safetensors"))) {
+    tensors[key] = weight.tensor;
+  }
+  const std::string bare = (folder / "bare.safetensors").string(), bundle = (folder / "bundle.safetensors").string();
+  save_safetensors(bare, tensors, {});
+  const LearnedWord word = load_textual_inversion(word_file("statue.pt")).words.front();
+  tensors["bundle_emb.stone cat.string_to_param.*"] = word.vectors.at(LearnedFor::only);
+  tensors["bundle_emb.ink.clip_l"] =
+      load_textual_inversion(word_file("inkwash.pt")).words.front().vectors.begin()->second;
+  tensors["bundle_emb.ink.clip_l_out"] = at::ones({1, 24});
+  save_safetensors(bundle, tensors, {});
+  const Pipeline pipeline =
+      Pipeline::open({.model = folder_of_family("sd1").string(), .device = "cpu", .dtype = "fp32"});
+  const auto drawn = [&](const std::string& lora, std::vector<std::string> embeddings, const std::string& prompt) {
+    Request request{.prompt = prompt, .negative_prompt = "ink", .steps = 2, .lora = {lora + ":0.5"}};
+    request.embedding = std::move(embeddings);
+    request.compat = "a1111";  // a text with given words alone is pooled in another way by default
+    return pipeline.draw(request).image;
+  };
+  Image with_bundle;
+  const std::string log = stderr_of([&] { with_bundle = drawn(bundle, {}, "a Stone Cat in a house"); });
+  CHECK(log.find("bundle_emb.ink.clip_l_out is left out") != std::string::npos);
+  const Image apart =
+      drawn(bare, {word_file("statue.pt") + "=stone cat", word_file("inkwash.pt") + "=ink"}, "a stone cat in a house");
+  CHECK(largest_difference(with_bundle, apart) == 0);
+  CHECK(largest_difference(with_bundle, drawn(bare, {}, "a stone cat in a house")) > 1);
 }

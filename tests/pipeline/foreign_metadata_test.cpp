@@ -237,3 +237,58 @@ TEST_CASE("infotext says whose it is", "[pipeline]") {
   CHECK(plain("v1.8.0").scheduler == "normal");
   CHECK(plain("v1.10.1").scheduler == "model");
 }
+
+TEST_CASE("of a ComfyUI graph's text side the LoRAs, zeros and layers count that stand there", "[pipeline]") {
+  const TempDir folder;
+  for (const char* name : {"one", "two"}) write_file(folder / (std::string(name) + ".safetensors"), "x");
+  const auto path = [&](const std::string& name) { return (folder / (name + ".safetensors")).string(); };
+  // clip: where the prompt's text takes its encoder from; model: where the sampler takes its U-Net from.
+  const auto read = [&](const std::string& clip, const std::string& model, const std::string& negative,
+                        const std::string& more = "") {
+    const std::string loader =
+        R"("class_type": "LoraLoader", "inputs": {"strength_model": 0.8, "strength_clip": 0.5, )";
+    const std::string text = R"({"3": {"class_type": "KSampler", "inputs": {"seed": 1, "steps": 8, "cfg": 6.5,
+        "sampler_name": "euler", "scheduler": "normal", "denoise": 1, "model": [")" +
+                             model + R"(", 0],
+        "positive": ["6", 0], "negative": [")" +
+                             negative + R"(", 0], "latent_image": ["5", 0]}},
+      "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}},
+      "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 96, "batch_size": 1}},
+      "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a castle", "clip": [")" +
+                             clip + R"(", 1]}},
+      "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "fog", "clip": ["4", 1]}},
+      "8": {"class_type": "ConditioningZeroOut", "inputs": {"conditioning": ["6", 0]}},
+      "10": {)" + loader + R"("lora_name": "one.safetensors", "model": ["4", 0], "clip": ["4", 1]}},
+      "11": {)" + loader + R"("lora_name": "two.safetensors", "model": ["10", 0], "clip": ["10", 1]}})" +
+                             more + "}";
+    return read_texts({{"prompt", text}}, folder.path().string());
+  };
+  CHECK(read("11", "11", "7").lora == std::vector{path("one") + ":0.8:0.5", path("two") + ":0.8:0.5"});
+  CHECK(read("4", "10", "7").lora == std::vector{path("one") + ":0.8:0"});  // the text goes past it
+  CHECK(read("10", "4", "7").lora == std::vector{path("one") + ":0:0.5"});  // the U-Net does
+  Settings zeros;
+  const std::string log = stderr_of([&] { zeros = read("4", "4", "8"); });
+  CHECK(zeros.prompt == "a castle");
+  CHECK(zeros.negative_prompt == "");
+  CHECK(log.find("zeros on the negative side") != std::string::npos);
+  // Of two choices of a layer the last before the text counts.
+  const auto layers = [&](int nearer, int farther) {
+    const auto node = [](int layer, const std::string& from) {
+      return R"({"class_type": "CLIPSetLastLayer", "inputs": {"stop_at_clip_layer": )" + std::to_string(layer) +
+             R"(, "clip": [")" + from + R"(", 1]}})";
+    };
+    return read("20", "4", "7", ", \"20\": " + node(nearer, "21") + ", \"21\": " + node(farther, "4")).clip_skip;
+  };
+  CHECK(layers(-1, -2) == 1);
+  CHECK(layers(-3, -1) == 3);
+}
+
+TEST_CASE("InvokeAI's empty negative prompt is none, and quotes in its prompts stay", "[pipeline]") {
+  CHECK_FALSE(read_texts({{"invokeai_metadata", R"({"app_version": "3.3.0", "generation_mode": "txt2img",
+      "positive_prompt": "a", "negative_prompt": "", "width": 64, "height": 64, "seed": 1, "cfg_scale": 7.5,
+      "steps": 5, "scheduler": "euler"})"}})
+                  .negative_prompt);
+  const Settings quoted = read_texts({{"Dream", R"("a sign that says "open" by night" -s 50 -S 7 -W512 -H640 -C7.5)"}});
+  CHECK(quoted.prompt == "a sign that says \"open\" by night");
+  CHECK(quoted.steps == 50);
+}

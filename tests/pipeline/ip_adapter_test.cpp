@@ -70,6 +70,7 @@ TEST_CASE("pictures prompt as they do in diffusers' pipelines", "[pipeline]") {
       [&](const nlohmann::json& one) -> const PipelineNetworks& { return networks = prompted_networks(one); },
       {{"ip-image", "ip_adapter"},
        {"ip-adapter", "ip_adapter"},
+       {"lora", "lora_pictures"},
        {"init-img", "ip_adapter"},
        {"mask", "ip_adapter"},
        {"control-image", "ip_adapter"}});
@@ -189,6 +190,11 @@ TEST_CASE("pictures are prepared as the encoder says, else the model, else CLIP"
   CHECK((preparation().filter == PillowFilter::bicubic));
   write_file(of_model, R"({"size": 40, "crop_size": 32, "resample": 2})");
   CHECK((preparation().filter == PillowFilter::bilinear));
+  // Without a crop it suits where it squares whatever it is given.
+  write_file(of_model, R"({"size": {"height": 32, "width": 32}, "do_center_crop": false, "resample": 2})");
+  CHECK((preparation().filter == PillowFilter::bilinear));
+  write_file(of_model, R"({"size": {"shortest_edge": 32}, "do_center_crop": false, "resample": 2})");
+  CHECK((preparation().filter == PillowFilter::bicubic));
   const fs::path own = folder / "small/image_encoder/preprocessor_config.json";
   write_file(own, R"({"size": 32, "crop_size": 32, "resample": 1})");
   CHECK((preparation().filter == PillowFilter::lanczos));

@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <span>
 
+#include "io/add_on_files.hpp"
 #include "io/sha256.hpp"
-#include "pipeline/add_on_folder.hpp"
 #include "pipeline/metadata.hpp"
 #include "pipeline/prompt_tags.hpp"
 #include "pipeline/resolve.hpp"

@@ -1,5 +1,7 @@
 #include "pipeline/metadata.hpp"
 
+#include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
@@ -380,4 +382,31 @@ TEST_CASE("pictures of other programs are named", "[pipeline]") {
   Settings theirs = read({{.keyword = "parameters", .text = "a cat\nSteps: 3, Sampler: Euler, Eta: 0.67"}});
   leave_unused(theirs, {}, "x.png");
   CHECK_FALSE(theirs.eta);
+}
+
+TEST_CASE("a picture says whole paths of what was put on its model", "[pipeline]") {
+  const TempDir folder;
+  const std::filesystem::path before = std::filesystem::current_path();
+  const std::string here = std::filesystem::canonical(folder.path()).string();
+  for (const char* name : {"words", "nets"}) std::filesystem::create_directories(folder / name);
+  for (const char* name : {"cat.pt", "a=b.pt", "mood.pt"}) write_file(folder / name, "x");
+  std::filesystem::current_path(folder.path());
+  ModelChoice choice;
+  choice.embd_dir = "words";
+  choice.hypernetwork_dir = "nets";
+  Picture picture;
+  picture.image = {.width = 1, .height = 1, .pixels = std::vector<uint8_t>(3)};
+  picture.request.prompt = "a cat";
+  picture.request.embedding = {"cat.pt=<cat>", "a=b.pt", "a=b.pt=x=y", "gone.pt=z"};
+  picture.request.hypernetwork = {"mood.pt:0.7"};
+  const std::vector<PngText> texts = picture_metadata(choice, picture);
+  std::filesystem::current_path(before);
+  const auto own = std::ranges::find(texts, "sdtorch", &PngText::keyword);
+  REQUIRE(own != texts.end());
+  const nlohmann::json request = nlohmann::json::parse(own->text);
+  CHECK(request.at("embd-dir") == here + "/words");
+  CHECK(request.at("hypernetwork-dir") == here + "/nets");
+  CHECK(request.at("embedding") ==
+        nlohmann::json({here + "/cat.pt=<cat>", here + "/a=b.pt", here + "/a=b.pt=x=y", "gone.pt=z"}));
+  CHECK(request.at("hypernetwork") == nlohmann::json({here + "/mood.pt:0.7"}));
 }

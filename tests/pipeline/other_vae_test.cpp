@@ -289,3 +289,16 @@ TEST_CASE("steps are shown as the tiny autoencoder decodes them, and the picture
   CHECK(shown.pixels == drawn.image.pixels);
   CHECK_THAT(parameters_text(choice, drawn), Catch::Contains("VAE Decoder: TAESD, TAESD: tiny"));
 }
+
+TEST_CASE("as in diffusers' pipelines a VAE's shift_factor is not applied", "[pipeline]") {
+  const TempDir folder;
+  const auto shifted = [&](const std::string& from, const std::string& name) {
+    fs::copy(from, folder / name, fs::copy_options::recursive);
+    nlohmann::json config = nlohmann::json::parse(file_contents(folder / name / "config.json"));
+    config["shift_factor"] = 0.4;
+    write_file(folder / name / "config.json", config.dump());
+    return (folder / name).string();
+  };
+  CHECK(at::equal(decoded_by(shifted(fixed_folder, "vae"), ""), decoded_by(fixed_folder, "")));
+  CHECK(at::equal(decoded_by("", shifted(tiny_folder, "tiny")), decoded_by("", tiny_folder)));
+}

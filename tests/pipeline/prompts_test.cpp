@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "pipeline/prompt_rules.hpp"
+#include "pipeline/prompt_tags.hpp"
 #include "pipeline/prompt_weights.hpp"
 #include "pipeline/resolve.hpp"
 #include "support/catch.hpp"
@@ -173,15 +174,17 @@ TEST_CASE("a tool's name sets how prompts are read, and flags stand above it", "
   CHECK(rules({.compat = "diffusers", .prompt_syntax = "compel"}).weighting == PromptWeighting::compel);
   CHECK(rules({.compat = "comfy", .prompt_syntax = "a1111"}).weighting == PromptWeighting::comfy);
   CHECK(rules({.prompt_syntax = "compel"}).chunks == ChunkRule::compel);
+  CHECK(rules({.compat = "diffusers", .prompt_syntax = "compel"}).negative_skips);
+  CHECK_FALSE(rules({.compat = "diffusers"}).negative_skips);
   CHECK(rules({.prompt_syntax = "comfy", .prompt_weighting = "none"}).weighting == PromptWeighting::none);
   CHECK(rules({.compat = "a1111", .prompt_chunks = "plain"}).chunks == ChunkRule::plain);
 }
 
 TEST_CASE("clip skip counts as each tool counts", "[pipeline]") {
-  const auto skipped = [](const char* compat, int64_t clip_skip, bool xl, bool negative = false) {
+  const auto skipped = [](const char* compat, int64_t clip_skip, bool penultimate, bool negative = false) {
     Request request{.clip_skip = clip_skip};
     if (*compat) request.compat = compat;
-    return skipped_layers(prompt_rules_of(request), xl, negative);
+    return skipped_layers(prompt_rules_of(request), penultimate, negative);
   };
   for (const char* compat : {"", "a1111", "comfy", "diffusers", "sdcpp"}) {
     INFO(compat);
@@ -214,6 +217,8 @@ TEST_CASE("prompts that cannot be drawn are refused before anything is", "[pipel
   refused("--clip-skip: 4 is too much for text_encoder", [](Request& r) { r.clip_skip = 4; });
   refused(
       "--clip-skip", [](Request& r) { r.clip_skip = 4; }, "xl");
+  refused(
+      "--clip-skip: 1 is the last layer", [](Request& r) { r.clip_skip = 1, r.compat = "comfy"; }, "sd2");
   refused("--style: there is no table", [](Request& r) { r.style = {"x"}; });
   CHECK_NOTHROW(checked([] {
     Request r = prompted("a AND b");
@@ -256,4 +261,72 @@ TEST_CASE("odd prompts are drawn, and said", "[pipeline]") {
   CHECK(warning(skipping, "xl").empty());
   skipping.compat = "a1111";
   CHECK(warning(skipping, "xl").find("--clip-skip changes nothing") != std::string::npos);
+  CHECK(warning(skipping, "sd2").find("--clip-skip changes nothing: A1111 takes SD2's own layer") != std::string::npos);
+  CHECK(warning(skipping).empty());
+}
+
+TEST_CASE("columns count the tags that are taken out before a prompt is read", "[pipeline]") {
+  Request request{.prompt = "<lora:é:1>x(y", .negative_prompt = "<a:b> c]"};
+  const auto prompts = [&] {
+    std::vector<std::string> warnings;
+    resolve_prompts(describe_model(prompt_model("sd1"), ""), request, {.calls = 2}, warnings);
+    return warnings;
+  };
+  REQUIRE(prompts().size() == 2);
+  CHECK(prompts()[0].starts_with("--prompt: column 12: '(' is not closed"));
+  CHECK(prompts()[1].starts_with("--negative-prompt: column 8: ']' closes nothing"));
+  request.prompt = "(a<lora:é:1>:1.1.1) <lora:b:1>";
+  check_error(ErrorKind::input, "--prompt: column 14: the weight", prompts);
+  request.prompt = "<lora:é:1> x\xff";
+  check_error(ErrorKind::input, "--prompt: offset 13: not valid UTF-8", prompts);
+  request.prompt_syntax = "plain", request.prompt = "<lora:é:1> \xff";
+  check_error(ErrorKind::input, "--prompt: offset 12: not valid UTF-8", prompts);
+}
+
+TEST_CASE("SD2's own layer is the second from the end where a tool counts from there", "[pipeline]") {
+  const PipelineNetworks networks = networks_of(describe_model(prompt_model("sd2"), ""));
+  const auto context = [&](std::optional<std::string> compat, std::optional<int64_t> clip_skip) {
+    Request request = prompted("a red house");
+    request.steps = 1, request.compat = std::move(compat), request.clip_skip = clip_skip;
+    at::Tensor seen;
+    draw_tensors(networks, request, 1, {.on_tensor = [&](std::string_view key, const at::Tensor& tensor) {
+                   if (key == "context") seen = tensor.clone();
+                 }});
+    return seen;
+  };
+  const at::Tensor own = context({}, {}), before = context({}, 2);
+  CHECK_FALSE(at::equal(own, before));
+  for (const char* compat : {"comfy", "sdcpp"}) {
+    CHECK(at::equal(context(compat, 2), own));
+    CHECK(at::equal(context(compat, 3), before));
+  }
+  CHECK(at::equal(context("a1111", 2), own));
+  CHECK(at::equal(context("diffusers", 2), before));
+}
+
+TEST_CASE("tags are text where the tool takes them so", "[pipeline]") {
+  const auto left = [](Request request) {
+    request.prompt = "a <lora:b:1>", request.negative_prompt = "c <lora:d:1>";
+    const Request bare = without_tags(request);
+    return std::pair(bare.prompt, *bare.negative_prompt);
+  };
+  using Pair = std::pair<std::string, std::string>;
+  const std::string prompt = "a <lora:b:1>", negative = "c <lora:d:1>";
+  CHECK(left({}) == Pair("a ", "c "));
+  CHECK(left({.compat = "a1111"}) == Pair("a ", negative));  // where A1111 does not look
+  CHECK(left({.compat = "sdcpp"}) == Pair("a ", negative));
+  CHECK(left({.compat = "comfy"}) == Pair(prompt, negative));
+  CHECK(left({.compat = "diffusers"}) == Pair(prompt, negative));
+  CHECK(left({.prompt_syntax = "comfy"}) == Pair(prompt, negative));
+  CHECK(left({.compat = "comfy", .prompt_syntax = "a1111"}) == Pair("a ", "c "));
+  Request warned{.prompt = "a", .negative_prompt = negative};
+  CHECK(warnings_of_tags(warned).size() == 1);
+  warned.compat = "a1111";
+  CHECK(warnings_of_tags(warned).empty());
+}
+
+TEST_CASE("a second pass's prompt errors count the tags, too", "[pipeline]") {
+  Request request = prompted("<foo:b:1> (a:1.1.1)");
+  request.hires_scale = 1.5;
+  check_error(ErrorKind::input, "--prompt: column 14", [&] { checked(request); });
 }

@@ -1,6 +1,12 @@
 #include "text/embedding_words.hpp"
 
+#include <nlohmann/json.hpp>
+
+#include "io/json.hpp"
 #include "support/catch.hpp"
+#include "support/golden.hpp"
+#include "text/added_words.hpp"
+#include "text/clip_tokenizer.hpp"
 
 using namespace sdtorch;
 
@@ -33,4 +39,32 @@ TEST_CASE("names are set apart from what touches them, the longest first, in any
   CHECK(has_open_edge("cat!"));
   CHECK_FALSE(has_open_edge("bad-hands-5"));
   CHECK_FALSE(has_open_edge("ネコ"));
+}
+
+TEST_CASE("words that are added to a vocabulary have the ids that diffusers' pipelines give them", "[text]") {
+  const Tokenizer tokenizer = ClipTokenizer::load(golden_path("pipeline/models/sd1/tokenizer"));
+  const nlohmann::json sets = read_json_file(golden_path("inversion/added.json"), ErrorKind::bug);
+  for (const auto& [name, set] : sets.items()) {
+    AddedWords words(tokenizer);
+    std::vector<WordIds> ids;
+    int64_t next = set.at("first");
+    for (const nlohmann::json& word : set.at("words")) {
+      CHECK(words.add(word.at(0), ids.size()) == ids.size());
+      ids.push_back({.first = next, .count = word.at(1)});
+      next += ids.back().count;
+    }
+    for (const nlohmann::json& prompt : set.at("prompts")) {
+      const std::string text = prompt.at(0);
+      INFO(name << ": " << text);
+      CHECK(words.encode(text, [&](size_t meaning) { return ids.at(meaning); }) ==
+            prompt.at(1).get<std::vector<int64_t>>());
+    }
+  }
+  AddedWords twice(tokenizer);
+  CHECK(twice.add("Cat", 3) == 3);
+  CHECK(twice.add("cat", 4) == 3);  // the same word in normalized text
+  CHECK(twice.add("dog", 5) == 5);
+  CHECK(twice.find("a dog, a cat, a CAT") == std::vector<size_t>{5, 3});
+  CHECK_FALSE(twice.is_whole(3));
+  CHECK(twice.is_whole(5));
 }

@@ -24,7 +24,7 @@ std::vector<WeightedChunk> cut(const PromptPieces& pieces, ChunkRule rule) {
 
 std::vector<size_t> lengths(const PromptPieces& pieces, ChunkRule rule) {
   std::vector<size_t> found;
-  for (const WeightedChunk& chunk : cut(pieces, rule)) found.push_back(chunk.size());
+  for (const WeightedChunk& chunk : cut(pieces, rule)) found.push_back(chunk.tokens.size());
   return found;
 }
 
@@ -45,9 +45,9 @@ TEST_CASE("plain cutting fills each chunk", "[text]") {
     CHECK(lengths({next, {.text = "c"}}, rule) == Lengths{0, 1});
   }
   const std::vector<WeightedChunk> weighted = cut({{.text = "ab"}, {.text = "c", .weight = 2}}, plain);
-  CHECK(weighted[0][1].weight == 1);
-  CHECK(weighted[0][2].weight == 2);
-  CHECK(weighted[0][2].piece == 1);
+  CHECK(weighted[0].tokens[1].weight == 1);
+  CHECK(weighted[0].tokens[2].weight == 2);
+  CHECK(weighted[0].tokens[2].piece == 1);
 }
 
 TEST_CASE("A1111's rule moves the clause that straddles a chunk's end", "[text]") {
@@ -94,7 +94,32 @@ TEST_CASE("a learned word's vectors are never cut apart", "[text]") {
   for (const ChunkRule rule : {ChunkRule::plain, ChunkRule::a1111}) {
     const auto chunks = cut_into_chunks(letters(), token_groups(source, {{.text = "x"}}, rule), rule);
     REQUIRE(chunks.size() == 2);
-    CHECK(chunks[0].size() == 73);
-    CHECK(chunks[1].size() == 5);
+    CHECK(chunks[0].tokens.size() == 73);
+    CHECK(chunks[1].tokens.size() == 5);
   }
+}
+
+TEST_CASE("A1111's rule leaves a moved word's vectors where they stood", "[text]") {
+  // 60 ids, a comma, 10 ids, a word of three vectors, 2 ids, and the one that does not fit any more.
+  const int64_t comma = letters().encode(",").front();
+  std::vector<int64_t> ids(60, 5);
+  ids.push_back(comma);
+  ids.insert(ids.end(), 10, 6);
+  for (const int64_t id : {1000, 1001, 1002, 6, 7}) ids.push_back(id);
+  const TokenSource source{.encode = [&](std::string_view) { return ids; },
+                           .goes_on = [](int64_t id) { return id > 1000; }};
+  const auto groups = token_groups(source, {{.text = "x", .weight = 1.5}}, ChunkRule::a1111);
+  const auto left = cut_into_chunks(letters(), groups, ChunkRule::a1111, {.staying_from = 1000});
+  REQUIRE(left.size() == 2);
+  CHECK(left[0].tokens.size() == 61);
+  CHECK((left[0].strays == std::vector<StrayVector>{{71, 1000}, {72, 1001}, {73, 1002}}));
+  REQUIRE(left[1].tokens.size() == 15);
+  CHECK((left[1].tokens[10] == WeightedToken{.id = 0, .weight = 1.5}));
+  CHECK(left[1].tokens[12].id == 0);
+  CHECK(left[1].tokens[13].id == 6);
+  CHECK(left[1].strays.empty());
+  // Where nobody says so they go with their clause.
+  const auto moved = cut_into_chunks(letters(), groups, ChunkRule::a1111);
+  CHECK(moved[0].strays.empty());
+  CHECK(moved[1].tokens[10].id == 1000);
 }

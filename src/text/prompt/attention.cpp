@@ -26,8 +26,8 @@ struct OpenBracket {
 
 class AttentionParser {
  public:
-  AttentionParser(const EditedText& edited, std::string_view prompt, std::vector<std::string>& warnings)
-      : text_(edited.text), origin_(edited.origin), prompt_(prompt), warnings_(warnings) {}
+  AttentionParser(const EditedText& edited, std::vector<PromptOddity>& oddities)
+      : text_(edited.text), origin_(edited.origin), oddities_(oddities) {}
 
   PromptPieces parse() {
     for (size_t at = 0; at < text_.size();) at = step(at);
@@ -142,7 +142,8 @@ class AttentionParser {
     for (PromptPiece& piece : merged) {
       piece.new_chunk = piece.text == break_word && piece.weight == break_weight;
       if (piece.text == break_word && !piece.new_chunk) {
-        warnings_.emplace_back("BREAK in brackets is a word, as A1111 has it; outside of them it begins a chunk");
+        oddities_.push_back(
+            {.text = "BREAK in brackets is a word, as A1111 has it; outside of them it begins a chunk"});
       }
       if (!std::isfinite(piece.weight) || std::abs(piece.weight) > std::numeric_limits<float>::max()) {
         throw PromptSyntaxError{.reason = fmt::format("the weight of '{}' is too large", piece.text)};
@@ -153,22 +154,22 @@ class AttentionParser {
 
   void warn(size_t at, std::string_view what) {
     const char* escaped = text_[at] == '(' || text_[at] == ')' ? "a round" : "a square";
-    warnings_.push_back(fmt::format("column {}: '{}' {}; say \\{} for {} bracket that is text",
-                                    column_of(prompt_, origin_[at]), text_[at], what, text_[at], escaped));
+    oddities_.push_back(
+        {.offset = origin_[at],
+         .text = fmt::format("'{}' {}; say \\{} for {} bracket that is text", text_[at], what, text_[at], escaped)});
   }
 
   std::string_view text_;
   const std::vector<size_t>& origin_;
-  std::string_view prompt_;
-  std::vector<std::string>& warnings_;
+  std::vector<PromptOddity>& oddities_;
   PromptPieces pieces_{};
   std::vector<OpenBracket> round_{}, square_{};
 };
 
 }  // namespace
 
-PromptPieces parse_attention(const EditedText& edited, std::string_view prompt, std::vector<std::string>& warnings) {
-  return AttentionParser(edited, prompt, warnings).parse();
+PromptPieces parse_attention(const EditedText& edited, std::vector<PromptOddity>& oddities) {
+  return AttentionParser(edited, oddities).parse();
 }
 
 }  // namespace sdtorch

@@ -6,6 +6,7 @@
 
 #include "text/prompt/editing.hpp"
 #include "text/prompt/prompt.hpp"
+#include "text/prompt/syntax_error.hpp"
 
 namespace sdtorch {
 
@@ -14,7 +15,7 @@ namespace sdtorch {
 /// without its opening one is text. `BREAK` begins a chunk, unless brackets have changed its weight, which is -1: then
 /// it is the word, of that weight. Neighbours of equal weight are one piece; there is at least one.
 /// Throws PromptSyntaxError for a weight that is no number, and where brackets nest too deep.
-/// warnings: the brackets that do not balance.
-PromptPieces parse_attention(const EditedText& edited, std::string_view prompt, std::vector<std::string>& warnings);
+/// oddities: the brackets that do not balance.
+PromptPieces parse_attention(const EditedText& edited, std::vector<PromptOddity>& oddities);
 
 }  // namespace sdtorch

@@ -16,14 +16,15 @@ class Filling {
  public:
   explicit Filling(size_t capacity) : capacity_(capacity) {}
 
-  WeightedChunk& chunk() { return chunk_; }
-  bool is_full() const { return chunk_.size() >= capacity_; }
-  size_t room() const { return capacity_ - chunk_.size(); }
+  std::vector<WeightedToken>& tokens() { return chunk_.tokens; }
+  void add_stray(const StrayVector& stray) { chunk_.strays.push_back(stray); }
+  bool is_full() const { return chunk_.tokens.size() >= capacity_; }
+  size_t room() const { return capacity_ - chunk_.tokens.size(); }
 
   void next() { chunks_.push_back(std::exchange(chunk_, {})); }
 
   std::vector<WeightedChunk> finish() {
-    if (!chunk_.empty() || chunks_.empty()) next();
+    if (!chunk_.tokens.empty() || chunks_.empty()) next();
     return std::move(chunks_);
   }
 
@@ -37,16 +38,16 @@ WeightedToken token_of(const TokenGroup& group, int64_t id) {
   return {.id = id, .weight = group.weight, .piece = group.piece};
 }
 
-void append_tokens(WeightedChunk& chunk, const TokenGroup& group, size_t first, size_t count) {
+void append_tokens(std::vector<WeightedToken>& chunk, const TokenGroup& group, size_t first, size_t count) {
   for (size_t i = first; i < first + count; ++i) chunk.push_back(token_of(group, group.ids[i]));
 }
 
 /// A group that stays whole, as far as a chunk can hold it.
 void fill_whole(Filling& filling, const TokenGroup& group) {
-  if (group.ids.size() > filling.room() && !filling.chunk().empty()) filling.next();
+  if (group.ids.size() > filling.room() && !filling.tokens().empty()) filling.next();
   for (const int64_t id : group.ids) {
     if (filling.is_full()) filling.next();
-    filling.chunk().push_back(token_of(group, id));
+    filling.tokens().push_back(token_of(group, id));
   }
 }
 
@@ -60,7 +61,7 @@ std::vector<WeightedChunk> cut_plainly(std::span<const TokenGroup> groups, size_
     } else {
       for (const int64_t id : group.ids) {
         if (filling.is_full()) filling.next();
-        filling.chunk().push_back(token_of(group, id));
+        filling.tokens().push_back(token_of(group, id));
       }
     }
   }
@@ -68,44 +69,64 @@ std::vector<WeightedChunk> cut_plainly(std::span<const TokenGroup> groups, size_
 }
 
 /// A1111's rule: the clause that straddles a full chunk's end goes over to the next.
-std::vector<WeightedChunk> cut_at_commas(std::span<const TokenGroup> groups, size_t capacity,
-                                         std::optional<int64_t> comma) {
-  constexpr size_t longest_clause = 20;
-  Filling filling(capacity);
-  std::optional<size_t> last_comma;
-  const auto next = [&] {
-    filling.next();
-    last_comma.reset();
-  };
-  const auto make_room = [&](int64_t id) {
-    WeightedChunk& chunk = filling.chunk();
-    if (comma && id == *comma) {
-      last_comma = chunk.size();
-    } else if (filling.is_full() && last_comma && chunk.size() - *last_comma <= longest_clause) {
-      const auto clause = chunk.begin() + static_cast<std::ptrdiff_t>(*last_comma) + 1;
-      WeightedChunk moved(clause, chunk.end());
-      chunk.erase(clause, chunk.end());
-      next();
-      filling.chunk() = std::move(moved);
-    }
-    if (filling.is_full()) next();
-  };
-  for (const TokenGroup& group : groups) {
-    if (group.new_chunk) {
-      next();
-    } else if (group.whole && !group.ids.empty()) {
-      make_room(group.ids.front());
-      if (group.ids.size() > filling.room()) last_comma.reset();
-      fill_whole(filling, group);
-    } else {
-      for (const int64_t id : group.ids) {
-        make_room(id);
-        filling.chunk().push_back(token_of(group, id));
+class CommaCutter {
+ public:
+  CommaCutter(size_t capacity, std::optional<int64_t> comma, const MovedVectors& moved)
+      : filling_(capacity), comma_(comma), moved_(moved) {}
+
+  std::vector<WeightedChunk> cut(std::span<const TokenGroup> groups) {
+    for (const TokenGroup& group : groups) {
+      if (group.new_chunk) {
+        next();
+      } else if (group.whole && !group.ids.empty()) {
+        make_room(group.ids.front());
+        if (group.ids.size() > filling_.room()) last_comma_.reset();
+        fill_whole(filling_, group);
+      } else {
+        for (const int64_t id : group.ids) {
+          make_room(id);
+          filling_.tokens().push_back(token_of(group, id));
+        }
       }
     }
+    return filling_.finish();
   }
-  return filling.finish();
-}
+
+ private:
+  void next() {
+    filling_.next();
+    last_comma_.reset();
+  }
+
+  void make_room(int64_t id) {
+    constexpr size_t longest_clause = 20;
+    if (comma_ && id == *comma_) {
+      last_comma_ = filling_.tokens().size();
+    } else if (filling_.is_full() && last_comma_ && filling_.tokens().size() - *last_comma_ <= longest_clause) {
+      move_clause(*last_comma_ + 1);
+    }
+    if (filling_.is_full()) next();
+  }
+
+  /// What stands from a place on begins the next chunk. A1111 notes a word's vectors beside the chunk's ids and moves
+  /// the ids alone, which are zeros there.
+  void move_clause(size_t from) {
+    std::vector<WeightedToken>& tokens = filling_.tokens();
+    std::vector<WeightedToken> clause(tokens.begin() + static_cast<std::ptrdiff_t>(from), tokens.end());
+    tokens.resize(from);
+    for (size_t i = 0; i < clause.size(); ++i) {
+      if (!moved_.staying_from || clause[i].id < *moved_.staying_from) continue;
+      filling_.add_stray({.place = from + i, .id = std::exchange(clause[i].id, 0)});
+    }
+    next();
+    filling_.tokens() = std::move(clause);
+  }
+
+  Filling filling_;
+  std::optional<int64_t> comma_;
+  MovedVectors moved_;
+  std::optional<size_t> last_comma_{};
+};
 
 /// ComfyUI's rule: a short word that does not fit begins the next chunk, a long one is cut.
 std::vector<WeightedChunk> cut_between_words(std::span<const TokenGroup> groups, size_t capacity) {
@@ -119,14 +140,14 @@ std::vector<WeightedChunk> cut_between_words(std::span<const TokenGroup> groups,
     for (size_t at = 0; at < group.ids.size();) {
       const size_t left = group.ids.size() - at;
       if (left > filling.room()) {
-        if (group.ids.size() >= long_word || filling.chunk().empty()) {
+        if (group.ids.size() >= long_word || filling.tokens().empty()) {
           const size_t some = filling.room();
-          append_tokens(filling.chunk(), group, at, some);
+          append_tokens(filling.tokens(), group, at, some);
           at += some;
         }
         filling.next();
       } else {
-        append_tokens(filling.chunk(), group, at, left);
+        append_tokens(filling.tokens(), group, at, left);
         at += left;
       }
     }
@@ -156,13 +177,14 @@ size_t best_cut(const Tokenizer& tokenizer, std::span<const WeightedToken> token
 
 std::vector<WeightedChunk> cut_at_sentences(const Tokenizer& tokenizer, std::span<const TokenGroup> groups,
                                             size_t capacity) {
-  WeightedChunk all;
+  std::vector<WeightedToken> all;
   for (const TokenGroup& group : groups) append_tokens(all, group, 0, group.ids.size());
   std::vector<WeightedChunk> chunks;
   std::span<const WeightedToken> rest = all;
   do {
     const size_t cut = best_cut(tokenizer, rest, capacity);
-    chunks.emplace_back(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(cut));
+    const auto own = rest.first(cut);
+    chunks.push_back({.tokens = {own.begin(), own.end()}});
     rest = rest.subspan(cut);
   } while (!rest.empty());
   return chunks;
@@ -228,11 +250,11 @@ std::vector<TokenGroup> token_groups(const TokenSource& source, const PromptPiec
 }
 
 std::vector<WeightedChunk> cut_into_chunks(const Tokenizer& tokenizer, std::span<const TokenGroup> groups,
-                                           ChunkRule rule) {
+                                           ChunkRule rule, const MovedVectors& moved) {
   const auto capacity = static_cast<size_t>(tokenizer.chunk_size());
   switch (rule) {
     case ChunkRule::a1111:
-      return cut_at_commas(groups, capacity, comma_of(tokenizer));
+      return CommaCutter(capacity, comma_of(tokenizer), moved).cut(groups);
     case ChunkRule::comfy:
       return cut_between_words(groups, capacity);
     case ChunkRule::compel:

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -38,8 +39,18 @@ struct WeightedToken {
   bool operator==(const WeightedToken&) const = default;
 };
 
-/// The text's own tokens: no start, no end, no padding.
-using WeightedChunk = std::vector<WeightedToken>;
+/// A vector that A1111 leaves where it stood when the clause of its word moves on: it takes a padding's place.
+struct StrayVector {
+  size_t place = 0;  ///< among a chunk's tokens and what pads them
+  int64_t id = 0;
+
+  bool operator==(const StrayVector&) const = default;
+};
+
+struct WeightedChunk {
+  std::vector<WeightedToken> tokens{};  ///< the text's own: no start, no end, no padding
+  std::vector<StrayVector> strays{};    ///< behind them
+};
 
 /// What makes tokens of text.
 struct TokenSource {
@@ -49,12 +60,19 @@ struct TokenSource {
   std::function<bool(int64_t id)> goes_on{};
 };
 
+/// What becomes of learned words' vectors where A1111's rule moves their clause.
+struct MovedVectors {
+  /// From this id on ids are vectors that stay where they were, as in A1111, and the first token of the vocabulary
+  /// stands for each in its new place. None: they move with their clause.
+  std::optional<int64_t> staying_from{};
+};
+
 /// A prompt's pieces as tokens: a group a piece, or a group a word where the rule is about words.
 /// Throws as source.encode.
 std::vector<TokenGroup> token_groups(const TokenSource& source, const PromptPieces& pieces, ChunkRule rule);
 
 /// At least one chunk, each of chunk_size tokens at most.
 std::vector<WeightedChunk> cut_into_chunks(const Tokenizer& tokenizer, std::span<const TokenGroup> groups,
-                                           ChunkRule rule);
+                                           ChunkRule rule, const MovedVectors& moved = {});
 
 }  // namespace sdtorch

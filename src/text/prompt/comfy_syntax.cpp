@@ -19,8 +19,8 @@ struct Slice {
 
 class ComfyParser {
  public:
-  ComfyParser(std::string_view text, std::vector<std::string>& warnings)
-      : text_(text), warnings_(warnings), escaped_(text.size(), false) {
+  ComfyParser(std::string_view text, std::vector<PromptOddity>& oddities)
+      : text_(text), oddities_(oddities), escaped_(text.size(), false) {
     for (size_t at = 0; at + 1 < text.size(); ++at) {
       if (text[at] == '\\' && (text[at + 1] == '(' || text[at + 1] == ')')) escaped_[++at] = true;
     }
@@ -116,20 +116,21 @@ class ComfyParser {
   }
 
   void warn(size_t at) {
-    warnings_.push_back(fmt::format("column {}: '{}' has no partner and is text; say \\{} for that",
-                                    column_of(text_, at), text_[at], text_[at]));
+    oddities_.push_back(
+        {.offset = at,
+         .text = fmt::format("'{}' has no partner and is text; say \\{} for that", text_[at], text_[at])});
   }
 
   std::string_view text_;
-  std::vector<std::string>& warnings_;
+  std::vector<PromptOddity>& oddities_;
   std::vector<bool> escaped_;
   PromptPieces pieces_{};
 };
 
 }  // namespace
 
-PromptPieces parse_comfy(std::string_view text, std::vector<std::string>& warnings) {
-  return ComfyParser(text, warnings).parse();
+PromptPieces parse_comfy(std::string_view text, std::vector<PromptOddity>& oddities) {
+  return ComfyParser(text, oddities).parse();
 }
 
 }  // namespace sdtorch

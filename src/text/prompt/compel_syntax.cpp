@@ -133,13 +133,13 @@ std::vector<PromptBlend> conjunction_of(const CompelOperation& operation) {
   return joined;
 }
 
-std::vector<PromptBlend> read_compel(std::string_view text, std::string_view prompt, const EditedText& source,
-                                     std::vector<std::string>& warnings) {
+std::vector<PromptBlend> read_compel(std::string_view text, const EditedText& source,
+                                     std::vector<PromptOddity>& oddities) {
   const CompelGrammar grammar(text);
   if (const auto conjunction = grammar.operation(/*blend=*/false)) {
     if (const size_t rest = grammar.skip(conjunction->end); rest < text.size()) {
-      warnings.push_back(fmt::format("column {}: compel leaves out what stands behind {}()",
-                                     column_of(prompt, source.origin[rest]), conjunction->name));
+      oddities.push_back({.offset = source.origin[rest],
+                          .text = fmt::format("compel leaves out what stands behind {}()", conjunction->name)});
     }
     return conjunction_of(*conjunction);
   }
@@ -158,10 +158,10 @@ std::vector<PromptBlend> read_compel(std::string_view text, std::string_view pro
 
 }  // namespace
 
-std::vector<PromptBlend> parse_compel(std::string_view text, std::vector<std::string>& warnings) {
+std::vector<PromptBlend> parse_compel(std::string_view text, std::vector<PromptOddity>& oddities) {
   const EditedText source = spaced(text);
   try {
-    std::vector<PromptBlend> joined = read_compel(source.text, text, source, warnings);
+    std::vector<PromptBlend> joined = read_compel(source.text, source, oddities);
     if (joined.empty()) joined.push_back({.texts = {{PromptPiece{}}}});
     return joined;
   } catch (PromptSyntaxError& error) {

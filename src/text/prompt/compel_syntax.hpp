@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "text/prompt/prompt.hpp"
+#include "text/prompt/syntax_error.hpp"
 
 namespace sdtorch {
 
@@ -13,7 +14,7 @@ namespace sdtorch {
 /// joined by a space, and a comma is followed by one. Conjunctions are joined one behind the other; empty ones are
 /// left out.
 /// Throws PromptSyntaxError for what it refuses too (text behind a blend, numbers that do not fit), and for `.swap` and
-/// LoRAs by name. warnings: what it leaves out.
-std::vector<PromptBlend> parse_compel(std::string_view text, std::vector<std::string>& warnings);
+/// LoRAs by name. oddities: what it leaves out.
+std::vector<PromptBlend> parse_compel(std::string_view text, std::vector<PromptOddity>& oddities);
 
 }  // namespace sdtorch

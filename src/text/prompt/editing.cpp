@@ -20,8 +20,8 @@ struct Group {
 
 class EditingParser {
  public:
-  EditingParser(std::string_view text, size_t first, size_t last, std::vector<std::string>& warnings)
-      : text_(text), first_(first), last_(last), warnings_(warnings) {}
+  EditingParser(std::string_view text, size_t first, size_t last, std::vector<PromptOddity>& oddities)
+      : text_(text), first_(first), last_(last), oddities_(oddities) {}
 
   EditTree parse() {
     if (!mark_escapes()) return literal();
@@ -42,10 +42,11 @@ class EditingParser {
   EditTree literal() {
     const std::string_view whole = text_.substr(first_, last_ - first_);
     if (whole.find('[') != std::string_view::npos) {
-      warnings_.push_back(
-          fmt::format("column {}: '{}' here makes text of the whole prompt, as A1111 has it, [from:to:when] "
-                      "and [one|other] included; write \\{} for one that is text",
-                      column_of(text_, literal_at_), text_[literal_at_], text_[literal_at_]));
+      oddities_.push_back(
+          {.offset = literal_at_,
+           .text = fmt::format("'{}' here makes text of the whole prompt, as A1111 has it, [from:to:when] and "
+                               "[one|other] included; write \\{} for one that is text",
+                               text_[literal_at_], text_[literal_at_])});
     }
     return {text_node(first_, last_)};
   }
@@ -160,7 +161,7 @@ class EditingParser {
 
   std::string_view text_;
   size_t first_, last_;
-  std::vector<std::string>& warnings_;
+  std::vector<PromptOddity>& oddities_;
   size_t literal_at_ = 0;  ///< what is looked at, and makes text of all
   std::vector<bool> escaped_{};
   std::vector<Group> groups_{};
@@ -202,8 +203,8 @@ void append_at(const EditTree& tree, std::string_view text, const PromptCalls& c
 
 }  // namespace
 
-EditTree parse_editing(std::string_view text, size_t first, size_t last, std::vector<std::string>& warnings) {
-  return EditingParser(text, first, last, warnings).parse();
+EditTree parse_editing(std::string_view text, size_t first, size_t last, std::vector<PromptOddity>& oddities) {
+  return EditingParser(text, first, last, oddities).parse();
 }
 
 std::vector<std::pair<int64_t, EditedText>> edited_versions(const EditTree& tree, std::string_view text,

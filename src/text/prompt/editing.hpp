@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "text/prompt/prompt.hpp"
+#include "text/prompt/syntax_error.hpp"
 
 namespace sdtorch {
 
@@ -18,8 +19,8 @@ struct EditedText {
 
 /// The tree of text[first, last). Brackets that do not balance are text, and so is the whole where a `|` stands outside
 /// of balanced square brackets or a backslash has nothing behind it to escape (but a line break).
-/// Throws PromptSyntaxError where brackets nest too deep. warnings: what makes text of editing.
-EditTree parse_editing(std::string_view text, size_t first, size_t last, std::vector<std::string>& warnings);
+/// Throws PromptSyntaxError where brackets nest too deep. oddities: what makes text of editing.
+EditTree parse_editing(std::string_view text, size_t first, size_t last, std::vector<PromptOddity>& oddities);
 
 /// The texts that a tree stands for, each with its last call, in their order. A number with a point is a share of the
 /// calls, another a call; fractions of calls are cut off, and what begins at 0 or before holds from the start.

@@ -26,39 +26,38 @@ PromptPart unchanging(PromptPieces pieces, int64_t calls) {
 }
 
 PromptPart read_part(std::string_view text, const ComposedPart& composed, const PromptReader& reader,
-                     std::vector<std::string>& warnings) {
+                     std::vector<PromptOddity>& oddities) {
   PromptPart part{.weight = composed.weight};
   if (reader.editing) {
-    part.tree = parse_editing(text, composed.first, composed.last, warnings);
+    part.tree = parse_editing(text, composed.first, composed.last, oddities);
   } else {
     part.tree = {{.first = composed.first, .last = composed.last}};
   }
   for (const auto& [last_call, edited] : edited_versions(part.tree, text, reader.calls)) {
-    part.versions.push_back({.last_call = last_call, .joined = {{.texts = {parse_attention(edited, text, warnings)}}}});
+    part.versions.push_back({.last_call = last_call, .joined = {{.texts = {parse_attention(edited, oddities)}}}});
   }
   return part;
 }
 
-PromptReading read_a1111(std::string_view text, const PromptReader& reader) {
+PromptReading read_a1111(std::string_view text, const PromptReader& reader, std::vector<PromptOddity>& oddities) {
   PromptReading reading;
   const std::vector<ComposedPart> parts =
       reader.composing ? split_composition(text) : std::vector<ComposedPart>{{.first = 0, .last = text.size()}};
-  for (const ComposedPart& part : parts) reading.parts.push_back(read_part(text, part, reader, reading.warnings));
+  for (const ComposedPart& part : parts) reading.parts.push_back(read_part(text, part, reader, oddities));
   return reading;
 }
 
-PromptReading read_by_syntax(std::string_view text, const PromptReader& reader) {
+PromptReading read_by_syntax(std::string_view text, const PromptReader& reader, std::vector<PromptOddity>& oddities) {
   PromptReading reading;
   const int64_t calls = reader.calls.calls;
   switch (reader.syntax) {
     case PromptSyntax::a1111:
-      return read_a1111(text, reader);
+      return read_a1111(text, reader, oddities);
     case PromptSyntax::comfy:
-      reading.parts.push_back(unchanging(parse_comfy(text, reading.warnings), calls));
+      reading.parts.push_back(unchanging(parse_comfy(text, oddities), calls));
       return reading;
     case PromptSyntax::compel:
-      reading.parts.emplace_back().versions.push_back(
-          {.last_call = calls, .joined = parse_compel(text, reading.warnings)});
+      reading.parts.emplace_back().versions.push_back({.last_call = calls, .joined = parse_compel(text, oddities)});
       reading.pooled_text = text;
       reading.pooled_apart = true;
       return reading;
@@ -69,12 +68,30 @@ PromptReading read_by_syntax(std::string_view text, const PromptReader& reader) 
   return reading;
 }
 
-void leave_out_repeated(std::vector<std::string>& lines) {
-  std::vector<std::string> once;
-  for (std::string& line : lines) {
-    if (std::ranges::find(once, line) == once.end()) once.push_back(std::move(line));
+/// An offset of what is left, as it was in the whole prompt.
+size_t offset_in_whole(size_t offset, const std::vector<PromptCut>& cuts) {
+  size_t whole = offset;
+  for (const PromptCut& cut : cuts) whole += cut.place <= offset ? cut.text.size() : 0;
+  return whole;
+}
+
+/// A column of what is left, as it was in the whole prompt.
+size_t column_in_whole(std::string_view text, size_t offset, const std::vector<PromptCut>& cuts) {
+  size_t column = column_of(text, offset);
+  for (const PromptCut& cut : cuts) column += cut.place <= offset ? column_of(cut.text, cut.text.size()) - 1 : 0;
+  return column;
+}
+
+std::vector<std::string> warnings_of(const std::vector<PromptOddity>& oddities, std::string_view text,
+                                     const std::vector<PromptCut>& cuts, std::string_view flag) {
+  std::vector<std::string> lines;
+  for (const PromptOddity& oddity : oddities) {
+    std::string line = fmt::format("{}: ", flag);
+    if (oddity.offset) line += fmt::format("column {}: ", column_in_whole(text, *oddity.offset, cuts));
+    line += oddity.text;
+    if (std::ranges::find(lines, line) == lines.end()) lines.push_back(std::move(line));
   }
-  lines = std::move(once);
+  return lines;
 }
 
 }  // namespace
@@ -93,17 +110,17 @@ size_t column_of(std::string_view text, size_t offset) {
 
 PromptReading read_prompt(std::string_view text, const PromptReader& reader, std::string_view flag) {
   if (const auto offset = invalid_utf8_offset(text)) {
-    fail(ErrorKind::input, std::string(flag), fmt::format("offset {}", *offset), "not valid UTF-8");
+    fail(ErrorKind::input, std::string(flag), fmt::format("offset {}", offset_in_whole(*offset, reader.cuts)),
+         "not valid UTF-8");
   }
   try {
-    PromptReading reading = read_by_syntax(text, reader);
-    leave_out_repeated(reading.warnings);
-    for (std::string& line : reading.warnings) line = fmt::format("{}: {}", flag, line);
+    std::vector<PromptOddity> oddities;
+    PromptReading reading = read_by_syntax(text, reader, oddities);
+    reading.warnings = warnings_of(oddities, text, reader.cuts, flag);
     return reading;
   } catch (PromptSyntaxError& error) {
-    size_t column = column_of(text, error.offset);
-    for (const auto& [place, characters] : reader.cuts) column += place <= error.offset ? characters : 0;
-    fail(ErrorKind::input, std::string(flag), fmt::format("column {}", column), std::move(error.reason),
+    fail(ErrorKind::input, std::string(flag),
+         fmt::format("column {}", column_in_whole(text, error.offset, reader.cuts)), std::move(error.reason),
          std::move(error.hint));
   }
 }

@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace sdtorch {
@@ -82,16 +81,23 @@ struct PromptCalls {
                                     ///< shares from 1 to 2
 };
 
+/// A tag that was taken out of a prompt before it is read: offsets and columns count it all the same.
+struct PromptCut {
+  size_t place = 0;  ///< the byte of what is left that it stood before
+  std::string text{};
+};
+
 struct PromptReader {
   PromptSyntax syntax = PromptSyntax::a1111;
   bool editing = true;    ///< A1111's `[from:to:when]`, `[one|other]`; stable-diffusion.cpp knows none
   bool composing = true;  ///< `AND` composes; in negative prompts it is a word
   PromptCalls calls{};
-  std::vector<std::pair<size_t, size_t>> cuts{};  ///< bytes of the text that tags stood before, and their characters
+  std::vector<PromptCut> cuts{};  ///< in their order
 };
 
 /// Reads a prompt. text: UTF-8. flag: for messages.
-/// Throws ErrorKind::input naming flag and column (1-based, in characters) where the syntax has no meaning for it.
+/// Throws ErrorKind::input naming flag and column (1-based, in characters, as the prompt was before reader.cuts) where
+/// the syntax has no meaning for it.
 PromptReading read_prompt(std::string_view text, const PromptReader& reader, std::string_view flag);
 
 }  // namespace sdtorch

@@ -1,7 +1,9 @@
-// Where in a prompt its syntax is wrong.
+// Where in a prompt its syntax is wrong, or odd.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -11,6 +13,14 @@ namespace sdtorch {
 struct PromptSyntaxError {
   size_t offset = 0;  ///< of the prompt's bytes
   std::string reason{}, hint{};
+};
+
+/// What looks odd in a prompt, but has a meaning.
+struct PromptOddity {
+  std::optional<size_t> offset{};  ///< of the prompt's bytes
+  std::string text{};
+
+  bool operator==(const PromptOddity&) const = default;
 };
 
 /// The column of a byte, 1-based, in characters. text: UTF-8.

@@ -1,0 +1,46 @@
+// What is wrong with a prompt file, and where.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/error.hpp"
+#include "jobs/job.hpp"
+
+namespace sdtorch {
+
+/// A place in a text; both count from 1, columns in characters.
+struct TextPlace {
+  size_t line = 1, column = 1;
+};
+
+/// A usage error whose place is known: in its file, or in its line, whose number is then 0.
+class LineError : public Error {
+ public:
+  LineError(TextPlace place, ErrorParts parts) : Error(ErrorKind::usage, std::move(parts)), place_(place) {}
+  LineError(size_t column, ErrorParts parts) : LineError(TextPlace{.line = 0, .column = column}, std::move(parts)) {}
+
+  TextPlace place() const { return place_; }
+
+ private:
+  TextPlace place_;
+};
+
+/// What `error` says of a value, as ErrorKind::input of the file that holds it: `FILE: line 7, column 9: --steps:
+/// reason; hint`. Where the text of a prompt begins there as it is, a column in the prompt becomes one of the line.
+Error fault_in(const std::string& file, TextPlace place, const Error& error, bool verbatim = false);
+
+/// The same of an error that names a flag, or a file that a value names: at the one of `values` that it is about, or at
+/// `start`.
+Error fault_in(const std::string& file, TextPlace start, const std::vector<ValuePlace>& values,
+               const Settings& settings, const Error& error);
+
+/// The same for a job of a prompt file that its model cannot draw, with what a sweep made of it.
+std::string fault_of(const Job& job, const Error& error);
+
+/// Throws one ErrorKind::input with what is wrong with each line, each said once, as far as a screen holds. faults: at
+/// least one.
+[[noreturn]] void throw_faults(const std::vector<std::string>& faults);
+
+}  // namespace sdtorch
