@@ -10,7 +10,7 @@ left of the kills, and no path was printed twice.
 Kills come at random moments, from the start of a process until after its last picture, and many of them just when a file
 appears or the journal grows. With --faults, the library of failing_calls.cpp, some folders are of a file system without
 nameless files (O_TMPFILE), some without hard links, and some processes end just before or after one of the calls by
-which a picture is published.
+which a picture is published. A quarter of the folders is filled by two shards that work, and are killed, at once.
 """
 
 import argparse
@@ -36,7 +36,8 @@ class Kills:
         self.options, self.batch, self.random = options, batch, random.Random(options.seed)
         self.whole = batch.clean()
         self.begins = self.seconds_until_drawing()
-        self.done, self.resumes, self.folders = collections.Counter(), 0, 0
+        self.done, self.resumes, self.folders, self.sharded = collections.Counter(), 0, 0, 0
+        self.has_shards = batch.has_flag("--shard")
 
     def seconds_until_drawing(self):
         begun = time.monotonic()
@@ -82,30 +83,41 @@ class Kills:
     def fill_a_folder(self):
         """Kills and resumes until it is complete."""
         out = self.batch.area / f"out-{self.folders}"
-        without = self.file_system()
-        faults = self.faults(out, without)
+        faults = self.faults(out, self.file_system())
         printed = collections.Counter()
-        flags = []
+        # By one process, or by two shards that are killed together; what each is begun with.
+        sharded = self.has_shards and self.random.random() < 0.25
+        left = [["--shard", "0/2"], ["--shard", "1/2"]] if sharded else [[]]
         ways = [self.kill_at_a_time, self.kill_at_an_event] + ([self.end_at_a_call] if self.options.faults else [])
-        while True:
+        begun = False
+        while left:
+            self.random.shuffle(left)
+            beside = [self.batch.start(out, *flags, env=faults) for flags in left[1:]]
             if sum(self.done.values()) < self.options.kills:
                 way = self.random.choice(ways)
-                process = way(out, flags, faults)
+                process = way(out, left[0], faults)
+                for other in beside:
+                    other.kill()
             else:
-                way, process = None, self.batch.start(out, *flags, env=faults)
-            code, said, told = finish(process)
-            self.resumes += bool(flags)
-            expect(code in (0, -9), f"a run ends with {code}: {told}")
-            printed.update(said.split("\n")[:-1])
-            if code == -9:
-                self.done[way.__name__.replace("_", " ")] += 1
+                way, process = None, self.batch.start(out, *left[0], env=faults)
+            self.resumes += begun
+            results = [finish(one) for one in [process, *beside]]
+            for code, said, told in results:
+                expect(code in (0, -9), f"a run ends with {code}: {told}")
+                printed.update(said.split("\n")[:-1])
+                if code == -9:
+                    self.done[way.__name__.replace("_", " ")] += 1
             now = Folder(out)
             now.check_part_of(self.whole)
             recorded = {str(out / record["path"]) for record in now.records}
             expect(set(printed) <= recorded, f"printed and not recorded: {set(printed) - recorded}")
-            if code == 0:
-                break
-            flags = ["--resume"]
+            left = [flags for flags, (code, _, _) in zip(left, results) if code != 0]
+            if not sharded:
+                left = [["--resume"] for _ in left]
+            begun = True
+        if sharded:
+            self.sharded += 1
+            expect(self.batch.verify(out, "--join").returncode == 0, "the shards' journals are not joined")
         check_complete(self.batch, out, self.whole)
         expect(all(count == 1 for count in printed.values()), f"printed twice: {printed.most_common(3)}")
         self.folders += 1
@@ -116,7 +128,8 @@ class Kills:
             self.fill_a_folder()
         minutes = (time.monotonic() - begun) / 60
         ways = ", ".join(f"{count} {way}" for way, count in sorted(self.done.items()))
-        print(f"{sum(self.done.values())} kills ({ways}), {self.resumes} resumes, {self.folders} folders, "
+        print(f"{sum(self.done.values())} kills ({ways}), {self.resumes} resumes, {self.folders} folders "
+              f"({self.sharded} by two shards), "
               f"{self.folders * PICTURES} pictures, {minutes:.1f} minutes: nothing torn, lost, doubled or left behind")
 
 
