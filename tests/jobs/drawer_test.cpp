@@ -102,9 +102,9 @@ TEST_CASE("memory that runs out for several pictures is told as that", "[jobs]")
     drawer.draw(choice, std::vector<Request>(count, house), {});
     return all.largest();
   };
-  const size_t alone = largest(1), together = largest(8);
+  const size_t alone = largest(1), together = largest(96);
   REQUIRE(alone < together);
   const ShortOfMemory memory(alone);
-  check_error(ErrorKind::memory, "out of memory", [&] { drawer.draw(choice, std::vector<Request>(8, house), {}); });
+  check_error(ErrorKind::memory, "out of memory", [&] { drawer.draw(choice, std::vector<Request>(96, house), {}); });
   CHECK(drawer.draw(choice, {house}, {}).pictures.size() == 1);
 }
