@@ -1,15 +1,17 @@
-// `sdtorch convert` and `sdtorch merge`: their flags.
+// `sdtorch convert`, `sdtorch merge` and `sdtorch init-model`: their flags.
 #pragma once
 
 #include "cli/flags.hpp"
 #include "jobs/convert.hpp"
 #include "jobs/merge.hpp"
+#include "recipes/init_model.hpp"
 
 namespace sdtorch {
 
 /// The flags write into the options, which must live as long. general: what every command has.
 CommandSpec convert_spec(ConvertOptions& options, FlagGroup general);
 CommandSpec merge_spec(MergeOptions& options, FlagGroup general);
+CommandSpec init_model_spec(InitModelOptions& options, FlagGroup general);
 
 /// What is missing after the flags are read. Throws ErrorKind::usage.
 void check_convert(const ConvertOptions& options);

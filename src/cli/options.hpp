@@ -9,6 +9,7 @@
 
 #include "adapters/extract_lora.hpp"
 #include "cli/inspect.hpp"
+#include "cli/seeing.hpp"
 #include "cli/tokenize.hpp"
 #include "core/log.hpp"
 #include "jobs/convert.hpp"
@@ -29,7 +30,8 @@ enum class Command {
   extract_lora,
   convert,
   merge,
-  bench
+  bench,
+  gallery
 };
 
 /// What the command line asks for. Fields of other commands than `command` keep their defaults.
@@ -42,6 +44,7 @@ struct Invocation {
   std::optional<std::string> from_file{};          ///< generate: a prompt file, `-` is standard input
   std::optional<PromptFormat> from_file_format{};  ///< generate: of that file; none is told by its ending or content
   OutputOptions output{};                          ///< generate
+  SeeingOptions seeing{};                          ///< generate; gallery: its page
   bool seed_drawn = false;                         ///< --seed -1: the drawn seed is to be reported
   bool json = false;                               ///< results as JSON lines
   bool profile = false;                            ///< bench: each kind of layer, and the machine's rate

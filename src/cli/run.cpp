@@ -8,12 +8,14 @@
 #include "cli/bench_report.hpp"
 #include "cli/options.hpp"
 #include "cli/report.hpp"
+#include "cli/seeing.hpp"
 #include "core/cancel.hpp"
 #include "core/device.hpp"
 #include "core/interrupt.hpp"
 #include "core/kept_memory.hpp"
 #include "core/log.hpp"
 #include "jobs/bench.hpp"
+#include "jobs/contact_sheet.hpp"
 #include "jobs/prompt_file.hpp"
 #include "jobs/run.hpp"
 #include "pipeline/metadata.hpp"
@@ -41,16 +43,28 @@ int generate(const Invocation& invocation, int (*run)(const Invocation&)) {
 int generate_command(const Invocation& invocation) {
   if (invocation.seed_drawn) log_info(fmt::format("seed: {}", invocation.settings.seed));
   const std::vector<Job> jobs = jobs_of(invocation);
+  check_pages(invocation.seeing, invocation.output, static_cast<size_t>(count_images(jobs)));
   if (invocation.dry_run) {
     check_jobs(jobs, invocation.output);
     log_info(fmt::format("nothing drawn: {} checked", jobs.size() == 1 ? "the request is" : "all requests are"));
     return 0;
   }
   const DeviceStart device(invocation.settings.device, invocation.settings.deterministic);
+  ContactSheet sheet;
   ConsoleReporter reporter({.json = invocation.json,
                             .progress = invocation.log_level != LogLevel::quiet,
-                            .terminal = isatty(STDERR_FILENO) == 1});
-  run_jobs(jobs, invocation.output, reporter);
+                            .terminal = isatty(STDERR_FILENO) == 1,
+                            .show = invocation.seeing.show,
+                            .sheet = invocation.seeing.grid ? &sheet : nullptr});
+  try {
+    run_jobs(jobs, invocation.output, reporter);
+  } catch (const Error& error) {
+    reporter.finish();
+    if (error.kind() == ErrorKind::jobs_failed) write_pages(invocation.seeing, invocation.output, sheet, reporter);
+    throw;
+  }
+  reporter.finish();
+  write_pages(invocation.seeing, invocation.output, sheet, reporter);
   return 0;
 }
 
@@ -107,6 +121,10 @@ int run_command_line(int argc, const char* const* argv) {
       return 0;
     case Command::bench:
       return generate(invocation, bench_command);
+    case Command::gallery:
+      watch_for_interrupts();
+      print_result(write_gallery(*invocation.seeing.gallery).string() + "\n");
+      return 0;
   }
   return 0;
 }

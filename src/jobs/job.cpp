@@ -16,6 +16,12 @@ Job job_of(const Settings& settings, std::string source) {
   return job;
 }
 
+int64_t count_images(const std::vector<Job>& jobs) {
+  int64_t images = 0;
+  for (const Job& job : jobs) images += job.batch_count;
+  return images;
+}
+
 Request picture_of(const Job& job, int64_t index) {
   Request picture = job.request;
   move_to_picture(picture, index, job.batch_count);

@@ -21,6 +21,9 @@ struct Job {
 /// What the settings ask for. source: see Job
 Job job_of(const Settings& settings, std::string source = {});
 
+/// How many pictures they are in all.
+int64_t count_images(const std::vector<Job>& jobs);
+
 /// Image `index` of a job as a request of its own.
 Request picture_of(const Job& job, int64_t index);
 

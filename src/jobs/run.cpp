@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "core/log.hpp"
 #include "jobs/output_folder.hpp"
 #include "jobs/picture_writer.hpp"
+#include "jobs/previews.hpp"
 #include "jobs/prompt_file.hpp"
 #include "jobs/step_pictures.hpp"
 #include "jobs/tensor_dump.hpp"
@@ -21,12 +23,6 @@ namespace sdtorch {
 namespace {
 
 namespace fs = std::filesystem;
-
-int64_t count_images(const std::vector<Job>& jobs) {
-  int64_t images = 0;
-  for (const Job& job : jobs) images += job.batch_count;
-  return images;
-}
 
 /// What has room for one picture, or one prompt, only.
 void check_single(const std::vector<Job>& jobs, const OutputOptions& output) {
@@ -45,6 +41,7 @@ void check_places(const OutputOptions& output) {
   }
   if (!output.dump.empty()) check_file(output.dump);
   if (!output.save_steps.empty()) check_folder(output.save_steps);
+  check_previews(output);
 }
 
 /// What the jobs choose, each different choice checked once.
@@ -98,16 +95,21 @@ class Run {
   Run(Pipeline pipeline, const OutputOptions& output, Reporter& reporter, int64_t total)
       : pipeline_(std::move(pipeline)), output_(output), reporter_(reporter), total_(total), writer_(output) {
     if (!output.save_steps.empty()) steps_.emplace(output.save_steps);
+    if (output.preview_every > 0) previews_.emplace(preview_file(output), output.preview_every);
   }
 
   /// Takes the place of what was open before, which leaves memory first.
   void open(const CheckedModel& model) {
+    reporter_.on_loading();
     pipeline_.reset();
+    if (previews_) previews_->forget_model();
     pipeline_.emplace(Pipeline::open(model));
   }
 
   void draw(const std::vector<Request>& batch) {
-    reporter_.on_batch(done_, std::ssize(batch), total_);
+    std::vector<int64_t> numbers(batch.size());
+    std::iota(numbers.begin(), numbers.end(), done_);
+    reporter_.on_batch(numbers, total_);
     const auto start = std::chrono::steady_clock::now();
     const std::vector<Picture> pictures = pipeline_->draw(batch, observer(batch.front()));
     throw_if_interrupted();  // one that came while decoding
@@ -136,6 +138,9 @@ class Run {
     observer.on_step = [this, &shared](const Step& step) {
       if (steps_) steps_->add(*pipeline_, step, shared);
       reporter_.on_step(step);
+      if (previews_ && previews_->add(*pipeline_, step, shared)) {
+        reporter_.on_preview({.path = previews_->file(), .index = done_, .step = step.index + 1, .steps = step.count});
+      }
     };
     if (!output_.dump.empty()) {
       observer.on_tensor = [this](std::string_view name, const at::Tensor& tensor) { dump_.add(name, tensor); };
@@ -151,6 +156,7 @@ class Run {
   PictureWriter writer_;
   TensorDump dump_{};
   std::optional<StepPictures> steps_{};
+  std::optional<Previews> previews_{};
 };
 
 }  // namespace
@@ -159,6 +165,7 @@ void run_jobs(const std::vector<Job>& jobs, const OutputOptions& output, Reporte
   if (jobs.empty()) return;
   CheckedModels models = check_run(jobs, output);
   const ModelChoice* opened = &jobs.front().choice;
+  reporter.on_loading();
   Pipeline pipeline = Pipeline::open(models.get(*opened));
   watch_for_interrupts();  // from here on there are files to finish or to take away
   Run run(std::move(pipeline), output, reporter, count_images(jobs));

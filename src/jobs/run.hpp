@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,16 +23,40 @@ struct ImageResult {
   double seconds = 0;             ///< denoising and decoding, a batch's time shared evenly by its pictures
 };
 
+/// One that could not be drawn.
+struct FailedImage {
+  int64_t index = 0;     ///< as ImageResult's
+  Request request{};     ///< its own
+  std::string source{};  ///< Job::source
+  std::string error{};   ///< the message
+  int exit_code = 0;     ///< of a run of this picture alone
+};
+
+/// A picture that is still being drawn, as a file.
+struct PreviewResult {
+  std::filesystem::path path{};
+  int64_t index = 0;            ///< of the picture in this run
+  int64_t step = 0, steps = 0;  ///< done, 1…steps, and in all
+};
+
 /// Learns what happens, in order. The command line draws progress and prints results.
 class Reporter {
  public:
   virtual ~Reporter() = default;
-  /// A batch of `images` begins; image numbers are first…first+images-1 of `total` in this run.
-  virtual void on_batch(int64_t first, int64_t images, int64_t total) = 0;
+  /// A model begins to be loaded.
+  virtual void on_loading() {}
+  /// A picture that an earlier run has finished, before anything is drawn. index: as ImageResult's
+  virtual void on_done_before(int64_t /*index*/, const std::filesystem::path& /*path*/) {}
+  /// A batch begins. numbers: of its pictures, as ImageResult's index; total: how many this run draws.
+  virtual void on_batch(std::span<const int64_t> numbers, int64_t total) = 0;
   /// A denoising step of it is done. May throw to stop the run.
   virtual void on_step(const Step& step) = 0;
+  /// A preview is complete on disk.
+  virtual void on_preview(const PreviewResult& /*preview*/) {}
   /// A picture is complete on disk.
   virtual void on_image(const ImageResult& result) = 0;
+  /// A picture is left out, and the run goes on.
+  virtual void on_failed(const FailedImage& failed) = 0;
 };
 
 /// Draws all jobs, in their order. A model is loaded once, and anew where the next job's choice is another. Everything
