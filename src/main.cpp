@@ -5,13 +5,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <new>
 #include <string>
 
 #include "cli/report.hpp"
 #include "cli/run.hpp"
 #include "core/error.hpp"
 #include "core/log.hpp"
+#include "core/out_of_memory.hpp"
 
 namespace {
 
@@ -20,26 +20,15 @@ int fail(sdtorch::ErrorKind kind, const std::string& message) {
   return static_cast<int>(kind);
 }
 
-/// LibTorch's CPU allocator has no exception of its own for this.
-bool is_out_of_memory(const c10::Error& error) {
-  const std::string message = error.what_without_backtrace();
-  return dynamic_cast<const c10::OutOfMemoryError*>(&error) || message.find("can't allocate memory") != message.npos ||
-         message.find("not enough memory") != message.npos;
-}
-
 /// Its exit code.
 int run(int argc, char** argv) {
   using sdtorch::ErrorKind;
-  const std::string less_memory = "out of memory; a smaller picture, --batch-size 1 or --dtype bf16 needs less";
   sdtorch::set_log_sink(sdtorch::print_log_line);
   try {
-    return sdtorch::run_command_line(argc, argv);
+    return sdtorch::naming_out_of_memory([&] { return sdtorch::run_command_line(argc, argv); });
   } catch (const sdtorch::Error& error) {
     return fail(error.kind(), error.what());
-  } catch (const std::bad_alloc&) {
-    return fail(ErrorKind::memory, less_memory);
   } catch (const c10::Error& error) {
-    if (is_out_of_memory(error)) return fail(ErrorKind::memory, less_memory);
     return fail(ErrorKind::bug, fmt::format("a bug in sdtorch: {}", error.what_without_backtrace()));
   } catch (const std::exception& error) {
     return fail(ErrorKind::bug, fmt::format("a bug in sdtorch: {}", error.what()));

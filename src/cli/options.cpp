@@ -15,6 +15,7 @@
 #include "core/number.hpp"
 #include "core/suggest.hpp"
 #include "diffusion/sampler.hpp"
+#include "jobs/devices.hpp"
 #include "jobs/output_names.hpp"
 #include "pipeline/metadata.hpp"
 #include "pipeline/prompt_rules.hpp"
@@ -140,6 +141,7 @@ constexpr const char* generate_footer =
   merge A B [C] -o OUT    a sum of models; adapters baked in
   init-model PATH         write a model of random weights, for tests
   gallery DIR             a page of a folder's pictures
+  verify DIR              whether a folder holds what a prompt file asks for
   bench                   time and memory of each stage
 
 Fields of --name: {index}, {index:05}, {seed}, {slug} (from the prompt),
@@ -154,23 +156,29 @@ Example:
   sdtorch -p "a pirate ship near a paradise beach" -o ship.png
 )";
 
-CommandSpec generate_spec(Reading& r) {
+/// Where many prompts come from.
+void add_prompt_file(Reading& r, FlagGroup& group) {
   Invocation& i = r.invocation;
-  CommandSpec spec{"sdtorch -p TEXT [FLAGS]", "Draws a picture from a text with Stable Diffusion.", setting_groups(r),
-                   generate_footer};
-  spec.groups.front().flags.push_back(
+  group.flags.push_back(
       {"--from-file", "FILE",
        "many prompts: .txt, one a line, with the flags of A1111's or kohya's files or none, or .jsonl, an object of "
        "long "
        "flag names a line; # starts a comment; - reads standard input, by its content",
        [&i](const std::string& flag, const std::string& text) { i.from_file = filled(flag, text); }});
-  spec.groups.front().flags.push_back(
+  group.flags.push_back(
       {"--from-file-format", "NAME", "txt, jsonl, a1111, kohya: which of them that file is, whatever it looks like",
        [&i](const std::string& flag, const std::string& text) {
          const std::vector<std::string> names(prompt_format_names.begin(), prompt_format_names.end());
          i.from_file_format =
              static_cast<PromptFormat>(std::ranges::find(names, picked(flag, text, names)) - names.begin());
        }});
+}
+
+CommandSpec generate_spec(Reading& r) {
+  Invocation& i = r.invocation;
+  CommandSpec spec{"sdtorch -p TEXT [FLAGS]", "Draws a picture from a text with Stable Diffusion.", setting_groups(r),
+                   generate_footer};
+  add_prompt_file(r, spec.groups.front());
   FlagGroup output = {
       "Output",
       {{"-o, --output", "FILE.png", "one picture's file; replaced if it exists", to_path(i.output.output)},
@@ -179,6 +187,17 @@ CommandSpec generate_spec(Reading& r) {
         [&i](const std::string& flag, const std::string& text) { i.output.name = filled(flag, text); }},
        {"--save-steps", "DIR", "the predicted picture after each step: step-000.png …, and steps.webp",
         to_path(i.output.save_steps)},
+       {"--shard", "I/N",
+        "draw a share of the prompt file's pictures, every N-th from I = 0…N-1 on; auto: as Slurm or Kubernetes says. "
+        "Goes on where its share was left",
+        [&i](const std::string& flag, const std::string& text) { i.shard = filled(flag, text); }},
+       {"--resume", "", "draw what the folder's journal of the same prompt file lacks", to_switch(i.resume)},
+       {"--wait", "", "wait while another run works in the folder, instead of leaving with exit code 11",
+        to_switch(i.wait)},
+       {"--keep-going", "", "tell what cannot be drawn, and draw the rest: the default with --from-file",
+        [&i](const std::string&, const std::string&) { i.keep_going = true; }},
+       {"--fail-fast", "", "end at the first picture that cannot be drawn",
+        [&i](const std::string&, const std::string&) { i.keep_going = false; }},
        {"--dump", "FILE.safetensors", "every stage's tensors", to_path(i.output.dump)},
        {"--json", "", "results as one JSON object a line; progress likewise, on stderr", to_switch(i.json)}}};
   const std::vector<Flag> seeing = seeing_flags(i.seeing, i.output);
@@ -212,51 +231,18 @@ CommandSpec bench_spec(Reading& r) {
   return spec;
 }
 
-CommandSpec inspect_spec(Reading& r) {
-  return {"sdtorch inspect PATH [--json]",
-          "Prints the parameters that a PNG carries, or what a model is, what tells it, and of what it is made.",
-          {{"Arguments", {{"PATH", "", "a PNG, a model folder or a weights file", to_path(r.invocation.inspect.path)}}},
-           {"Output", {{"--json", "", "one JSON object on a line", to_switch(r.invocation.inspect.json)}}},
-           general_group(r, false)},
-          ""};
-}
-
-CommandSpec tokenize_spec(Reading& r) {
-  TokenizeOptions& t = r.invocation.tokenize;
-  const Apply add_text = [&t](const std::string&, const std::string& text) { t.texts.push_back(text); };
-  const auto to_optional = [](std::optional<std::string>& value) -> Apply {
-    return [&value](const std::string& flag, const std::string& text) { value = filled(flag, text); };
-  };
-  const Apply steps = [&t](const std::string& flag, const std::string& text) {
-    constexpr uint64_t most_steps = 100'000;
-    const auto number = parse_unsigned(text);
-    if (!number || *number == 0 || *number > most_steps) {
-      refuse(flag, fmt::format("'{}' is not a whole number of 1…{}", text, most_steps));
-    }
-    t.rules.steps = static_cast<int64_t>(*number);
-  };
-  return {"sdtorch tokenize [FLAGS] TEXT…",
-          "Prints what a prompt's grammar says, and the ids, pieces and chunks that the model's text encoder sees.",
-          {{"Arguments",
-            {{"TEXT", "", "texts; - reads lines from standard input; put -- before one that starts with -", add_text,
-              true}}},
-           {"Model",
-            {{"-m, --model, --ckpt", "PATH", "a model, or its tokenizer's folder; default: the built-in model",
-              [&t](const std::string& flag, const std::string& text) { t.model = filled(flag, text); }}}},
-           {"Grammar",
-            {{"--prompt-syntax", "NAME", fmt::format("{} (a1111)", fmt::join(prompt_syntax_names, ", ")),
-              to_optional(t.rules.prompt_syntax)},
-             {"--prompt-chunks", "NAME", fmt::format("{} (plain)", fmt::join(prompt_chunks_names, ", ")),
-              to_optional(t.rules.prompt_chunks)},
-             {"--compat", "NAME", "a1111, comfy, diffusers, sdcpp: whose rules both are", to_optional(t.rules.compat)},
-             {"--steps", "N", "what [from:to:when] and [one|other] are spread over (20)", steps},
-             {"--sampler", "NAME", "one that takes two calls a step counts twice", to_optional(t.rules.sampler)},
-             {"--negative", "", "as a negative prompt, in which AND is a word", to_switch(t.negative)}}},
-           {"Output",
-            {{"--json", "", "one object a text: ids, pieces, chunks, and what its grammar says; ids are the text's own",
-              to_switch(t.json)}}},
-           general_group(r, false)},
-          ""};
+CommandSpec verify_command_spec(Reading& r) {
+  Invocation& i = r.invocation;
+  CommandSpec spec{
+      "sdtorch verify DIR [--from-file FILE] [FLAGS]",
+      "Tells whether a folder holds what its journal says and, where one is given, what a prompt file asks "
+      "for with the folder's own settings and these: each picture present, whole, with the right "
+      "parameters. The exit code is 0, or 3 where one is not.",
+      setting_groups(r), ""};
+  spec.groups.insert(spec.groups.begin(), verify_flags(i.verify));
+  add_prompt_file(r, spec.groups[1]);
+  spec.groups.push_back(general_group(r, true));
+  return spec;
 }
 
 CommandSpec extract_lora_command_spec(Reading& r) {
@@ -264,6 +250,10 @@ CommandSpec extract_lora_command_spec(Reading& r) {
 }
 
 CommandSpec convert_command_spec(Reading& r) { return convert_spec(r.invocation.convert, general_group(r, true)); }
+
+CommandSpec inspect_command_spec(Reading& r) { return inspect_spec(r.invocation.inspect, general_group(r, false)); }
+
+CommandSpec tokenize_command_spec(Reading& r) { return tokenize_spec(r.invocation.tokenize, general_group(r, false)); }
 
 CommandSpec init_model_command_spec(Reading& r) {
   return init_model_spec(r.invocation.init_model, general_group(r, false));
@@ -281,15 +271,16 @@ struct CommandEntry {
   CommandSpec (*spec)(Reading&);
 };
 
-constexpr std::array<CommandEntry, 8> commands = {{
-    {"inspect", Command::inspect, inspect_spec},
-    {"tokenize", Command::tokenize, tokenize_spec},
+constexpr std::array<CommandEntry, 9> commands = {{
+    {"inspect", Command::inspect, inspect_command_spec},
+    {"tokenize", Command::tokenize, tokenize_command_spec},
     {"convert", Command::convert, convert_command_spec},
     {"merge", Command::merge, merge_command_spec},
     {"extract-lora", Command::extract_lora, extract_lora_command_spec},
     {"init-model", Command::init_model, init_model_command_spec},
     {"bench", Command::bench, bench_spec},
     {"gallery", Command::gallery, gallery_command_spec},
+    {"verify", Command::verify, verify_command_spec},
 }};
 
 /// The command that the first argument names; a mistyped one is told from a forgotten --prompt by its likeness.
@@ -349,6 +340,18 @@ void forget_image_prompts(Request& request) {
   request.ip_scale.clear();
 }
 
+/// Of several devices, the first one is the settings' own.
+void take_devices(Invocation& invocation) {
+  std::vector<std::string> devices = split_devices(invocation.settings.device);
+  const bool all = devices.front() == all_devices;
+  invocation.settings.device = all ? "cuda:0" : devices.front();
+  if (!all && devices.size() == 1) return;
+  if (invocation.from_file == "-") {
+    refuse("--device", "what draws standard input's lines is one process, on one device", "start one for each device");
+  }
+  invocation.devices = std::move(devices);
+}
+
 void finish_settings(Reading& r) {
   Invocation& i = r.invocation;
   std::string lora_dir;
@@ -374,6 +377,7 @@ void finish_settings(Reading& r) {
       std::find_if(r.overrides.begin(), r.overrides.end(), [](const auto& o) { return o.name == "seed"; });
   i.seed_drawn = seed != r.overrides.end() && seed->text == "-1";
   if (i.command == Command::bench && !r.has("prompt") && r.from_image.empty()) i.settings.prompt = bench_prompt;
+  if (i.command != Command::bench) take_devices(i);
   i.settings.validate();
   if (i.from_file) return;  // its lines have the last word
   for (const std::string& line : i.settings.warnings()) log_warning(line);
@@ -438,6 +442,10 @@ void finish(Reading& r) {
       check_output(r);
       break;
     case Command::bench:
+      finish_settings(r);
+      break;
+    case Command::verify:
+      if (i.verify.folder.empty()) refuse("DIR", "the folder to look at is missing", "see sdtorch verify --help");
       finish_settings(r);
       break;
     case Command::inspect:

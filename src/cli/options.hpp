@@ -11,6 +11,7 @@
 #include "cli/inspect.hpp"
 #include "cli/seeing.hpp"
 #include "cli/tokenize.hpp"
+#include "cli/verify.hpp"
 #include "core/log.hpp"
 #include "jobs/convert.hpp"
 #include "jobs/merge.hpp"
@@ -31,7 +32,8 @@ enum class Command {
   convert,
   merge,
   bench,
-  gallery
+  gallery,
+  verify
 };
 
 /// What the command line asks for. Fields of other commands than `command` keep their defaults.
@@ -45,6 +47,11 @@ struct Invocation {
   std::optional<PromptFormat> from_file_format{};  ///< generate: of that file; none is told by its ending or content
   OutputOptions output{};                          ///< generate
   SeeingOptions seeing{};                          ///< generate; gallery: its page
+  std::string shard{};                             ///< generate: as parse_shard takes it; empty: everything
+  std::vector<std::string> devices{};              ///< generate: of --device (split_devices), where there are several
+  bool resume = false;                             ///< generate: what the folder's journal lacks
+  bool wait = false;                               ///< generate: for a folder in which another run works
+  std::optional<bool> keep_going{};                ///< generate: after a picture that fails; none: with a prompt file
   bool seed_drawn = false;                         ///< --seed -1: the drawn seed is to be reported
   bool json = false;                               ///< results as JSON lines
   bool profile = false;                            ///< bench: each kind of layer, and the machine's rate
@@ -58,6 +65,7 @@ struct Invocation {
   ExtractLoraOptions extract_lora{};
   ConvertOptions convert{};
   MergeOptions merge{};
+  VerifyOptions verify{};
 };
 
 /// Reads the command line, and the picture that --from-image names.

@@ -96,7 +96,7 @@ std::string RunProgress::bar(double now, int columns) const {
       last > first ? fmt::format("images {}-{}/{}", first, last, all) : fmt::format("image {}/{}", first, all);
   const double share = done() / static_cast<double>(all);
   return with_bar(
-      fmt::format("{} step {}/{} ", numbers, step_, steps_), share,
+      is_stepping() ? fmt::format("{} step {}/{} ", numbers, step_, steps_) : numbers + " ", share,
       fmt::format(" {}, {} left", rate(images_per_second(now), "images", "image"), duration(seconds_left(now))),
       columns);
 }

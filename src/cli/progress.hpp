@@ -36,6 +36,9 @@ class RunProgress {
   int64_t failures() const { return failed_; }
   int64_t resumed() const { return before_; }
 
+  /// Whether the batch in flight has told a step.
+  bool is_stepping() const { return steps_ > 0; }
+
   double seconds(double now) const { return now - start_; }
   /// 0 before the first step is done.
   double images_per_second(double now) const;

@@ -37,6 +37,12 @@ void draw_bar() {
   std::fflush(stderr);
 }
 
+void put_bar(std::string text) {
+  clear_bar();
+  bar = std::move(text);
+  draw_bar();
+}
+
 double milliseconds(double seconds) { return std::round(seconds * 1000) / 1000; }
 
 std::string json_line(const ordered_json& object) {
@@ -143,25 +149,32 @@ void ConsoleReporter::tell_step(const Step& step) {
     return;
   }
   const int64_t done = step.index + 1;
-  const bool single = progress_.total() == 1, last = done == step.count;
-  // Lines of a run of days are not to fill a log.
-  constexpr double longest_interval = 60, share = 0.1;
-  const double interval =
-      options_.terminal ? bar_interval : std::clamp(progress_.seconds(time) * share, plain_interval, longest_interval);
-  const bool due = time - last_shown_ >= interval || (last && (single || options_.terminal));
-  if (!due) return;
+  const bool last = done == step.count;
+  if (progress_.total() > 1) return tell_progress(last);
+  if (!last && time - last_shown_ < (options_.terminal ? bar_interval : plain_interval)) return;
   last_shown_ = time;
   const double seconds = time - batch_start_;
   if (options_.terminal) {
-    clear_bar();
-    const int columns = terminal_size().columns;
-    bar = single ? progress_line("", done, step.count, seconds, columns) : progress_.bar(time, columns);
-    draw_bar();
-  } else if (single) {
+    put_bar(progress_line("", done, step.count, seconds, terminal_size().columns));
+  } else {
     const double per_second = static_cast<double>(done) / std::max(seconds, 1e-6);
     const std::string rest =
         last ? "" : fmt::format(", {} left", duration(static_cast<double>(step.count - done) / per_second));
     log_info(fmt::format("step {}/{}, {}{}", done, step.count, rate(per_second), rest));
+  }
+}
+
+/// Of the whole run, where it is time. last: of a batch's steps.
+void ConsoleReporter::tell_progress(bool last) {
+  // Lines of a run of days are not to fill a log.
+  constexpr double longest_interval = 60, share = 0.1;
+  const double time = now();
+  const double interval =
+      options_.terminal ? bar_interval : std::clamp(progress_.seconds(time) * share, plain_interval, longest_interval);
+  if (time - last_shown_ < interval && !(last && options_.terminal)) return;
+  last_shown_ = time;
+  if (options_.terminal) {
+    put_bar(progress_.bar(time, terminal_size().columns));
   } else {
     log_info(progress_.line(time));
   }
@@ -186,6 +199,8 @@ void ConsoleReporter::on_image(const ImageResult& result) {
   if (options_.show) show(result.path, false);
   print_result(result_line(result, options_.json));
   preview_rows = 0;
+  // Where others draw, their pictures are all that is heard of.
+  if (options_.progress && !options_.json && !progress_.is_stepping() && progress_.total() > 1) tell_progress(false);
 }
 
 void ConsoleReporter::on_failed(const FailedImage& failed) {

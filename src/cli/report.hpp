@@ -73,6 +73,7 @@ class ConsoleReporter : public Reporter {
   double now() const;
   void show(const std::filesystem::path& picture, bool in_place);
   void tell_step(const Step& step);
+  void tell_progress(bool last);
 
   ReportOptions options_;
   RunProgress progress_{};

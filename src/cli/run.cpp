@@ -3,7 +3,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <functional>
 #include <iostream>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <sstream>
 
 #include "cli/bench_report.hpp"
 #include "cli/options.hpp"
@@ -11,23 +15,97 @@
 #include "cli/seeing.hpp"
 #include "core/cancel.hpp"
 #include "core/device.hpp"
+#include "core/error.hpp"
 #include "core/interrupt.hpp"
 #include "core/kept_memory.hpp"
 #include "core/log.hpp"
+#include "io/arriving_lines.hpp"
 #include "jobs/bench.hpp"
 #include "jobs/contact_sheet.hpp"
+#include "jobs/devices.hpp"
+#include "jobs/drawn_seeds.hpp"
 #include "jobs/prompt_file.hpp"
 #include "jobs/run.hpp"
+#include "jobs/shard.hpp"
+#include "jobs/worker.hpp"
 #include "pipeline/metadata.hpp"
 
 namespace sdtorch {
 namespace {
 
-std::vector<Job> jobs_of(const Invocation& invocation) {
+/// settings: what every job begins with.
+std::vector<Job> jobs_of(const Invocation& invocation, const Settings& settings) {
   if (invocation.from_file) {
-    return read_prompt_file(*invocation.from_file, invocation.settings, std::cin, invocation.from_file_format);
+    return read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format);
   }
-  return {job_of(invocation.settings)};
+  return {job_of(settings)};
+}
+
+/// What a worker's lines become.
+std::function<std::vector<Job>(std::string_view, size_t)> line_reader(const Invocation& invocation) {
+  return [&invocation](std::string_view line, size_t number) -> std::vector<Job> {
+    std::string text(line);
+    const std::string_view content = without_blanks(line);
+    if (content.empty() || content.starts_with('#')) return {};
+    if (begins_as_object(content)) {
+      auto object = nlohmann::json::parse(content, nullptr, false);
+      if (object.is_object()) {
+        object.erase("id");
+        text = object.dump();
+      }
+    }
+    std::istringstream in(std::string(number - 1, '\n') + text);
+    return read_prompt_file("-", invocation.settings, in, invocation.from_file_format);
+  };
+}
+
+std::optional<Shard> shard_of(const Invocation& invocation) {
+  if (invocation.shard.empty()) return std::nullopt;
+  const Shard shard = parse_shard(invocation.shard);
+  if (invocation.shard == "auto") {
+    log_info(fmt::format("--shard auto: {}/{}", shard.index, shard.count));
+    check_same_count(invocation.output.outdir, shard);
+  }
+  return shard;
+}
+
+RunOptions run_options(const Invocation& invocation) {
+  const bool from_file = invocation.from_file && invocation.from_file != "-";
+  return {.output = invocation.output,
+          .prompt_file = from_file ? *invocation.from_file : "",
+          .defaults = invocation.settings,
+          .resume = invocation.resume,
+          .wait = invocation.wait,
+          .keep_going = invocation.keep_going.value_or(invocation.from_file.has_value()),
+          .shard = shard_of(invocation),
+          .devices = present_devices(invocation.devices)};
+}
+
+/// `--from-file -`: reads lines as they come, and answers them.
+int worker_command(const Invocation& invocation) {
+  const auto refuse_given = [](bool given, const char* flag) {
+    if (given) refuse(flag, "does not go with lines of standard input, which are drawn as they come", "give a file");
+  };
+  refuse_given(!invocation.output.output.empty(), "--output");
+  refuse_given(!invocation.output.save_steps.empty(), "--save-steps");
+  refuse_given(!invocation.output.dump.empty(), "--dump");
+  refuse_given(invocation.output.preview_every > 0, "--preview-every");
+  refuse_given(invocation.seeing.show.has_value(), "--show");
+  refuse_given(invocation.seeing.grid.has_value(), "--grid");
+  refuse_given(invocation.seeing.gallery.has_value(), "--html");
+  refuse_given(invocation.resume, "--resume");
+  refuse_given(invocation.wait, "--wait");
+  refuse_given(!invocation.shard.empty(), "--shard");
+  refuse_given(invocation.keep_going == false, "--fail-fast");
+  const DeviceStart device(invocation.settings.device, invocation.settings.deterministic);
+  std::optional<bool> json;
+  if (invocation.from_file_format) json = invocation.from_file_format == PromptFormat::jsonl;
+  ArrivingLines lines(STDIN_FILENO, "<stdin>", throw_if_told_to_end);
+  return run_worker(lines, {.choice = invocation.settings,
+                            .output = invocation.output,
+                            .json = json,
+                            .read = line_reader(invocation),
+                            .answer = print_result});
 }
 
 /// Runs it; where a request comes from a picture, its faults are the picture's.
@@ -41,15 +119,23 @@ int generate(const Invocation& invocation, int (*run)(const Invocation&)) {
 }
 
 int generate_command(const Invocation& invocation) {
-  if (invocation.seed_drawn) log_info(fmt::format("seed: {}", invocation.settings.seed));
-  const std::vector<Job> jobs = jobs_of(invocation);
-  check_pages(invocation.seeing, invocation.output, static_cast<size_t>(count_images(jobs)));
+  if (invocation.from_file == "-" && !invocation.dry_run) {
+    if (invocation.seed_drawn) log_info(fmt::format("seed: {}", invocation.settings.seed));
+    return worker_command(invocation);
+  }
+  RunOptions options = run_options(invocation);
+  begin_drawn_seeds(options, invocation.seed_drawn);
+  if (invocation.seed_drawn) log_info(fmt::format("seed: {}", options.defaults.seed));
+  const std::vector<Job> jobs = jobs_of(invocation, options.defaults);
+  check_pages(invocation.seeing, options.output, static_cast<size_t>(count_images(jobs)));
   if (invocation.dry_run) {
-    check_jobs(jobs, invocation.output);
+    check_jobs(jobs, options);
     log_info(fmt::format("nothing drawn: {} checked", jobs.size() == 1 ? "the request is" : "all requests are"));
     return 0;
   }
-  const DeviceStart device(invocation.settings.device, invocation.settings.deterministic);
+  // Where workers draw, each starts its own.
+  const bool draws_here = options.devices.size() < 2;
+  const DeviceStart device(draws_here ? invocation.settings.device : "cpu", invocation.settings.deterministic);
   ContactSheet sheet;
   ConsoleReporter reporter({.json = invocation.json,
                             .progress = invocation.log_level != LogLevel::quiet,
@@ -57,14 +143,14 @@ int generate_command(const Invocation& invocation) {
                             .show = invocation.seeing.show,
                             .sheet = invocation.seeing.grid ? &sheet : nullptr});
   try {
-    run_jobs(jobs, invocation.output, reporter);
+    run_jobs(jobs, options, reporter);
   } catch (const Error& error) {
     reporter.finish();
-    if (error.kind() == ErrorKind::jobs_failed) write_pages(invocation.seeing, invocation.output, sheet, reporter);
+    if (error.kind() == ErrorKind::jobs_failed) write_pages(invocation.seeing, options.output, sheet, reporter);
     throw;
   }
   reporter.finish();
-  write_pages(invocation.seeing, invocation.output, sheet, reporter);
+  write_pages(invocation.seeing, options.output, sheet, reporter);
   return 0;
 }
 
@@ -122,9 +208,11 @@ int run_command_line(int argc, const char* const* argv) {
     case Command::bench:
       return generate(invocation, bench_command);
     case Command::gallery:
-      watch_for_interrupts();
+      watch_for_interrupts(InterruptEnds::layer);
       print_result(write_gallery(*invocation.seeing.gallery).string() + "\n");
       return 0;
+    case Command::verify:
+      return verify_command(invocation);
   }
   return 0;
 }

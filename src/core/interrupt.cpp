@@ -13,6 +13,7 @@ namespace {
 
 volatile std::sig_atomic_t received = 0;
 volatile std::sig_atomic_t beside_bar = 0;
+volatile std::sig_atomic_t uses = 0;  // how many more signals have a use
 
 }  // namespace
 
@@ -26,11 +27,14 @@ static void tell(std::string_view line) {
 static void note_signal(int signal) {
   const int before = errno;
   received = signal;
-  std::signal(SIGINT, SIG_DFL);  // the next one ends the process, whichever of them it is
-  std::signal(SIGTERM, SIG_DFL);
+  uses = uses - 1;
+  if (uses == 0) {  // the next one ends the process, whichever of them it is
+    std::signal(SIGINT, SIG_DFL);
+    std::signal(SIGTERM, SIG_DFL);
+  }
   if (beside_bar) tell("\r\033[K");  // the line that the progress stands in
   tell(signal == SIGINT ? "interrupted: " : "terminated: ");
-  tell("ends at the next layer; again ends now\n");
+  tell(uses > 0 ? "ends after the pictures in flight; again drops them\n" : "ends at the next layer; again ends now\n");
   errno = before;
 }
 
@@ -59,12 +63,17 @@ void end_at_interrupts() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
-void watch_for_interrupts() {
+void watch_for_interrupts(InterruptEnds ends) {
   beside_bar = isatty(STDERR_FILENO);
+  uses = ends == InterruptEnds::pictures ? 2 : 1;
   handle_by(note_signal);
 }
 
 void throw_if_interrupted() {
+  if (uses == 0) throw_if_told_to_end();
+}
+
+void throw_if_told_to_end() {
   if (received == SIGINT) throw Error(ErrorKind::interrupted, {.reason = "interrupted"});
   if (received == SIGTERM) throw Error(ErrorKind::terminated, {.reason = "terminated"});
 }

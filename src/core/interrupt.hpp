@@ -8,12 +8,20 @@ namespace sdtorch {
 /// SIGPIPE is ignored: a reader that went away is an error of the write, with an exit code of its own.
 void end_at_interrupts();
 
-/// From here on the first SIGINT or SIGTERM says on stderr that it has come and sets a flag; a second one of either
-/// kind ends the process at once.
-void watch_for_interrupts();
+/// What the first SIGINT or SIGTERM ends.
+enum class InterruptEnds {
+  layer,    ///< the work, at the next layer
+  pictures  ///< the run, after the pictures in flight; a second signal ends them at the next layer
+};
 
-/// Throws ErrorKind::interrupted after SIGINT, ErrorKind::terminated after SIGTERM. For a CancelScope, and between
-/// pieces of work.
+/// From here on signals are told on stderr and noted; one more than `ends` has a use for ends the process at once.
+void watch_for_interrupts(InterruptEnds ends = InterruptEnds::layer);
+
+/// Throws ErrorKind::interrupted after SIGINT, ErrorKind::terminated after SIGTERM, once they are to end what is in
+/// flight. For a CancelScope.
 void throw_if_interrupted();
+
+/// The same once they are to end the run: between pictures, and between other pieces of work.
+void throw_if_told_to_end();
 
 }  // namespace sdtorch

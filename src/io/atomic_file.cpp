@@ -2,13 +2,18 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
+#include <optional>
+#include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "core/error.hpp"
 
@@ -32,6 +37,53 @@ fs::path resolve_links(const fs::path& path) {
   return error ? path : resolved;
 }
 
+constexpr std::string_view temporary_prefix = ".sdtorch-", temporary_ending = ".tmp";
+constexpr auto youngest_abandoned = std::chrono::seconds(10);  // a younger one may be about to be locked
+
+[[noreturn]] void fail_writing(const fs::path& path, const char* what, int error) {
+  throw Error(ErrorKind::output, {.file = path.string(), .reason = fmt::format("{}: {}", what, system_reason(error))});
+}
+
+/// All of them. Returns 0, or errno.
+int write_all(int file, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(file, bytes.data(), std::min(bytes.size(), max_write));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+  return 0;
+}
+
+/// write_new_file_atomically by a file without a name; nothing where the file system has none.
+std::optional<bool> write_nameless(const fs::path& path, std::span<const std::byte> bytes) {
+  const int file = open(folder_of(path).c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+  if (file < 0) return std::nullopt;  // what is wrong with the folder, the named file will say
+  const char* failed = "cannot be written";
+  int error = write_all(file, bytes);
+  if (error == 0 && fsync(file) != 0) {
+    failed = "cannot be synced";
+    error = errno;
+  }
+  if (error != 0) {
+    close(file);
+    fail_writing(path, failed, error);
+  }
+  const std::string self = fmt::format("/proc/self/fd/{}", file);
+  const bool linked = linkat(AT_FDCWD, self.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0;
+  const int reason = errno;
+  const bool closed = close(file) == 0;  // network file systems may tell of a failed write only now
+  const int close_reason = errno;
+  if (!linked && reason == EEXIST) return false;
+  if (!linked) return std::nullopt;
+  if (!closed) {
+    unlink(path.c_str());
+    fail_writing(path, "cannot be closed", close_reason);
+  }
+  sync_folder(folder_of(path));
+  return true;
+}
+
 }  // namespace
 
 AtomicFile::AtomicFile(const fs::path& path) : path_(path), target_(resolve_links(path)) {
@@ -46,7 +98,7 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(path), target_(resolve_link
   // The name is short, so that it fits where the final one does.
   const fs::path folder = folder_of(target_);
   for (int attempt = 0; file_ < 0; ++attempt) {
-    temporary_ = folder / fmt::format(".sdtorch-{}-{}.tmp", getpid(), attempt);
+    temporary_ = folder / fmt::format("{}{}-{}{}", temporary_prefix, getpid(), attempt, temporary_ending);
     file_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file_ < 0 && (errno != EEXIST || attempt == 1000)) {
       const int reason = errno;
@@ -54,6 +106,7 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(path), target_(resolve_link
       fail("cannot be written", reason);
     }
   }
+  flock(file_, LOCK_EX | LOCK_NB);  // says that its writer lives
 }
 
 AtomicFile::~AtomicFile() {
@@ -62,12 +115,7 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(file_, bytes.data(), std::min(bytes.size(), max_write));
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail("cannot be written", errno);
-    bytes = bytes.subspan(static_cast<size_t>(written));
-  }
+  if (const int error = write_all(file_, bytes); error != 0) fail("cannot be written", error);
 }
 
 void AtomicFile::close_synced() {
@@ -99,9 +147,7 @@ void AtomicFile::commit() {
   sync_folder(folder_of(target_));
 }
 
-void AtomicFile::fail(const char* what, int error) const {
-  throw Error(ErrorKind::output, {.file = path_.string(), .reason = fmt::format("{}: {}", what, system_reason(error))});
-}
+void AtomicFile::fail(const char* what, int error) const { fail_writing(path_, what, error); }
 
 void write_file_atomically(const fs::path& path, std::span<const std::byte> bytes) {
   AtomicFile file(path);
@@ -111,6 +157,34 @@ void write_file_atomically(const fs::path& path, std::span<const std::byte> byte
 
 void write_file_atomically(const fs::path& path, std::string_view text) {
   write_file_atomically(path, std::as_bytes(std::span(text.data(), text.size())));
+}
+
+bool write_new_file_atomically(const fs::path& path, std::span<const std::byte> bytes) {
+  if (const auto written = write_nameless(path, bytes)) return *written;
+  AtomicFile file(path);
+  file.write(bytes);
+  return file.commit_new();
+}
+
+bool is_temporary_name(std::string_view name) {
+  return name.starts_with(temporary_prefix) && name.ends_with(temporary_ending);
+}
+
+void remove_abandoned_files(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> abandoned;
+  for (fs::directory_iterator entry(folder.empty() ? "." : folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (!is_temporary_name(entry->path().filename().string())) continue;
+    const auto age = fs::file_time_type::clock::now() - fs::last_write_time(entry->path(), error);
+    if (!error && age > youngest_abandoned) abandoned.push_back(entry->path());
+  }
+  for (const fs::path& path : abandoned) {
+    const int file = open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (file < 0) continue;
+    if (flock(file, LOCK_EX | LOCK_NB) == 0) unlink(path.c_str());
+    close(file);
+  }
 }
 
 void sync_folder(const fs::path& folder) {

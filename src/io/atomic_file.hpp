@@ -42,6 +42,18 @@ class AtomicFile {
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
+/// The whole file at once, under its final name unless something is there already: then returns false, and nothing
+/// remains. Where the file system can (O_TMPFILE) the file has no name at all before it is complete, so that not even
+/// kill -9 leaves a piece of it.
+bool write_new_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
+
+/// Whether a file's name is one of AtomicFile's temporary ones.
+bool is_temporary_name(std::string_view name);
+
+/// Removes what processes that were killed left of AtomicFile's temporary files in a folder. Those of living ones, on
+/// this machine and on others that lock files on the same file system, stay. What cannot be removed stays, too.
+void remove_abandoned_files(const std::filesystem::path& folder);
+
 /// Makes a folder's entries (a file renamed into it) safe against a power cut. Throws ErrorKind::output.
 void sync_folder(const std::filesystem::path& folder);
 

@@ -9,11 +9,11 @@
 namespace sdtorch {
 namespace {
 
-constexpr std::string_view begin =
+constexpr std::string_view page_begin =
     "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
     "<meta name=\"generator\" content=\"sdtorch gallery\">\n";
 
-constexpr std::string_view style = R"(
+constexpr std::string_view page_style = R"(
 :root { color-scheme: light dark; --ground: #f6f6f4; --card: #fff; --text: #1c1c1a; --dim: #6a6a66; --line: #dcdcd6;
   --mark: #2f6fb0; }
 @media (prefers-color-scheme: dark) {
@@ -137,7 +137,7 @@ std::string link_text(const std::string& path) {
   return link;
 }
 
-std::string_view gallery_begin() { return begin; }
+std::string_view gallery_begin() { return page_begin; }
 
 std::string gallery_head(std::string_view title, size_t pictures) {
   const std::string count = fmt::format("{} picture{}", pictures, pictures == 1 ? "" : "s");
@@ -148,7 +148,8 @@ std::string gallery_head(std::string_view title, size_t pictures) {
       "<style>{}</style>\n<header><h1>{}</h1><span class=\"count\" data-all=\"{}\">{}</span>"
       "<input type=\"search\" placeholder=\"words of prompts and parameters\" aria-label=\"filter\" hidden></header>\n"
       "<main>\n",
-      begin, policy_hash(style), policy_hash(script), html_text(title), style, html_text(title), count, count);
+      page_begin, policy_hash(page_style), policy_hash(script), html_text(title), page_style, html_text(title), count,
+      count);
 }
 
 std::string gallery_entry(const GalleryEntry& entry) {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pipeline/settings.hpp"
@@ -21,33 +23,46 @@ struct Job {
 /// What the settings ask for. source: see Job
 Job job_of(const Settings& settings, std::string source = {});
 
-/// How many pictures they are in all.
-int64_t count_images(const std::vector<Job>& jobs);
-
 /// Image `index` of a job as a request of its own.
 Request picture_of(const Job& job, int64_t index);
 
 /// Pictures that share their U-Net calls.
 struct Batch {
-  const ModelChoice* choice = nullptr;  ///< its job's
+  const ModelChoice* choice = nullptr;  ///< its jobs'
   std::vector<Request> pictures{};
+  std::vector<int64_t> numbers{};  ///< of each: job after job, image after image, through the whole run, from 0
+  std::vector<const Job*> jobs{};  ///< of each
 };
 
-/// Goes through the pictures of some jobs, in order, a batch at a time: pictures that follow one another share one for
-/// as long as they can (can_share_batch, and the same ModelChoice), be they of one job or of several, and their
-/// batch_size has room.
+/// How many pictures jobs ask for.
+int64_t count_images(const std::vector<Job>& jobs);
+
+/// Goes through the pictures of some jobs a batch at a time: the next one and, as its job's batch_size has room, those
+/// of the following thousand that can share its calls (can_share_batch, and the same ModelChoice), be they of one job
+/// or of several.
 class Batches {
  public:
-  /// jobs: must outlive this.
-  explicit Batches(const std::vector<Job>& jobs) : jobs_(jobs) {}
+  /// jobs: must outlive this. wanted: by number; empty is all of them.
+  explicit Batches(const std::vector<Job>& jobs, std::vector<bool> wanted = {})
+      : jobs_(jobs), wanted_(std::move(wanted)) {}
 
   /// The next batch; without pictures at the end.
   Batch next();
 
  private:
+  struct Waiting {
+    const Job* job = nullptr;
+    int64_t image = 0, number = 0;
+  };
+
+  /// Has the next `count` pictures waiting, or all that are left.
+  void look_ahead(size_t count);
+
   const std::vector<Job>& jobs_;
-  size_t job_ = 0;
-  int64_t image_ = 0;
+  std::vector<bool> wanted_;
+  size_t job_ = 0;  ///< of the first picture that is not waiting yet, as are the next two
+  int64_t image_ = 0, number_ = 0;
+  std::deque<Waiting> waiting_{};
 };
 
 }  // namespace sdtorch

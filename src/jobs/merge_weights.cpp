@@ -12,7 +12,7 @@
 namespace sdtorch {
 namespace {
 
-constexpr const char* flag = "--weights";
+constexpr const char* weights_flag = "--weights";
 constexpr size_t blocks_of_four_levels = 12, blocks_of_three_levels = 9;
 
 std::vector<std::string> split_at_commas(const std::string& text) {
@@ -29,7 +29,7 @@ std::vector<std::string> split_at_commas(const std::string& text) {
 
 double weight_of(const std::string& text) {
   const auto number = parse_real(text);
-  if (!number) refuse(flag, fmt::format("'{}' is not a finite number", text));
+  if (!number) refuse(weights_flag, fmt::format("'{}' is not a finite number", text));
   return *number;
 }
 
@@ -67,7 +67,7 @@ MergeWeights::MergeWeights(const std::string& text, Family family, const KeySet&
     if (const size_t equals = part.find('='); equals != std::string::npos) {
       pairs.emplace_back(ascii_lower(part.substr(0, equals)), part.substr(equals + 1));
     } else if (!pairs.empty()) {
-      refuse(flag, fmt::format("'{}' follows NAME=W; numbers without a name come first", part));
+      refuse(weights_flag, fmt::format("'{}' follows NAME=W; numbers without a name come first", part));
     } else {
       numbers.push_back(weight_of(part));
     }
@@ -90,7 +90,7 @@ void MergeWeights::read_numbers(const std::vector<double>& numbers, Family famil
   if (!as_usual && numbers.size() != own && numbers.size() != own + 1) {
     const std::string counts = fmt::format("{} (the blocks{}), {} (BASE, then the blocks)", usual,
                                            own == usual ? "" : fmt::format("; or the model's own {}", own), usual + 1);
-    refuse(flag, fmt::format("{} numbers; one was expected, or {}", numbers.size(), counts),
+    refuse(weights_flag, fmt::format("{} numbers; one was expected, or {}", numbers.size(), counts),
            family == Family::sdxl ? "SDXL's may end with the VAE's" : "");
   }
   if (!as_usual) {
@@ -113,7 +113,7 @@ void MergeWeights::check_name(const std::string& name) const {
   for (size_t i = 0; i < outs_; ++i) names.push_back(block_name("out", i));
   if (std::ranges::find(names, name) != names.end()) return;
   const std::string near = nearest(name, names);
-  refuse(flag,
+  refuse(weights_flag,
          fmt::format("'{}' is no part of the model; base, te, te2, vae, unet, in, mid, out, in00…{}, out00…{} are",
                      name, block_name("in", ins_ - 1), block_name("out", outs_ - 1)),
          near.empty() ? "" : fmt::format("did you mean {}?", near));

@@ -35,7 +35,7 @@ constexpr const char* preparation_file = "preprocessor_config.json";
 constexpr std::array extra_components = {"safety_checker",    "feature_extractor", "image_encoder",
                                          "inverse_scheduler", "controlnet",        "adapter"};
 
-void make_folder(const fs::path& folder) {
+void make_model_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) fail(ErrorKind::output, folder, {}, error.message());
@@ -76,16 +76,16 @@ class FolderWriter {
       : model_(model), output_(output), root_(std::move(root)) {}
 
   void write() {
-    make_folder(root_);
+    make_model_folder(root_);
     for (const std::string& name : tokenizers_of(model_)) {
       write_tokenizer(root_ / name, model_, name);
       written_.insert(name);
     }
-    make_folder(root_ / "scheduler");
+    make_model_folder(root_ / "scheduler");
     write_json(root_ / "scheduler" / "scheduler_config.json", model_.scheduler);
     for (const ComponentPlan& plan : model_.components) write_weights(plan);
     if (!model_.preparation.is_null()) {
-      make_folder(root_ / "feature_extractor");
+      make_model_folder(root_ / "feature_extractor");
       write_json(root_ / "feature_extractor" / preparation_file, model_.preparation);
       written_.insert("feature_extractor");
     }

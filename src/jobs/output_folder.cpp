@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 #include <system_error>
@@ -49,6 +50,27 @@ void check_file(const fs::path& file) {
   if (fs::is_directory(status)) fail(ErrorKind::output, file, {}, "is a folder");
   if (fs::exists(status) && !fs::is_regular_file(status)) fail(ErrorKind::output, file, {}, "is not a regular file");
   check_writable(folder);
+}
+
+std::vector<std::string> file_names(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator entry(or_current(folder), error), end; !error && entry != end;) {
+    names.push_back(entry->path().filename().string());
+    entry.increment(error);
+  }
+  if (error) fail(ErrorKind::output, folder, {}, "cannot be listed: " + error.message());
+  std::ranges::sort(names);
+  return names;
+}
+
+int64_t next_index(const fs::path& folder, const NameTemplate& names) {
+  int64_t next = 0;
+  for (const std::string& name : file_names(folder)) {
+    const auto index = names.index_in(name);
+    if (index && *index >= next) next = *index + 1;
+  }
+  return next;
 }
 
 }  // namespace sdtorch

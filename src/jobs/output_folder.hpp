@@ -1,7 +1,12 @@
 // Folders that pictures go to: made, or checked without a trace.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <string>
+#include <vector>
+
+#include "jobs/output_names.hpp"
 
 namespace sdtorch {
 
@@ -16,5 +21,11 @@ void check_folder(const std::filesystem::path& folder);
 /// Whether `file` could be written: its folder is there and can be written to, and it is no folder itself.
 /// Writes nothing. Throws ErrorKind::output.
 void check_file(const std::filesystem::path& file);
+
+/// The names in a folder, sorted; empty is the current one. Throws ErrorKind::output.
+std::vector<std::string> file_names(const std::filesystem::path& folder);
+
+/// One above the highest index among the folder's names; 0 where there is none.
+int64_t next_index(const std::filesystem::path& folder, const NameTemplate& names);
 
 }  // namespace sdtorch

@@ -4,6 +4,7 @@
 
 #include "core/error.hpp"
 #include "io/atomic_file.hpp"
+#include "io/sha256.hpp"
 #include "jobs/output_folder.hpp"
 
 namespace sdtorch {
@@ -18,54 +19,43 @@ std::string numbered(const std::string& name, int64_t attempt) {
   return fmt::format("{}-{}{}", path.stem().string(), attempt, path.extension().string());
 }
 
-/// One above the highest index among the folder's names; 0 where there is none.
-int64_t next_index(const fs::path& folder, const NameTemplate& names) {
-  int64_t next = 0;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder.empty() ? "." : folder, error), end; !error && entry != end;) {
-    const auto index = names.index_in(entry->path().filename().string());
-    if (index && *index >= next) next = *index + 1;
-    entry.increment(error);
-  }
-  if (error)
-    throw Error(ErrorKind::output, {.file = folder.string(), .reason = "cannot be listed: " + error.message()});
-  return next;
-}
-
-bool write_new(const fs::path& path, std::span<const std::byte> bytes) {
-  AtomicFile file(path);
-  file.write(bytes);
-  return file.commit_new();
-}
-
 }  // namespace
 
-PictureWriter::PictureWriter(const OutputOptions& output)
+PictureWriter::PictureWriter(const OutputOptions& output, std::optional<int64_t> first_index)
     : file_(output.output),
       folder_(output.outdir),
-      names_(output.name.empty() ? default_name_template : std::string_view(output.name)) {
+      names_(output.name.empty() ? default_name_template : std::string_view(output.name)),
+      first_index_(first_index) {
   if (!file_.empty()) {
     check_file(file_);
   } else {
     make_folder(folder_);
-    next_ = next_index(folder_, names_);
+    if (!first_index_) next_ = next_index(folder_, names_);
   }
 }
 
-fs::path PictureWriter::write(const Picture& picture, const ModelChoice& choice) {
-  const std::vector<std::byte> png = encode_png(picture, choice);
-  if (file_.empty()) return write_next(picture, choice, png);
-  write_file_atomically(file_, png);
-  return file_;
+WrittenPicture PictureWriter::write(const Picture& picture, const ModelChoice& choice, int64_t number,
+                                    std::span<const std::byte> png) {
+  std::vector<std::byte> encoded;
+  if (png.empty()) png = encoded = encode_png(picture, choice);
+  WrittenPicture written{.path = file_, .sha256 = sha256(png), .bytes = png.size()};
+  if (file_.empty()) {
+    written.path = write_new(picture, choice, number, png);
+  } else {
+    write_file_atomically(file_, png);
+  }
+  return written;
 }
 
-fs::path PictureWriter::write_next(const Picture& picture, const ModelChoice& choice, std::span<const std::byte> png) {
-  const bool indexed = names_.has_index();
+fs::path PictureWriter::write_new(const Picture& picture, const ModelChoice& choice, int64_t number,
+                                  std::span<const std::byte> png) {
+  const bool counts_on = !first_index_ && names_.has_index();
   for (int64_t attempt = 1;; ++attempt) {
-    fs::path path = folder_ / numbered(names_.fill(next_, picture, choice), indexed ? 1 : attempt);
+    const int64_t index = first_index_ ? *first_index_ + number : next_;
+    fs::path path = folder_ / numbered(names_.fill(index, picture, choice), counts_on ? 1 : attempt);
     std::error_code error;
-    const bool taken = fs::exists(fs::symlink_status(path, error)) || !write_new(path, png);
-    next_ += indexed;
+    const bool taken = fs::exists(fs::symlink_status(path, error)) || !write_new_file_atomically(path, png);
+    next_ += counts_on;
     if (!taken) return path;
   }
 }

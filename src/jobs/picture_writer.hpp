@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <span>
@@ -14,25 +15,36 @@
 
 namespace sdtorch {
 
+/// A picture that is complete on disk.
+struct WrittenPicture {
+  std::filesystem::path path{};
+  std::string sha256{};  ///< of the file
+  uint64_t bytes = 0;    ///< of the file
+};
+
 /// Where the pictures of one run go. Two runs may write into one folder at once: a name is taken only by writing a
 /// whole picture under it.
 class PictureWriter {
  public:
-  /// Makes the folder and finds the index after the highest in it, or checks the one output file's place.
+  /// Makes the folder, or checks the one output file's place. first_index: of the run's picture 0; none is one above
+  /// the highest in the folder, and counts on past what others write meanwhile.
   /// Throws ErrorKind::usage (--name) or ErrorKind::output.
-  explicit PictureWriter(const OutputOptions& output);
+  explicit PictureWriter(const OutputOptions& output, std::optional<int64_t> first_index = std::nullopt);
 
-  /// Writes a PNG with its metadata and returns its path: the one that --output names, replaced atomically, or the
-  /// next free name in the folder: the next index, or, where the template has none, `-2`, `-3`… before `.png`.
-  /// choice: what drew it.
-  std::filesystem::path write(const Picture& picture, const ModelChoice& choice);
+  /// Writes a PNG with its metadata: under the name that --output gives, replaced atomically, or under a free name in
+  /// the folder, `-2`, `-3`… before `.png` where the template's is taken. choice: what drew it; number: the picture's
+  /// in the run; png: the file's bytes, where they are made already.
+  WrittenPicture write(const Picture& picture, const ModelChoice& choice, int64_t number,
+                       std::span<const std::byte> png = {});
 
  private:
-  std::filesystem::path write_next(const Picture& picture, const ModelChoice& choice, std::span<const std::byte> png);
+  std::filesystem::path write_new(const Picture& picture, const ModelChoice& choice, int64_t number,
+                                  std::span<const std::byte> png);
 
   std::filesystem::path file_, folder_;
   NameTemplate names_;
-  int64_t next_ = 0;
+  std::optional<int64_t> first_index_{};
+  int64_t next_ = 0;  ///< index, where no first one is given
 };
 
 }  // namespace sdtorch

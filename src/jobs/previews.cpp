@@ -91,7 +91,10 @@ bool Previews::add(const Pipeline& pipeline, const Step& step, const Request& re
 Image Previews::picture_of(const Pipeline& pipeline, const Step& step, const Request& request) {
   const at::Tensor first = step.predicted.narrow(0, 0, 1);
   if (decodes_by_tiny_vae(pipeline)) return pipeline.decode(first, request).front();
-  if (!colors_) colors_ = LatentColors::fit(pipeline, first.size(1));
+  if (!colors_ || colors_of_ != pipeline.model().choice()) {
+    colors_ = LatentColors::fit(pipeline, first.size(1));
+    colors_of_ = pipeline.model().choice();
+  }
   return enlarged(colors_->picture(first[0]), colors_->factor());
 }
 

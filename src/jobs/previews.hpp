@@ -34,9 +34,6 @@ class Previews {
   /// an interrupt, ends them with a warning, and not the run.
   bool add(const Pipeline& pipeline, const Step& step, const Request& request);
 
-  /// Another model is open from here on.
-  void forget_model() { colors_.reset(); }
-
   const std::filesystem::path& file() const { return file_; }
 
  private:
@@ -46,6 +43,7 @@ class Previews {
   int64_t every_;
   bool failed_ = false;
   std::optional<LatentColors> colors_{};
+  ModelChoice colors_of_{};  // what they were found with
 };
 
 }  // namespace sdtorch

@@ -1,21 +1,31 @@
 #include "jobs/run.hpp"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
-#include <numeric>
+#include <map>
+#include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <utility>
 
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
 #include "core/log.hpp"
+#include "io/atomic_file.hpp"
+#include "jobs/checked_models.hpp"
+#include "jobs/devices.hpp"
+#include "jobs/drawer.hpp"
+#include "jobs/journal.hpp"
 #include "jobs/output_folder.hpp"
-#include "jobs/picture_writer.hpp"
+#include "jobs/pooled_drawing.hpp"
 #include "jobs/previews.hpp"
 #include "jobs/prompt_file.hpp"
+#include "jobs/publisher.hpp"
+#include "jobs/run_plan.hpp"
 #include "jobs/step_pictures.hpp"
 #include "jobs/tensor_dump.hpp"
 
@@ -33,6 +43,37 @@ void check_single(const std::vector<Job>& jobs, const OutputOptions& output) {
   if (jobs.size() != 1 && !output.dump.empty()) refuse("--dump", "takes one prompt, not several", "draw one at a time");
 }
 
+bool reads_standard_input(const Request& request) {
+  const auto is_input = [](const std::string& file) { return file == "-"; };
+  return is_input(request.init_img) || is_input(request.mask) || is_input(request.depth_img) ||
+         std::ranges::any_of(request.control_image, is_input) || std::ranges::any_of(request.ip_image, is_input);
+}
+
+/// What stays in one process.
+void check_workers(const std::vector<Job>& jobs, const RunOptions& options) {
+  if (options.devices.size() < 2 || count_images(jobs) == 1) return;
+  if (!options.output.dump.empty()) refuse("--dump", "shows what one device does", "name one by --device");
+  if (options.output.preview_every > 0) {
+    refuse("--preview-every", "shows what one device draws", "name one by --device");
+  }
+  for (const Job& job : jobs) {
+    if (reads_standard_input(job.request)) {
+      refuse("--device", "several devices cannot take a picture from standard input", "name its file");
+    }
+  }
+}
+
+bool keeps_journal(const RunOptions& options) { return !options.prompt_file.empty() && options.output.output.empty(); }
+
+/// What makes sense with a journal only.
+void check_journal_flags(const RunOptions& options) {
+  if (keeps_journal(options)) return;
+  const char* hint = "give --from-file and --outdir";
+  if (options.resume) refuse("--resume", "goes on with a prompt file's run in a folder", hint);
+  if (options.shard) refuse("--shard", "is a share of a prompt file's pictures in a folder", hint);
+  if (options.wait) refuse("--wait", "waits for a prompt file's run in a folder", hint);
+}
+
 void check_places(const OutputOptions& output) {
   if (output.output.empty()) {
     check_folder(output.outdir);
@@ -43,20 +84,6 @@ void check_places(const OutputOptions& output) {
   if (!output.save_steps.empty()) check_folder(output.save_steps);
   check_previews(output);
 }
-
-/// What the jobs choose, each different choice checked once.
-class CheckedModels {
- public:
-  const CheckedModel& get(const ModelChoice& choice) {
-    const auto known = std::ranges::find_if(models_, [&](const auto& one) { return one.first == choice; });
-    if (known != models_.end()) return known->second;
-    models_.emplace_back(choice, Pipeline::check(choice));
-    return models_.back().second;
-  }
-
- private:
-  std::vector<std::pair<ModelChoice, CheckedModel>> models_{};
-};
 
 /// Each job against its model, before anything is drawn. What is wrong with lines of a prompt file is told together.
 void check_requests(CheckedModels& models, const std::vector<Job>& jobs) {
@@ -76,12 +103,14 @@ void check_requests(CheckedModels& models, const std::vector<Job>& jobs) {
 }
 
 /// All checks of a run, short of its weights.
-CheckedModels check_run(const std::vector<Job>& jobs, const OutputOptions& output) {
-  check_single(jobs, output);
+CheckedModels check_run(const std::vector<Job>& jobs, const RunOptions& options) {
+  check_single(jobs, options.output);
+  check_workers(jobs, options);
+  check_journal_flags(options);
   CheckedModels models;
   models.get(jobs.front().choice);  // whose faults are no line's
   check_requests(models, jobs);
-  check_places(output);
+  check_places(options.output);
   return models;
 }
 
@@ -89,97 +118,291 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// The pipeline, the places to write to, and how far the run has come.
+/// Whether another picture may do better than the one that this befell.
+bool concerns_picture(ErrorKind kind) {
+  return kind == ErrorKind::usage || kind == ErrorKind::input || kind == ErrorKind::memory ||
+         kind == ErrorKind::non_finite;
+}
+
+/// A folder's journal, and where in it the run stands.
+struct JournalledRun {
+  explicit JournalledRun(const RunOptions& options) : journal(options.output.outdir, options.shard, options.wait) {}
+
+  Journal journal;
+  RunPlan plan{};
+  std::map<int64_t, std::string> done_before{};  ///< names of the pictures that need not be drawn again, by number
+};
+
+/// Locks the folder, reads what it holds, and writes down that the run begins.
+std::unique_ptr<JournalledRun> begin_journal(CheckedModels& models, const std::vector<Job>& jobs,
+                                             const RunOptions& options) {
+  if (!keeps_journal(options)) return nullptr;
+  RunRecord record = record_of(models, jobs, options);
+  if (options.shard && record.seeds_from) {
+    refuse("--shard", "seeds of -1 are drawn by each process for itself, and shards would not agree", "give seeds");
+  }
+  const fs::path& folder = options.output.outdir;
+  make_folder(folder);
+  auto run = std::make_unique<JournalledRun>(options);
+  remove_abandoned_files(folder);
+  JournalContent known, own;
+  for (const fs::path& file : journals_in(folder)) {
+    JournalContent content = read_journal(file);
+    if (file.filename() == journal_name_of(options.shard)) own = content;
+    add_journal(known, std::move(content));
+  }
+  run->plan = plan_run(std::move(record), known, options);
+  if (std::ranges::find(own.runs, run->plan.run) == own.runs.end()) run->journal.add(run->plan.run);
+  for (const PictureRecord& found : run->plan.found) run->journal.add(found);
+  const auto note = [&](const PictureRecord& picture) {
+    const int64_t number = picture.index - run->plan.run.first_index;
+    const bool ours = number >= 0 && number < std::ssize(run->plan.wanted) &&
+                      !run->plan.wanted[static_cast<size_t>(number)] && (!options.shard || options.shard->has(number));
+    if (ours) run->done_before.emplace(number, picture.path);
+  };
+  for (const auto& [index, picture] : known.pictures) note(picture);
+  for (const PictureRecord& found : run->plan.found) note(found);
+  return run;
+}
+
+/// The places to write to, and how far the run has come.
 class Run {
  public:
-  Run(Pipeline pipeline, const OutputOptions& output, Reporter& reporter, int64_t total)
-      : pipeline_(std::move(pipeline)), output_(output), reporter_(reporter), total_(total), writer_(output) {
-    if (!output.save_steps.empty()) steps_.emplace(output.save_steps);
-    if (output.preview_every > 0) previews_.emplace(preview_file(output), output.preview_every);
-  }
-
-  /// Takes the place of what was open before, which leaves memory first.
-  void open(const CheckedModel& model) {
-    reporter_.on_loading();
-    pipeline_.reset();
-    if (previews_) previews_->forget_model();
-    pipeline_.emplace(Pipeline::open(model));
-  }
-
-  void draw(const std::vector<Request>& batch) {
-    std::vector<int64_t> numbers(batch.size());
-    std::iota(numbers.begin(), numbers.end(), done_);
-    reporter_.on_batch(numbers, total_);
-    const auto start = std::chrono::steady_clock::now();
-    const std::vector<Picture> pictures = pipeline_->draw(batch, observer(batch.front()));
-    throw_if_interrupted();  // one that came while decoding
-    const double seconds = seconds_since(start) / static_cast<double>(batch.size());
-    for (const Picture& picture : pictures) {
-      const fs::path path = writer_.write(picture, pipeline_->model().choice());
-      reporter_.on_image({.path = path,
-                          .index = done_++,
-                          .request = picture.request,
-                          .sampler = picture.sampler,
-                          .width = picture.image.width,
-                          .height = picture.image.height,
-                          .seconds = seconds});
+  /// journalled: none where no journal is kept.
+  Run(CheckedModels& models, JournalledRun* journalled, const RunOptions& options, Reporter& reporter, int64_t total)
+      : models_(models),
+        drawer_(models),
+        journalled_(journalled),
+        options_(options),
+        reporter_(reporter),
+        total_(total),
+        publisher_(PictureWriter(options.output, first_index()),
+                   [this](const DrawnPicture& drawn, const WrittenPicture& written) { record(drawn, written); }) {
+    if (!options.output.save_steps.empty()) steps_.emplace(options.output.save_steps);
+    if (options.output.preview_every > 0) {
+      previews_.emplace(preview_file(options.output), options.output.preview_every);
     }
   }
 
+  /// Draws a batch and all that come after it.
+  void draw_all(Batch batch, Batches& batches) {
+    reporter_.on_loading();
+    if (options_.devices.size() > 1 && total_ > 1) return draw_by_devices(std::move(batch), batches);
+    drawer_.open(*batch.choice);
+    watch_for_interrupts(total_ > 1 ? InterruptEnds::pictures : InterruptEnds::layer);
+    for (; !batch.pictures.empty(); batch = batches.next()) draw(batch);
+  }
+
+  /// Waits for what is drawn to be on disk.
+  void finish_pictures() { report(publisher_.finish()); }
+
   void finish() {
-    if (!output_.dump.empty()) dump_.save(output_.dump);
+    finish_pictures();
+    if (!options_.output.dump.empty()) dump_.save(options_.output.dump);
     if (steps_) steps_->finish();
+    if (failed_ == 0) return;
+    throw Error(ErrorKind::jobs_failed,
+                {.reason = fmt::format("{} of {} pictures could not be drawn", failed_, reported_ + failed_),
+                 .hint = "the messages above tell why"});
   }
 
  private:
-  Observer observer(const Request& shared) {
+  /// Draws a batch; what fails for one of its pictures is drawn in halves, down to that picture.
+  void draw(const Batch& batch) {
+    try {
+      draw_together(batch);
+    } catch (const Error& error) {
+      const bool smaller = batch.pictures.size() > 1 && concerns_picture(error.kind());
+      if (!smaller && (!options_.keep_going || !concerns_picture(error.kind()))) throw;
+      if (!smaller) return fail_picture(batch, error);
+      if (error.kind() == ErrorKind::memory) {
+        log_warning(
+            fmt::format("out of memory for {} pictures at once: drawing them in halves", batch.pictures.size()));
+      }
+      const size_t half = batch.pictures.size() / 2;
+      draw(part(batch, 0, half));
+      draw(part(batch, half, batch.pictures.size()));
+    }
+  }
+
+  /// Has them drawn by a worker a device.
+  void draw_by_devices(Batch batch, Batches& batches) {
+    WorkerPool pool(worker_setups(options_.devices, *batch.choice, at::get_num_threads(), options_.output.outdir));
+    watch_for_interrupts(InterruptEnds::pictures);
+    draw_by_workers(pool, std::move(batch), batches,
+                    {.begun = [&](const Batch& one) { reporter_.on_batch(one.numbers, total_); },
+                     .drawn = [&](const Batch& one, size_t i, const WorkerAnswer& answer) { take(one, i, answer); },
+                     .failed =
+                         [&](const Batch& one, size_t i, const Error& error) {
+                           if (!options_.keep_going || !concerns_picture(error.kind())) throw error;
+                           fail_picture(part(one, i, i + 1), error);
+                         },
+                     .waiting = [&] { report(publisher_.take()); }});
+  }
+
+  /// A picture that a worker has drawn.
+  void take(const Batch& batch, size_t i, const WorkerAnswer& answer) {
+    ++begun_;
+    const CheckedModel& model = models_.get(*batch.choice);
+    Picture picture{.request = model.check(batch.pictures[i]).request,
+                    .sampler = answer.object.value("sampler", ""),
+                    .notes = answer.object.value("notes", std::vector<std::string>())};
+    picture.image.width = answer.object.value("width", int64_t{0});
+    picture.image.height = answer.object.value("height", int64_t{0});
+    const auto bytes = std::as_bytes(std::span(answer.png));
+    publisher_.add({.picture = std::move(picture),
+                    .choice = &model.choice(),
+                    .number = batch.numbers[i],
+                    .seconds = answer.object.value("seconds", 0.0),
+                    .png = {bytes.begin(), bytes.end()}});
+    report(publisher_.take());
+  }
+
+  /// Tells of the pictures that are on disk by now.
+  void report(std::vector<PublishedPicture> published) {
+    for (PublishedPicture& one : published) {
+      ++reported_;
+      reporter_.on_image({.path = std::move(one.path),
+                          .index = one.drawn.number,
+                          .request = std::move(one.drawn.picture.request),
+                          .sampler = std::move(one.drawn.picture.sampler),
+                          .width = one.drawn.picture.image.width,
+                          .height = one.drawn.picture.image.height,
+                          .seconds = one.drawn.seconds});
+    }
+  }
+
+  std::optional<int64_t> first_index() const {
+    return journalled_ ? std::optional(journalled_->plan.run.first_index) : std::nullopt;
+  }
+
+  const std::string& request_digest(int64_t number) const {
+    return journalled_->plan.run.requests[static_cast<size_t>(number)];
+  }
+
+  /// In the publisher's thread.
+  void record(const DrawnPicture& drawn, const WrittenPicture& written) {
+    if (!journalled_) return;
+    journalled_->journal.add(PictureRecord{.index = *first_index() + drawn.number,
+                                           .path = written.path.filename().string(),
+                                           .sha256 = written.sha256,
+                                           .bytes = written.bytes,
+                                           .request = request_digest(drawn.number),
+                                           .notes = drawn.picture.notes});
+  }
+
+  void draw_together(const Batch& batch) {
+    throw_if_told_to_end();
+    reporter_.on_batch(batch.numbers, total_);
+    const auto start = std::chrono::steady_clock::now();
+    std::vector<Picture> pictures = drawer_.draw(*batch.choice, batch.pictures, observer(batch));
+    throw_if_interrupted();  // one that came while decoding
+    const double seconds = seconds_since(start) / static_cast<double>(batch.pictures.size());
+    begun_ += std::ssize(batch.pictures);
+    for (size_t i = 0; i < pictures.size(); ++i) {
+      publisher_.add({.picture = std::move(pictures[i]),
+                      .choice = &models_.get(*batch.choice).choice(),
+                      .number = batch.numbers[i],
+                      .seconds = seconds});
+    }
+    report(publisher_.take());
+  }
+
+  /// The one picture of a batch.
+  void fail_picture(const Batch& batch, const Error& error) {
+    ++begun_;
+    ++failed_;
+    const int64_t number = batch.numbers.front();
+    if (journalled_) {
+      finish_pictures();  // the journal is the publisher's while it writes
+      journalled_->journal.add(FailureRecord{.index = *first_index() + number,
+                                             .request = request_digest(number),
+                                             .error = error.what(),
+                                             .exit_code = error.exit_code()});
+    }
+    reporter_.on_failed({.index = number,
+                         .request = batch.pictures.front(),
+                         .source = batch.jobs.front()->source,
+                         .error = error.what(),
+                         .exit_code = error.exit_code()});
+  }
+
+  static Batch part(const Batch& batch, size_t begin, size_t end) {
+    const auto cut = [&](const auto& list) {
+      using List = std::decay_t<decltype(list)>;
+      return List(list.begin() + static_cast<std::ptrdiff_t>(begin), list.begin() + static_cast<std::ptrdiff_t>(end));
+    };
+    return {.choice = batch.choice,
+            .pictures = cut(batch.pictures),
+            .numbers = cut(batch.numbers),
+            .jobs = cut(batch.jobs)};
+  }
+
+  void preview(const Batch& batch, const Step& step) {
+    if (!previews_ || !previews_->add(drawer_.open(*batch.choice), step, batch.pictures.front())) return;
+    reporter_.on_preview(
+        {.path = previews_->file(), .index = batch.numbers.front(), .step = step.index + 1, .steps = step.count});
+  }
+
+  Observer observer(const Batch& batch) {
     Observer observer;
     observer.on_stage = [](Stage) { throw_if_interrupted(); };
-    observer.on_step = [this, &shared](const Step& step) {
-      if (steps_) steps_->add(*pipeline_, step, shared);
+    observer.on_step = [this, &batch](const Step& step) {
+      if (steps_) steps_->add(drawer_.open(*batch.choice), step, batch.pictures.front());
+      report(publisher_.take());
       reporter_.on_step(step);
-      if (previews_ && previews_->add(*pipeline_, step, shared)) {
-        reporter_.on_preview({.path = previews_->file(), .index = done_, .step = step.index + 1, .steps = step.count});
-      }
+      preview(batch, step);
     };
-    if (!output_.dump.empty()) {
+    if (!options_.output.dump.empty()) {
       observer.on_tensor = [this](std::string_view name, const at::Tensor& tensor) { dump_.add(name, tensor); };
     }
     return observer;
   }
 
-  std::optional<Pipeline> pipeline_;
-  const OutputOptions& output_;
+  CheckedModels& models_;
+  Drawer drawer_;
+  JournalledRun* journalled_;
+  const RunOptions& options_;
   Reporter& reporter_;
   int64_t total_;
-  int64_t done_ = 0;
-  PictureWriter writer_;
+  int64_t begun_ = 0, reported_ = 0, failed_ = 0;
   TensorDump dump_{};
   std::optional<StepPictures> steps_{};
   std::optional<Previews> previews_{};
+  Publisher publisher_;
 };
 
 }  // namespace
 
-void run_jobs(const std::vector<Job>& jobs, const OutputOptions& output, Reporter& reporter) {
+void run_jobs(const std::vector<Job>& jobs, const RunOptions& options, Reporter& reporter) {
   if (jobs.empty()) return;
-  CheckedModels models = check_run(jobs, output);
-  const ModelChoice* opened = &jobs.front().choice;
-  reporter.on_loading();
-  Pipeline pipeline = Pipeline::open(models.get(*opened));
-  watch_for_interrupts();  // from here on there are files to finish or to take away
-  Run run(std::move(pipeline), output, reporter, count_images(jobs));
-  Batches batches(jobs);
-  for (Batch batch = batches.next(); !batch.pictures.empty(); batch = batches.next()) {
-    if (*batch.choice != *opened) run.open(models.get(*batch.choice));
-    opened = batch.choice;
-    run.draw(batch.pictures);
+  CheckedModels models = check_run(jobs, options);
+  const std::unique_ptr<JournalledRun> journalled = begin_journal(models, jobs, options);
+  std::vector<bool> wanted = journalled ? journalled->plan.wanted : std::vector<bool>();
+  const int64_t total = journalled ? std::ranges::count(wanted, true) : count_images(jobs);
+  if (journalled && total < count_images(jobs)) {
+    log_info(fmt::format("{} of {} pictures are to be drawn", total, count_images(jobs)));
+  }
+  if (journalled) {
+    for (const auto& [number, name] : journalled->done_before) {
+      reporter.on_done_before(number, options.output.outdir / name);
+    }
+  }
+  Batches batches(jobs, std::move(wanted));
+  Batch batch = batches.next();
+  if (batch.pictures.empty()) return;
+  Run run(models, journalled.get(), options, reporter, total);
+  try {
+    run.draw_all(std::move(batch), batches);
+  } catch (...) {
+    run.finish_pictures();  // what is drawn is kept, whatever ended the run
+    throw;
   }
   run.finish();
 }
 
-void check_jobs(const std::vector<Job>& jobs, const OutputOptions& output) {
-  if (!jobs.empty()) check_run(jobs, output);
+void check_jobs(const std::vector<Job>& jobs, const RunOptions& options) {
+  if (!jobs.empty()) check_run(jobs, options);
 }
 
 }  // namespace sdtorch

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "jobs/job.hpp"
-#include "jobs/output_options.hpp"
+#include "jobs/run_options.hpp"
 #include "sdtorch/pipeline.hpp"
 
 namespace sdtorch {
@@ -16,7 +16,7 @@ namespace sdtorch {
 /// One written picture: what stdout reports.
 struct ImageResult {
   std::filesystem::path path{};
-  int64_t index = 0;              ///< of the picture in this run, from 0
+  int64_t index = 0;              ///< of the picture in this run: its number, job after job, from 0
   Request request{};              ///< its own, with width and height filled in
   std::string sampler{};          ///< that drew it
   int64_t width = 0, height = 0;  ///< of the file
@@ -35,7 +35,7 @@ struct FailedImage {
 /// A picture that is still being drawn, as a file.
 struct PreviewResult {
   std::filesystem::path path{};
-  int64_t index = 0;            ///< of the picture in this run
+  int64_t index = 0;            ///< of the picture, as ImageResult's
   int64_t step = 0, steps = 0;  ///< done, 1…steps, and in all
 };
 
@@ -43,10 +43,10 @@ struct PreviewResult {
 class Reporter {
  public:
   virtual ~Reporter() = default;
-  /// A model begins to be loaded.
-  virtual void on_loading() {}
   /// A picture that an earlier run has finished, before anything is drawn. index: as ImageResult's
   virtual void on_done_before(int64_t /*index*/, const std::filesystem::path& /*path*/) {}
+  /// The first model begins to be loaded.
+  virtual void on_loading() {}
   /// A batch begins. numbers: of its pictures, as ImageResult's index; total: how many this run draws.
   virtual void on_batch(std::span<const int64_t> numbers, int64_t total) = 0;
   /// A denoising step of it is done. May throw to stop the run.
@@ -59,12 +59,15 @@ class Reporter {
   virtual void on_failed(const FailedImage& failed) = 0;
 };
 
-/// Draws all jobs, in their order. A model is loaded once, and anew where the next job's choice is another. Everything
-/// is checked against each of them before the first picture is drawn, and the output folder made. Throws
-/// sdtorch::Error; pictures written before stay.
-void run_jobs(const std::vector<Job>& jobs, const OutputOptions& output, Reporter& reporter);
+/// Draws all jobs; what shares a batch, and the order of the rest, is Batches'. A model is loaded once, and anew where
+/// the next batch's choice is another. Everything is checked against each of them before the first picture is drawn,
+/// and the output folder made. The jobs of a prompt file keep a journal in their folder (journal.hpp), which locks it
+/// against other runs, and by which a resumed run leaves out what is there. Throws sdtorch::Error; pictures written
+/// before stay. With keep_going a picture that cannot be drawn is told instead, and in the end ErrorKind::jobs_failed
+/// thrown.
+void run_jobs(const std::vector<Job>& jobs, const RunOptions& options, Reporter& reporter);
 
 /// What `--dry-run` does: the checks of run_jobs, without loading weights or writing anything.
-void check_jobs(const std::vector<Job>& jobs, const OutputOptions& output);
+void check_jobs(const std::vector<Job>& jobs, const RunOptions& options);
 
 }  // namespace sdtorch

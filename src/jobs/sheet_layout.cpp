@@ -19,7 +19,8 @@ using nlohmann::json;
 constexpr std::array<std::string_view, 3> of_no_picture = {"inputs", "batch-count", "batch-size"};
 
 /// Whose values are paths, of which the last part says enough.
-constexpr std::array<std::string_view, 7> paths = {"model", "vae", "taesd", "refiner", "init-img", "mask", "depth-img"};
+constexpr std::array<std::string_view, 7> path_keys = {"model",    "vae",  "taesd",    "refiner",
+                                                       "init-img", "mask", "depth-img"};
 
 bool is_among(std::string_view key, std::span<const std::string_view> keys) {
   return std::ranges::find(keys, key) != keys.end();
@@ -55,7 +56,7 @@ std::string shown(const std::string& key, const json& value) {
   if (value.is_null()) return "the model's";
   if (!value.is_string()) return value.dump(-1, ' ', false, json::error_handler_t::replace);
   const std::string text = value.get<std::string>();
-  if (!is_among(key, paths) || text.empty()) return text;
+  if (!is_among(key, path_keys) || text.empty()) return text;
   const std::filesystem::path path(text);
   return (path.has_filename() ? path : path.parent_path()).filename().string();
 }

@@ -199,6 +199,11 @@ std::vector<PngText> picture_metadata(const ModelChoice& choice, const Picture& 
   return {{parameters_keyword, parameters_text(choice, picture)}, {request_keyword, json}};
 }
 
+bool is_picture_of_ours(const std::filesystem::path& png) {
+  const std::vector<PngText> texts = read_png_text(png);
+  return std::ranges::any_of(texts, [](const PngText& text) { return text.keyword == request_keyword; });
+}
+
 Settings settings_from_picture(const std::filesystem::path& png, const std::string& lora_dir) {
   const std::string file = png.string();
   const std::vector<PngText> texts = read_png_text(png);

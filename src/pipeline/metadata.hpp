@@ -41,6 +41,9 @@ void leave_unused(Settings& request, std::span<const std::string> given, const s
 /// entry. given: names of the fields that flags said.
 Error as_error_of_picture(const Error& error, std::span<const std::string> given, const std::string& file);
 
+/// Whether a PNG carries an `sdtorch` chunk. Throws as read_png_text.
+bool is_picture_of_ours(const std::filesystem::path& png);
+
 /// The request that repeats a picture: from its `sdtorch` chunk, from its `parameters`, or from what ComfyUI, InvokeAI
 /// or NovelAI write (settings_from_foreign). lora_dir: where LoRAs are looked for that such a program names. Throws
 /// ErrorKind::input where it has none of them, or they are damaged.

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <random>
 
 #include "core/error.hpp"
 #include "core/number.hpp"
@@ -235,11 +234,6 @@ std::vector<std::string> sampler_names() {
 std::string nearest_or_similar(const std::string& sampler) {
   const std::string_view nearest = nearest_sampler(sampler);
   return nearest.empty() ? did_you_mean(sampler, sampler_names()) : fmt::format("{} comes nearest", nearest);
-}
-
-uint64_t draw_seed() {
-  std::random_device device;
-  return std::uniform_int_distribution<uint64_t>()(device);
 }
 
 void set_from_text(Settings& to, const Setting& setting, const std::string& flag, const std::string& text) {

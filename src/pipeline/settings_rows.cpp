@@ -416,7 +416,10 @@ std::vector<Setting> make_settings() {
        "Prediction", model, run, &S::prediction},
       {"ignore-unknown", "--ignore-unknown", "", "unknown keys in a model's configs are warnings, not errors", "",
        model, run, &S::ignore_unknown},
-      {"device", "--device", "NAME", "auto, cpu, cuda, cuda:N (auto)", "", machine, run, &S::device},
+      {"device", "--device", "NAME",
+       "auto, cpu, cuda, cuda:N; cuda:0,cuda:1, cuda:all or cpu,cpu: a worker each for the pictures of one command "
+       "(auto)",
+       "", machine, run, &S::device},
       {"dtype", "--dtype", "NAME", fmt::format("{} (auto)", fmt::join(dtype_names, ", ")), "", machine, run, &S::dtype},
       {"deterministic", "--deterministic", "", "same build, device and request: same bytes", "", machine, run,
        &S::deterministic},

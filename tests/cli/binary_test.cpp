@@ -124,9 +124,10 @@ TEST_CASE("a picture's metadata repeats it to the byte, and flags override", "[c
 TEST_CASE("a prompt file is checked whole, then drawn with the model loaded once", "[cli]") {
   const TempDir folder;
   const auto from_file = [&](const std::string& input, std::vector<std::string> more = {}) {
-    std::vector<std::string> arguments = {"-m", tiny, "--steps", "1", "--from-file", "-", "--outdir", "out"};
+    std::vector<std::string> arguments = {"-m", tiny, "--steps", "1", "--from-file", "prompts", "--outdir", "out"};
     arguments.insert(arguments.end(), more.begin(), more.end());
-    return run_sdtorch(arguments, {.folder = folder.path(), .input = input});
+    std::ofstream(folder / "prompts") << input;
+    return run_sdtorch(arguments, {.folder = folder.path()});
   };
   const ProcessResult text = from_file("a house\na tree\n");
   INFO(text.err);

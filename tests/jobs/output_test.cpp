@@ -1,8 +1,10 @@
 #include <unistd.h>
 
+#include <span>
 #include <thread>
 
 #include "io/atomic_file.hpp"
+#include "io/sha256.hpp"
 #include "jobs/output_folder.hpp"
 #include "jobs/output_names.hpp"
 #include "jobs/picture_writer.hpp"
@@ -66,25 +68,39 @@ TEST_CASE("pictures take the next free name and never another's", "[jobs]") {
   const TempDir folder;
   write_file(folder / "00041-1-old.png", "old");
   PictureWriter writer({.outdir = folder.path()});
-  CHECK(writer.write(picture_for(request_for("a")), {}).filename() == "00042-42-a.png");
+  CHECK(writer.write(picture_for(request_for("a")), {}, 0).path.filename() == "00042-42-a.png");
   write_file(folder / "00043-42-a.png", "another run's");
-  CHECK(writer.write(picture_for(request_for("a")), {}).filename() == "00044-42-a.png");
+  CHECK(writer.write(picture_for(request_for("a")), {}, 0).path.filename() == "00044-42-a.png");
   CHECK(file_contents(folder / "00043-42-a.png") == "another run's");
   CHECK(entries_in(folder.path()) == 4);
 
   const TempDir plain;
   PictureWriter unnumbered({.outdir = plain.path() / "new" / "one", .name = "{seed}.png"});
-  CHECK(unnumbered.write(picture_for(request_for("a")), {}).filename() == "42.png");
-  CHECK(unnumbered.write(picture_for(request_for("a")), {}).filename() == "42-2.png");
-  CHECK(unnumbered.write(picture_for(request_for("a")), {}).filename() == "42-3.png");
-  CHECK(unnumbered.write(picture_for(request_for("a", 43)), {}).filename() == "43.png");
+  CHECK(unnumbered.write(picture_for(request_for("a")), {}, 0).path.filename() == "42.png");
+  CHECK(unnumbered.write(picture_for(request_for("a")), {}, 0).path.filename() == "42-2.png");
+  CHECK(unnumbered.write(picture_for(request_for("a")), {}, 0).path.filename() == "42-3.png");
+  CHECK(unnumbered.write(picture_for(request_for("a", 43)), {}, 0).path.filename() == "43.png");
+}
+
+TEST_CASE("pictures of a run that has a first index are named by their numbers, in any order", "[jobs]") {
+  const TempDir folder;
+  PictureWriter writer({.outdir = folder.path(), .name = "{index:03}-{slug}.png"}, 10);
+  const WrittenPicture fifth = writer.write(picture_for(request_for("e")), {}, 5);
+  CHECK(fifth.path.filename() == "015-e.png");
+  const std::string bytes = file_contents(fifth.path);
+  CHECK(fifth.bytes == bytes.size());
+  CHECK(fifth.sha256 == sha256(std::as_bytes(std::span(bytes.data(), bytes.size()))));
+  CHECK(writer.write(picture_for(request_for("a")), {}, 0).path.filename() == "010-a.png");
+  write_file(folder / "011-b.png", "another's");
+  CHECK(writer.write(picture_for(request_for("b")), {}, 1).path.filename() == "011-b-2.png");
+  CHECK(file_contents(folder / "011-b.png") == "another's");
 }
 
 TEST_CASE("two runs in one folder share it without loss", "[jobs]") {
   const TempDir folder;
   const auto run = [&] {
     PictureWriter writer({.outdir = folder.path(), .name = "{index}.png"});
-    for (int i = 0; i < 20; ++i) writer.write(picture_for(request_for("a")), {});
+    for (int i = 0; i < 20; ++i) writer.write(picture_for(request_for("a")), {}, 0);
   };
   std::thread other(run);
   run();
@@ -96,7 +112,7 @@ TEST_CASE("--output's file is replaced and carries its request", "[jobs]") {
   const TempDir folder;
   write_file(folder / "a.png", "old");
   PictureWriter writer({.output = folder / "a.png"});
-  CHECK(writer.write(picture_for(request_for("a 海", 9)), {}) == folder / "a.png");
+  CHECK(writer.write(picture_for(request_for("a 海", 9)), {}, 0).path == folder / "a.png");
   Settings repeated = settings_from_picture(folder / "a.png");
   CHECK(repeated == request_for("a 海", 9));
   CHECK(entries_in(folder.path()) == 1);

@@ -1,0 +1,107 @@
+#include "cli/verify.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "cli/options.hpp"
+#include "cli/report.hpp"
+#include "core/error.hpp"
+#include "jobs/prompt_file.hpp"
+#include "jobs/run_plan.hpp"
+#include "jobs/verify.hpp"
+#include "pipeline/settings_json.hpp"
+
+namespace sdtorch {
+namespace {
+
+/// The settings that the folder's last run began with, and over them what flags say now.
+Settings settings_of(const RunRecord& run, const Invocation& invocation, const std::string& folder) {
+  nlohmann::json said = run.defaults;
+  said["model"] = run.model;
+  for (const auto& [key, value] : run.settings.items()) said[key] = value;
+  for (const char* unrepeatable : {"inputs"}) said.erase(unrepeatable);
+  if (run.model.empty()) said.erase("model");
+  Settings settings = settings_from_json(said, {}, {.file = folder + ": journal", .place = "run"});
+  for (const Setting& setting : sdtorch::settings()) {
+    if (std::ranges::find(invocation.given, setting.name) == invocation.given.end()) continue;
+    std::visit([&](auto member) { settings.*member = invocation.settings.*member; }, setting.member);
+  }
+  return settings;
+}
+
+/// The run that the prompt file asks for, as the folder's was begun.
+std::optional<RunRecord> expected_run(const Invocation& invocation) {
+  if (!invocation.from_file) return std::nullopt;
+  const std::filesystem::path& folder = invocation.verify.folder;
+  JournalContent known;
+  for (const std::filesystem::path& file : journals_in(folder)) add_journal(known, read_journal(file));
+  if (known.runs.empty()) return std::nullopt;
+  const Settings settings = settings_of(known.runs.back(), invocation, folder.string());
+  RunOptions options{.output = invocation.output, .prompt_file = *invocation.from_file, .defaults = settings};
+  if (options.output.name.empty()) options.output.name = known.runs.back().name;
+  CheckedModels models;
+  return record_of(models, read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format),
+                   options);
+}
+
+std::string json_text(const FolderReport& report) {
+  nlohmann::ordered_json object = {
+      {"complete", report.faults.empty()}, {"pictures", report.asked}, {"right", report.right}};
+  nlohmann::ordered_json faults = nlohmann::ordered_json::array();
+  for (const FaultyPicture& faulty : report.faults) {
+    nlohmann::ordered_json one = {{"fault", name_of(faulty.fault)}};
+    if (faulty.index) one["index"] = *faulty.index;
+    if (!faulty.path.empty()) one["path"] = faulty.path;
+    one["reason"] = faulty.reason;
+    faults.push_back(std::move(one));
+  }
+  object["faults"] = std::move(faults);
+  object["others"] = report.others;
+  return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::string plain_text(const FolderReport& report) {
+  std::string text;
+  for (const FaultyPicture& faulty : report.faults) {
+    text += name_of(faulty.fault);
+    if (faulty.index) text += fmt::format(" {:05}", *faulty.index);
+    if (!faulty.path.empty()) text += " " + faulty.path;
+    text += ": " + faulty.reason + "\n";
+  }
+  if (!report.others.empty()) text += fmt::format("{} PNG files are of no run\n", report.others.size());
+  return text + fmt::format("{} of {} pictures are as they should be\n", report.right, report.asked);
+}
+
+}  // namespace
+
+FlagGroup verify_flags(VerifyOptions& options) {
+  return {"What is looked at",
+          {{"DIR", "", "the folder that a run with --from-file filled",
+            [&options](const std::string& flag, const std::string& text) {
+              if (text.empty()) refuse(flag, "is empty");
+              options.folder = text;
+            }},
+           {"--join", "", "put the journals of all shards into the one that a single process would have written",
+            [&options](const std::string&, const std::string&) { options.join = true; }},
+           {"--json", "", "one JSON object on a line",
+            [&options](const std::string&, const std::string&) { options.json = true; }}}};
+}
+
+int verify_command(const Invocation& invocation) {
+  const VerifyOptions& options = invocation.verify;
+  std::error_code error;
+  if (!std::filesystem::is_directory(options.folder, error)) {
+    fail(ErrorKind::output, options.folder, "", "is no folder");
+  }
+  const FolderReport report = verify_folder(options.folder, expected_run(invocation));
+  if (options.join) join_journals(options.folder);
+  print_result(options.json ? json_text(report) : plain_text(report));
+  return report.faults.empty() ? 0 : static_cast<int>(ErrorKind::jobs_failed);
+}
+
+}  // namespace sdtorch

@@ -1,0 +1,25 @@
+#include "core/out_of_memory.hpp"
+
+#include <c10/util/Exception.h>
+
+#include <new>
+#include <string>
+
+#include "core/error.hpp"
+
+namespace sdtorch {
+
+bool is_out_of_memory(const std::exception& error) {
+  if (dynamic_cast<const std::bad_alloc*>(&error) || dynamic_cast<const c10::OutOfMemoryError*>(&error)) return true;
+  const auto* from_torch = dynamic_cast<const c10::Error*>(&error);
+  if (!from_torch) return false;
+  const std::string message = from_torch->what_without_backtrace();
+  return message.find("can't allocate memory") != message.npos || message.find("not enough memory") != message.npos;
+}
+
+void fail_out_of_memory() {
+  throw Error(ErrorKind::memory,
+              {.reason = "out of memory; a smaller picture, --batch-size 1 or --dtype bf16 needs less"});
+}
+
+}  // namespace sdtorch

@@ -1,0 +1,131 @@
+#include "jobs/file_fingerprints.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <span>
+
+#include "core/error.hpp"
+#include "io/mapped_file.hpp"
+#include "io/sha256.hpp"
+#include "pipeline/metadata.hpp"
+#include "pipeline/settings_json.hpp"
+#include "weights/model_path.hpp"
+
+namespace sdtorch {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t shown_digits = 16;
+constexpr size_t pieces = 256, piece_bytes = size_t{64} << 10;  // of a large file
+
+std::string digest(const std::string& text) {
+  return sha256(std::as_bytes(std::span(text.data(), text.size()))).substr(0, shown_digits);
+}
+
+std::string of_bytes(const fs::path& file) {
+  const MappedFile mapped(file, ErrorKind::model);
+  const std::span<const std::byte> bytes = mapped.bytes();
+  if (bytes.size() <= whole_bytes) return sha256(bytes);
+  std::string all = fmt::format("{}", bytes.size());
+  const size_t last = bytes.size() - piece_bytes;
+  for (size_t i = 0; i < pieces; ++i) all += sha256(bytes.subspan(last / (pieces - 1) * i, piece_bytes));
+  return all + sha256(bytes.subspan(last, piece_bytes));
+}
+
+/// Its files below, in the order of their names; hidden ones are nobody's weights.
+std::vector<fs::path> files_below(const fs::path& folder) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  const auto options = fs::directory_options::follow_directory_symlink;
+  for (fs::recursive_directory_iterator entry(folder, options, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const bool hidden = entry->path().filename().string().starts_with('.');
+    if (hidden && entry->is_directory(error)) entry.disable_recursion_pending();
+    if (!hidden && entry->is_regular_file(error)) files.push_back(entry->path());
+  }
+  std::ranges::sort(files);
+  return files;
+}
+
+std::string of_listing(const fs::path& folder) {
+  std::string all;
+  std::error_code error;
+  for (const fs::path& file : files_below(folder)) {
+    all += fmt::format("{} {}\n", file.lexically_relative(folder).string(), fs::file_size(file, error));
+  }
+  return digest(all);
+}
+
+/// The path in `FILE:W`, `FILE=TOKEN` or `PATH=FILE`: the longest that is there, else nothing.
+fs::path path_in(std::string text) {
+  std::error_code error;
+  while (!text.empty() && !fs::exists(text, error)) {
+    const size_t end = text.find_last_of(":=");
+    text.resize(end == std::string::npos ? 0 : end);
+  }
+  return text;
+}
+
+class Fingerprints {
+ public:
+  void add(const Setting& setting, const std::string& text) {
+    if (text.empty() || !seen_.insert(fmt::format("{} {}", setting.name, text)).second) return;
+    const fs::path path = path_in(text);
+    if (path.empty()) return;
+    put(setting, path);
+  }
+
+  void add_model(const ModelChoice& choice) {
+    if (!seen_.insert("model " + choice.model).second) return;
+    made_["model " + model_name(choice)] = fingerprint(find_model(choice.model));
+  }
+
+  std::map<std::string, std::string> made() const { return made_; }
+
+ private:
+  void put(const Setting& setting, const fs::path& path) {
+    const bool searched = setting.value == "DIR" && fs::is_directory(path);
+    made_[fmt::format("{} {}", setting.name, path.filename().string())] =
+        searched ? of_listing(path) : fingerprint(path);
+  }
+
+  std::set<std::string> seen_{};
+  std::map<std::string, std::string> made_{};
+};
+
+void add_job(Fingerprints& all, const Job& job) {
+  all.add_model(job.choice);
+  const Settings settings{job.choice, job.request};
+  for (const Setting& setting : sdtorch::settings()) {
+    const bool path = setting.value.starts_with("FILE") || setting.value.starts_with("PATH") || setting.value == "DIR";
+    if (!path || setting.name == "model") continue;
+    if (const auto* one = std::get_if<std::string Settings::*>(&setting.member)) all.add(setting, settings.**one);
+    const auto* list = std::get_if<std::vector<std::string> Settings::*>(&setting.member);
+    if (!list) continue;
+    for (const std::string& text : settings.**list) all.add(setting, text);
+  }
+}
+
+}  // namespace
+
+std::string fingerprint(const fs::path& path) {
+  std::error_code error;
+  if (fs::is_regular_file(path, error)) return digest(of_bytes(path));
+  if (!fs::is_directory(path, error)) return {};
+  std::string all;
+  for (const fs::path& file : files_below(path)) {
+    all += fmt::format("{} {}\n", file.lexically_relative(path).string(), of_bytes(file));
+  }
+  return digest(all);
+}
+
+std::map<std::string, std::string> fingerprints_of(const std::vector<Job>& jobs) {
+  Fingerprints all;
+  for (const Job& job : jobs) add_job(all, job);
+  return all.made();
+}
+
+}  // namespace sdtorch

@@ -1,0 +1,303 @@
+#include "jobs/journal.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <iterator>
+#include <system_error>
+
+#include "core/error.hpp"
+#include "core/interrupt.hpp"
+#include "core/log.hpp"
+#include "io/atomic_file.hpp"
+#include "io/json.hpp"
+
+namespace sdtorch {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr std::string_view shard_prefix = "sdtorch.jobs.", journal_ending = ".jsonl";
+constexpr int journal_version = 1;
+constexpr size_t digest_digits = 16;
+constexpr auto between_tries = 200'000;  // microseconds
+
+[[noreturn]] void fail_by_system(const fs::path& path, std::string_view what, int error) {
+  fail(ErrorKind::output, path, "", fmt::format("{}: {}", what, std::generic_category().message(error)));
+}
+
+json to_json(const RunRecord& run) {
+  std::string requests;
+  for (const std::string& request : run.requests) requests += request;
+  json object = {{"version", journal_version},
+                 {"prompt_file", run.prompt_file},
+                 {"model", run.model},
+                 {"name", run.name},
+                 {"settings", run.settings},
+                 {"defaults", run.defaults},
+                 {"files", run.files},
+                 {"first_index", run.first_index},
+                 {"pictures", run.requests.size()},
+                 {"requests", std::move(requests)}};
+  if (run.seeds_from) object["seeds_from"] = *run.seeds_from;
+  return {{"run", std::move(object)}};
+}
+
+json to_json(const PictureRecord& picture) {
+  json line = {{"index", picture.index},
+               {"path", picture.path},
+               {"sha256", picture.sha256},
+               {"bytes", picture.bytes},
+               {"request", picture.request}};
+  if (!picture.notes.empty()) line["notes"] = picture.notes;
+  return line;
+}
+
+json to_json(const FailureRecord& failure) {
+  return {{"index", failure.index},
+          {"request", failure.request},
+          {"error", failure.error},
+          {"exit_code", failure.exit_code}};
+}
+
+RunRecord run_of(const json& line) {
+  const json& run = line.at("run");
+  if (run.at("version") != journal_version) {
+    throw Error(ErrorKind::output, {.reason = fmt::format("is of version {}, and {} is known", run.at("version").dump(),
+                                                          journal_version)});
+  }
+  RunRecord record{.prompt_file = run.at("prompt_file").get<std::string>(),
+                   .model = run.at("model").get<std::string>(),
+                   .name = run.at("name").get<std::string>(),
+                   .settings = run.at("settings"),
+                   .defaults = run.at("defaults"),
+                   .files = run.at("files").get<std::map<std::string, std::string>>(),
+                   .first_index = run.at("first_index").get<int64_t>()};
+  if (run.contains("seeds_from")) record.seeds_from = run["seeds_from"].get<uint64_t>();
+  const auto requests = run.at("requests").get<std::string>();
+  if (requests.size() != run.at("pictures").get<size_t>() * digest_digits || record.first_index < 0) {
+    throw Error(ErrorKind::output, {.reason = "its requests do not fit its pictures"});
+  }
+  for (size_t i = 0; i < requests.size(); i += digest_digits) {
+    record.requests.push_back(requests.substr(i, digest_digits));
+  }
+  return record;
+}
+
+PictureRecord picture_of_line(const json& line) {
+  PictureRecord record{.index = line.at("index").get<int64_t>(),
+                       .path = line.at("path").get<std::string>(),
+                       .sha256 = line.at("sha256").get<std::string>(),
+                       .bytes = line.at("bytes").get<uint64_t>(),
+                       .request = line.at("request").get<std::string>()};
+  if (line.contains("notes")) record.notes = line["notes"].get<std::vector<std::string>>();
+  // A name, never a way out of the folder.
+  if (record.path.empty() || record.path == "." || record.path == ".." || record.path.find('/') != std::string::npos) {
+    throw Error(ErrorKind::output, {.reason = fmt::format("path: '{}' is no file's name", record.path)});
+  }
+  return record;
+}
+
+FailureRecord failure_of_line(const json& line) {
+  return {.index = line.at("index").get<int64_t>(),
+          .request = line.at("request").get<std::string>(),
+          .error = line.at("error").get<std::string>(),
+          .exit_code = line.at("exit_code").get<int>()};
+}
+
+void add_line(JournalContent& content, const json& line) {
+  if (line.contains("run")) {
+    content.runs.push_back(run_of(line));
+  } else if (line.contains("error")) {
+    FailureRecord failure = failure_of_line(line);
+    content.failures[failure.index] = std::move(failure);
+  } else {
+    PictureRecord picture = picture_of_line(line);
+    content.failures.erase(picture.index);
+    content.pictures[picture.index] = std::move(picture);
+  }
+}
+
+/// False where another process holds it.
+bool try_lock(int file, int how, const fs::path& path) {
+  while (flock(file, how | LOCK_NB) != 0) {
+    if (errno == EINTR) continue;
+    if (errno == EWOULDBLOCK) return false;
+    fail_by_system(path, "cannot be locked", errno);
+  }
+  return true;
+}
+
+void lock(int file, int how, const fs::path& path, bool wait) {
+  for (bool told = false; !try_lock(file, how, path); told = true) {
+    if (!wait) {
+      fail(ErrorKind::in_use, path, "", "another run works in this folder", "--wait waits for its end");
+    }
+    if (!told) log_info(fmt::format("waiting for another run in {}", path.parent_path().string()));
+    throw_if_interrupted();
+    usleep(between_tries);
+  }
+}
+
+int open_journal(const fs::path& path) {
+  const int file = open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (file < 0) fail_by_system(path, "cannot be opened", errno);
+  return file;
+}
+
+/// Whether the name still stands for the open file: joining journals puts another in its place.
+bool is_current(int file, const fs::path& path) {
+  struct stat opened {
+  }, named{};
+  return fstat(file, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
+         opened.st_dev == named.st_dev;
+}
+
+/// The file behind the name, opened and locked.
+int open_locked(const fs::path& path, int how, bool wait) {
+  for (;;) {
+    const int file = open_journal(path);
+    try {
+      lock(file, how, path, wait);
+    } catch (...) {
+      close(file);
+      throw;
+    }
+    if (is_current(file, path)) return file;
+    close(file);
+  }
+}
+
+/// Takes a last line without its end off.
+void cut_torn_line(int file, const fs::path& path) {
+  off_t end = lseek(file, 0, SEEK_END);
+  if (end < 0) fail_by_system(path, "cannot be read", errno);
+  const off_t before = end;
+  for (char last = 0; end > 0; --end) {
+    if (pread(file, &last, 1, end - 1) != 1) fail_by_system(path, "cannot be read", errno);
+    if (last == '\n') break;
+  }
+  if (end == before) return;
+  if (ftruncate(file, end) != 0) fail_by_system(path, "cannot be mended", errno);
+  log_info(fmt::format("{}: a last line that was torn is taken off", path.string()));
+}
+
+}  // namespace
+
+std::string journal_name_of(const std::optional<Shard>& shard) {
+  if (!shard) return std::string(journal_name);
+  return fmt::format("{}{}-of-{}{}", shard_prefix, shard->index, shard->count, journal_ending);
+}
+
+std::vector<fs::path> journals_in(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder.empty() ? "." : folder, error), end; !error && entry != end;) {
+    const std::string name = entry->path().filename().string();
+    const bool of_shard =
+        name.starts_with(shard_prefix) && name.ends_with(journal_ending) && name.find("-of-") != std::string::npos;
+    if (of_shard || name == journal_name) found.push_back(entry->path());
+    entry.increment(error);
+  }
+  if (error) fail(ErrorKind::output, folder, "", "cannot be listed: " + error.message());
+  std::ranges::sort(found, {}, [](const fs::path& path) {
+    return std::pair(path.filename() != journal_name, path.filename().string());
+  });
+  return found;
+}
+
+JournalContent read_journal(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  if (!in) fail(ErrorKind::output, file, "", "cannot be read");
+  const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  JournalContent content;
+  size_t number = 0;
+  for (size_t start = 0, end = 0; (end = text.find('\n', start)) != std::string::npos; start = end + 1) {
+    ++number;
+    const std::string place = fmt::format("line {}", number);
+    try {
+      const std::string_view line = std::string_view(text).substr(start, end - start);
+      add_line(content,
+               parse_json(line, file.string(), ErrorKind::output, {.max_bytes = line.size(), .first_line = number}));
+    } catch (const json::exception& error) {
+      fail(ErrorKind::output, file, place, fmt::format("is no journal's: {}", error.what()));
+    } catch (const Error& error) {
+      if (!error.parts().file.empty()) throw;
+      fail(ErrorKind::output, file, place, error.parts().reason);
+    }
+  }
+  return content;
+}
+
+void add_journal(JournalContent& all, JournalContent more) {
+  for (RunRecord& run : more.runs) {
+    if (std::ranges::find(all.runs, run) == all.runs.end()) all.runs.push_back(std::move(run));
+  }
+  for (auto& [index, picture] : more.pictures) {
+    all.failures.erase(index);
+    all.pictures[index] = std::move(picture);
+  }
+  for (auto& [index, failure] : more.failures) {
+    if (!all.pictures.contains(index)) all.failures[index] = std::move(failure);
+  }
+}
+
+std::string journal_text(const JournalContent& content) {
+  std::string text;
+  const auto add = [&](const json& line) { text += line.dump() + "\n"; };
+  for (const RunRecord& run : content.runs) add(to_json(run));
+  for (const auto& [index, picture] : content.pictures) add(to_json(picture));
+  for (const auto& [index, failure] : content.failures) add(to_json(failure));
+  return text;
+}
+
+Journal::Journal(const fs::path& folder, const std::optional<Shard>& shard, bool wait)
+    : path_((folder.empty() ? fs::path(".") : folder) / journal_name_of(shard)) {
+  if (shard) folder_lock_ = open_locked(path_.parent_path() / journal_name, LOCK_SH, wait);
+  try {
+    file_ = open_locked(path_, LOCK_EX, wait);
+    cut_torn_line(file_, path_);
+    sync_folder(path_.parent_path());
+  } catch (...) {
+    close_files();
+    throw;
+  }
+}
+
+Journal::~Journal() { close_files(); }
+
+void Journal::close_files() const {
+  if (file_ >= 0) close(file_);
+  if (folder_lock_ >= 0) close(folder_lock_);
+}
+
+void Journal::add(const RunRecord& run) { append(to_json(run)); }
+void Journal::add(const PictureRecord& picture) { append(to_json(picture)); }
+void Journal::add(const FailureRecord& failure) { append(to_json(failure)); }
+
+void Journal::append(const json& line) {
+  const std::string text = line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  const off_t before = lseek(file_, 0, SEEK_END);
+  for (size_t done = 0; done < text.size();) {
+    const ssize_t written = write(file_, text.data() + done, text.size() - done);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) {
+      const int reason = errno;
+      // The part of a line that a full disk took is worth nothing; where it stays, the next run takes it off.
+      const bool cut = before >= 0 && ftruncate(file_, before) == 0;
+      static_cast<void>(cut);
+      fail_by_system(path_, "cannot be written", reason);
+    }
+    done += static_cast<size_t>(written);
+  }
+  if (fsync(file_) != 0) fail_by_system(path_, "cannot be synced", errno);
+}
+
+}  // namespace sdtorch

@@ -1,0 +1,102 @@
+// What a folder remembers of the runs that filled it: one JSON object a line in `sdtorch.jobs.jsonl`.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "jobs/shard.hpp"
+
+namespace sdtorch {
+
+/// A run as it was begun: all that decides its pictures.
+struct RunRecord {
+  std::string prompt_file{};                   ///< its name, without its folder; of no account
+  std::string model{};                         ///< ModelChoice::model as it was given; of no account: `files` tells
+  std::string name{};                          ///< the template of the pictures' names
+  nlohmann::json settings{};                   ///< run_facts
+  nlohmann::json defaults{};                   ///< request_facts of the command line
+  std::map<std::string, std::string> files{};  ///< file_fingerprints
+  std::vector<std::string> requests{};         ///< each picture's digest_of(request_facts), by its number
+  int64_t first_index = 0;                     ///< that of picture 0
+  std::optional<uint64_t> seeds_from{};        ///< what seeds of -1 were drawn from (deal_seeds); none: there is none
+
+  bool operator==(const RunRecord&) const = default;
+};
+
+/// A picture that is complete in the folder.
+struct PictureRecord {
+  int64_t index = 0;                 ///< first_index + number
+  std::string path{};                ///< its file's name in the folder
+  std::string sha256{};              ///< of the file
+  uint64_t bytes = 0;                ///< of the file
+  std::string request{};             ///< its digest
+  std::vector<std::string> notes{};  ///< fallbacks that made it another picture than it would have been
+
+  bool operator==(const PictureRecord&) const = default;
+};
+
+/// A picture that could not be drawn.
+struct FailureRecord {
+  int64_t index = 0;
+  std::string request{};
+  std::string error{};
+  int exit_code = 0;
+
+  bool operator==(const FailureRecord&) const = default;
+};
+
+/// What a journal, or several of a folder together, hold.
+struct JournalContent {
+  std::vector<RunRecord> runs{};  ///< in the order in which they were begun
+  std::map<int64_t, PictureRecord> pictures{};
+  std::map<int64_t, FailureRecord> failures{};  ///< the last of each picture that has no record of success
+};
+
+inline constexpr std::string_view journal_name = "sdtorch.jobs.jsonl";
+
+/// `sdtorch.jobs.jsonl`, or a shard's `sdtorch.jobs.3-of-16.jsonl`.
+std::string journal_name_of(const std::optional<Shard>& shard);
+
+/// All journals of a folder, the main one first.
+std::vector<std::filesystem::path> journals_in(const std::filesystem::path& folder);
+
+/// Reads a journal; a last line without its end, which a kill or a full disk tore, is passed over. Throws
+/// ErrorKind::output as `FILE: line N: …` for any other line that is none of ours.
+JournalContent read_journal(const std::filesystem::path& file);
+
+/// Puts what another journal holds to `all`.
+void add_journal(JournalContent& all, JournalContent more);
+
+/// A journal as its lines: runs, then pictures and failures by index.
+std::string journal_text(const JournalContent& content);
+
+/// A journal that is being written. Each record is on disk when its call returns.
+class Journal {
+ public:
+  /// Opens, or makes, the folder's journal and locks it against other processes, and a shard's against all but other
+  /// shards, until this ends. Cuts off a torn last line. wait: for as long as another holds it; otherwise
+  /// Throws ErrorKind::in_use. Throws ErrorKind::output.
+  Journal(const std::filesystem::path& folder, const std::optional<Shard>& shard, bool wait);
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
+  ~Journal();
+
+  void add(const RunRecord& run);
+  void add(const PictureRecord& picture);
+  void add(const FailureRecord& failure);
+
+ private:
+  void append(const nlohmann::json& line);
+  void close_files() const;
+
+  std::filesystem::path path_;
+  int file_ = -1;
+  int folder_lock_ = -1;  ///< a shard's hold on the main journal
+};
+
+}  // namespace sdtorch

@@ -1,0 +1,26 @@
+// How a run goes: where its pictures go, and what becomes of what fails or was begun before.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "jobs/output_options.hpp"
+#include "jobs/shard.hpp"
+#include "pipeline/settings.hpp"
+
+namespace sdtorch {
+
+struct RunOptions {
+  OutputOptions output{};
+  std::string prompt_file{};     ///< that the jobs came from, in whose folder a journal is kept; empty: no journal
+  Settings defaults{};           ///< what every job began with: for what a journal tells of a change
+  bool resume = false;           ///< draw what the journal lacks
+  bool wait = false;             ///< for a folder in which another run works, instead of leaving it
+  bool keep_going = false;       ///< a picture that cannot be drawn is told and left out
+  std::optional<Shard> shard{};  ///< draw these alone; implies `resume`
+  /// More than one: a worker each draws pictures as it becomes free (devices.hpp). One or none: the jobs say it.
+  std::vector<std::string> devices{};
+};
+
+}  // namespace sdtorch

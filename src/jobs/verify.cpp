@@ -1,0 +1,156 @@
+#include "jobs/verify.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <system_error>
+
+#include "core/error.hpp"
+#include "io/atomic_file.hpp"
+#include "io/mapped_file.hpp"
+#include "io/sha256.hpp"
+#include "jobs/output_folder.hpp"
+#include "jobs/request_facts.hpp"
+#include "jobs/run_plan.hpp"
+#include "pipeline/metadata.hpp"
+
+namespace sdtorch {
+namespace {
+
+namespace fs = std::filesystem;
+
+JournalContent read_journals(const fs::path& folder) {
+  const std::vector<fs::path> files = journals_in(folder);
+  if (files.empty()) fail(ErrorKind::output, folder, "", "holds no journal", "runs with --from-file write one");
+  JournalContent all;
+  for (const fs::path& file : files) add_journal(all, read_journal(file));
+  return all;
+}
+
+/// The request of each picture that is asked for, by its index.
+std::map<int64_t, std::string> requests_of(const JournalContent& known) {
+  std::map<int64_t, std::string> requests;
+  for (const RunRecord& run : known.runs) {
+    for (size_t i = 0; i < run.requests.size(); ++i) {
+      requests[run.first_index + static_cast<int64_t>(i)] = run.requests[i];
+    }
+  }
+  return requests;
+}
+
+/// What is wrong with a picture's file; nothing where all is well.
+std::optional<FaultyPicture> fault_of(const fs::path& folder, const PictureRecord& picture,
+                                      const std::string& request) {
+  const auto faulty = [&](PictureFault fault, std::string reason) {
+    return FaultyPicture{.fault = fault, .index = picture.index, .path = picture.path, .reason = std::move(reason)};
+  };
+  const fs::path path = folder / picture.path;
+  std::error_code error;
+  if (!fs::exists(fs::symlink_status(path, error))) return faulty(PictureFault::gone, "is not in the folder");
+  try {
+    const MappedFile file(path, ErrorKind::output);
+    if (file.bytes().size() != picture.bytes) {
+      return faulty(PictureFault::damaged, fmt::format("has {} bytes, not {}", file.bytes().size(), picture.bytes));
+    }
+    if (sha256(file.bytes()) != picture.sha256) return faulty(PictureFault::damaged, "has another SHA-256");
+    if (picture.request != request) return faulty(PictureFault::different, "was drawn for another request");
+    if (digest_of(request_facts(settings_from_picture(path))) != request) {
+      return faulty(PictureFault::different, "carries other parameters than were asked for");
+    }
+  } catch (const Error& failure) {
+    return faulty(PictureFault::damaged, failure.what());
+  }
+  return std::nullopt;
+}
+
+void check_picture(FolderReport& report, const fs::path& folder, const JournalContent& known, int64_t index,
+                   const std::string& request) {
+  const auto picture = known.pictures.find(index);
+  if (picture != known.pictures.end()) {
+    if (auto fault = fault_of(folder, picture->second, request)) {
+      report.faults.push_back(std::move(*fault));
+    } else {
+      ++report.right;
+    }
+    return;
+  }
+  const auto failure = known.failures.find(index);
+  if (failure != known.failures.end()) {
+    report.faults.push_back({.fault = PictureFault::failed, .index = index, .reason = failure->second.error});
+  } else {
+    report.faults.push_back({.fault = PictureFault::missing, .index = index, .reason = "is still to be drawn"});
+  }
+}
+
+/// Files that no record speaks of.
+void check_others(FolderReport& report, const fs::path& folder, const JournalContent& known) {
+  std::set<std::string> recorded;
+  for (const auto& [index, picture] : known.pictures) recorded.insert(picture.path);
+  for (const std::string& name : file_names(folder)) {
+    if (is_temporary_name(name)) {
+      report.faults.push_back({.fault = PictureFault::torn, .path = name, .reason = "is a piece that a kill left"});
+    } else if (name.ends_with(".png") && !recorded.contains(name)) {
+      report.others.push_back(name);
+    }
+  }
+}
+
+void check_is_known(const RunRecord& expected, const JournalContent& known, const fs::path& folder) {
+  const auto same = [&](const RunRecord& run) {
+    return continues(run, expected) && run.requests.size() == expected.requests.size();
+  };
+  if (std::ranges::any_of(known.runs, same) || known.runs.empty()) return;
+  // The run that comes nearest tells the most.
+  const auto nearest = std::ranges::find_if(known.runs, [&](const RunRecord& run) { return continues(run, expected); });
+  const RunRecord& other = nearest == known.runs.end() ? known.runs.back() : *nearest;
+  refuse("--from-file",
+         fmt::format("{} was not drawn by it:{}", folder.string(), run_difference(other, expected, known, folder)));
+}
+
+}  // namespace
+
+FolderReport verify_folder(const fs::path& folder, const std::optional<RunRecord>& expected) {
+  const JournalContent known = read_journals(folder);
+  if (expected) check_is_known(*expected, known, folder);
+  FolderReport report;
+  const std::map<int64_t, std::string> requests = requests_of(known);
+  report.asked = std::ssize(requests);
+  for (const auto& [index, request] : requests) check_picture(report, folder, known, index, request);
+  check_others(report, folder, known);
+  return report;
+}
+
+void join_journals(const fs::path& folder) {
+  const std::vector<fs::path> files = journals_in(folder);
+  if (files.empty()) fail(ErrorKind::output, folder, "", "holds no journal");
+  const Journal locked(folder, std::nullopt, /*wait=*/false);
+  const JournalContent all = read_journals(folder);
+  write_file_atomically(folder / journal_name, journal_text(all));
+  std::error_code error;
+  for (const fs::path& file : files) {
+    if (file.filename() != journal_name) fs::remove(file, error);
+  }
+  sync_folder(folder);
+}
+
+std::string name_of(PictureFault fault) {
+  switch (fault) {
+    case PictureFault::missing:
+      return "missing";
+    case PictureFault::failed:
+      return "failed";
+    case PictureFault::gone:
+      return "gone";
+    case PictureFault::damaged:
+      return "damaged";
+    case PictureFault::different:
+      return "different";
+    case PictureFault::torn:
+      return "torn";
+  }
+  return "";
+}
+
+}  // namespace sdtorch

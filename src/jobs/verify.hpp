@@ -1,0 +1,51 @@
+// Whether a folder holds what its journal and its prompt file say.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "jobs/journal.hpp"
+
+namespace sdtorch {
+
+/// What is wrong with one picture of a folder.
+enum class PictureFault {
+  missing,    ///< asked for, and neither in the journal nor in the folder
+  failed,     ///< could not be drawn
+  gone,       ///< in the journal, not in the folder
+  damaged,    ///< another size or SHA-256 than the journal's
+  different,  ///< other parameters than were asked for
+  torn        ///< a temporary file, which a kill left
+};
+
+struct FaultyPicture {
+  PictureFault fault{};
+  std::optional<int64_t> index{};
+  std::string path{};    ///< in the folder; empty where it has none
+  std::string reason{};  ///< for people
+};
+
+struct FolderReport {
+  int64_t asked = 0;  ///< pictures that the runs ask for
+  int64_t right = 0;  ///< that are there as they should be
+  std::vector<FaultyPicture> faults{};
+  std::vector<std::string> others{};  ///< PNG files that no journal knows
+};
+
+/// Looks at every picture of every run in the folder's journals: present, complete, of the right hash and parameters.
+/// expected: the run that a prompt file asks for (record_of), which the folder must hold; none: the journal is
+/// believed. Throws ErrorKind::output where there is no journal, or it is damaged; ErrorKind::usage where `expected` is
+/// none of the folder's runs, with what differs.
+FolderReport verify_folder(const std::filesystem::path& folder, const std::optional<RunRecord>& expected);
+
+/// Puts the journals of all shards into the folder's one, sorted by picture, as a single process would have written it.
+/// Throws ErrorKind::in_use while a run works there, ErrorKind::output.
+void join_journals(const std::filesystem::path& folder);
+
+/// `missing`, `damaged` …
+std::string name_of(PictureFault fault);
+
+}  // namespace sdtorch

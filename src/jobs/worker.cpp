@@ -1,0 +1,267 @@
+#include "jobs/worker.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "core/error.hpp"
+#include "core/interrupt.hpp"
+#include "core/suggest.hpp"
+#include "io/json.hpp"
+#include "jobs/checked_models.hpp"
+#include "jobs/drawer.hpp"
+#include "jobs/output_folder.hpp"
+#include "jobs/picture_writer.hpp"
+#include "jobs/prompt_lines.hpp"
+
+namespace sdtorch {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* input_name = "<stdin>";
+constexpr std::string_view byte_order_mark_of_input = "\xEF\xBB\xBF";
+
+/// One request of a line, and what becomes of it.
+struct Asked {
+  Json id{};
+  std::string output{};  ///< "-", a file name, or empty
+  std::vector<Job> jobs{};
+  std::vector<Json> pictures{};  ///< drawn
+  std::string bytes{};           ///< that follow the answer
+  std::vector<std::string> warnings{};
+  std::optional<Error> error{};
+};
+
+/// Takes a worker's own keys out of an object.
+Asked take_keys(nlohmann::json& object, size_t number) {
+  Asked asked{.id = number};
+  if (!object.is_object()) return asked;
+  if (const auto id = object.find("id"); id != object.end()) asked.id = *id;
+  const auto output = object.find("output");
+  if (output == object.end()) return asked;
+  const std::string place = fmt::format("line {}: output", number);
+  asked.output = output->is_string() ? output->get<std::string>() : output->dump();
+  object.erase(output);
+  const bool is_name = asked.output.find('/') == std::string::npos && ascii_lower(asked.output).ends_with(".png");
+  if (asked.output != "-" && !is_name) {
+    asked.error = Error(ErrorKind::input,
+                        {.file = input_name,
+                         .place = place,
+                         .reason = fmt::format("{} is no name of a PNG file in the output folder", asked.output),
+                         .hint = "give NAME.png, or - for the picture itself"});
+  }
+  return asked;
+}
+
+double rounded(double seconds) { return std::round(seconds * 1000) / 1000; }
+
+class Worker {
+ public:
+  Worker(ArrivingLines& lines, const WorkerOptions& options) : lines_(lines), options_(options), json_(options.json) {
+    models_.get(options.choice);
+    check_folder(options.output.outdir);
+  }
+
+  int run() {
+    // A line that waits already says best what is to be opened.
+    if (!lines_.has_more()) drawer_.open(options_.choice);
+    watch_for_interrupts(InterruptEnds::pictures);
+    for (size_t number = 1;; ++number) {
+      std::vector<Asked> asked;
+      try {
+        auto line = lines_.next();
+        if (!line) break;
+        if (number == 1 && line->starts_with(byte_order_mark_of_input)) line->erase(0, byte_order_mark_of_input.size());
+        asked = read(*line, number);
+      } catch (const Error& error) {
+        if (ends_worker(error)) throw;
+        asked.assign(1, {.id = number, .error = error});
+      }
+      draw(asked);
+      for (const Asked& one : asked) answer(one);
+      throw_if_told_to_end();
+    }
+    return failed_ ? static_cast<int>(ErrorKind::jobs_failed) : 0;
+  }
+
+ private:
+  static bool ends_worker(const Error& error) {
+    return error.kind() == ErrorKind::interrupted || error.kind() == ErrorKind::terminated;
+  }
+
+  /// What a line asks for; nothing where it is to be passed over.
+  std::vector<Asked> read(const std::string& line, size_t number) {
+    const std::string_view content = without_blanks(line);
+    const bool empty = content.empty() || content.starts_with('#');
+    if (!json_ && !empty) json_ = begins_as_object(content) || begins_as_list(content);
+    std::vector<Asked> all;
+    if (!json_.value_or(false)) {
+      Asked asked{.id = number, .jobs = options_.read(line, number)};
+      if (!asked.jobs.empty()) all.push_back(std::move(asked));
+    } else if (!empty && !content.starts_with('[')) {
+      all.push_back(read_object(parse(content, number), content, number));
+    } else if (!empty) {
+      for (const nlohmann::json& object : parse(content, number))
+        all.push_back(read_object(object, object.dump(), number));
+    }
+    return all;
+  }
+
+  static bool begins_as_list(std::string_view content) {
+    return content.starts_with('[') && begins_as_object(without_blanks(content.substr(1)));
+  }
+
+  static nlohmann::json parse(std::string_view content, size_t number) {
+    return parse_json(content, input_name, ErrorKind::input,
+                      {.max_bytes = ArrivingLines::longest, .first_line = number});
+  }
+
+  /// text: the object's own, by which faults have a column.
+  Asked read_object(nlohmann::json object, std::string_view text, size_t number) {
+    Asked asked = take_keys(object, number);
+    if (asked.error) return asked;
+    try {
+      asked.jobs = options_.read(asked.output.empty() ? std::string(text) : object.dump(), number);
+      if (asked.jobs.empty()) fail(ErrorKind::input, input_name, fmt::format("line {}", number), "asks for nothing");
+      if (!asked.output.empty() && count_images(asked.jobs) != 1) {
+        fail(ErrorKind::input, input_name, fmt::format("line {}: output", number), "is one file for several pictures",
+             "leave it away");
+      }
+    } catch (const Error& error) {
+      asked.error = error;
+    }
+    return asked;
+  }
+
+  /// What the model has to say of a request before it is drawn.
+  void check(Asked& asked) {
+    const auto add = [&](const std::vector<std::string>& lines) {
+      for (const std::string& line : lines) {
+        if (std::ranges::find(asked.warnings, line) == asked.warnings.end()) asked.warnings.push_back(line);
+      }
+    };
+    try {
+      for (const Job& job : asked.jobs) {
+        add(job.request.warnings());
+        add(models_.get(job.choice).check(job.request).warnings);
+      }
+    } catch (const Error& error) {
+      asked.error = error;
+    }
+  }
+
+  void draw(std::vector<Asked>& asked) {
+    std::vector<Job> jobs;
+    std::vector<Asked*> owners;  // of each picture, by its number
+    for (Asked& one : asked) {
+      if (!one.error) check(one);
+      if (one.error) continue;
+      owners.insert(owners.end(), static_cast<size_t>(count_images(one.jobs)), &one);
+      jobs.insert(jobs.end(), one.jobs.begin(), one.jobs.end());
+    }
+    Batches batches(jobs);
+    for (Batch batch = batches.next(); !batch.pictures.empty(); batch = batches.next()) {
+      draw(batch, 0, batch.pictures.size(), owners);
+    }
+  }
+
+  /// Some pictures of a batch; what fails is drawn in halves, down to the picture that fails.
+  void draw(const Batch& batch, size_t begin, size_t end, const std::vector<Asked*>& owners) {
+    // What is wrong with the model itself is no line's fault.
+    if (*batch.choice == options_.choice) drawer_.open(*batch.choice);
+    try {
+      throw_if_told_to_end();
+      draw_together(batch, begin, end, owners);
+    } catch (const Error& error) {
+      if (end - begin > 1 && !ends_worker(error)) {
+        const size_t middle = begin + (end - begin) / 2;
+        draw(batch, begin, middle, owners);
+        return draw(batch, middle, end, owners);
+      }
+      for (size_t i = begin; i < end; ++i) owners[static_cast<size_t>(batch.numbers[i])]->error = error;
+    }
+  }
+
+  void draw_together(const Batch& batch, size_t begin, size_t end, const std::vector<Asked*>& owners) {
+    const auto at = [&](size_t place) { return batch.pictures.begin() + static_cast<std::ptrdiff_t>(place); };
+    const std::vector<Request> requests(at(begin), at(end));
+    const auto start = std::chrono::steady_clock::now();
+    const std::vector<Picture> pictures = drawer_.draw(*batch.choice, requests, {});
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    for (size_t i = 0; i < pictures.size(); ++i) {
+      Asked& owner = *owners[static_cast<size_t>(batch.numbers[begin + i])];
+      try {
+        keep(pictures[i], drawer_.open(*batch.choice).model().choice(), owner,
+             seconds.count() / static_cast<double>(pictures.size()));
+      } catch (const Error& error) {
+        owner.error = error;
+      }
+    }
+  }
+
+  /// Puts a picture where it is to go.
+  void keep(const Picture& picture, const ModelChoice& choice, Asked& owner, double seconds) {
+    Json facts = Json::object();
+    if (owner.output == "-") {
+      const std::vector<std::byte> png = encode_png(picture, choice);
+      owner.bytes.assign(reinterpret_cast<const char*>(png.data()), png.size());
+      facts["bytes"] = png.size();
+    } else if (owner.output.empty()) {
+      if (!writer_) writer_.emplace(options_.output);
+      facts["path"] = writer_->write(picture, choice, index_).path.string();
+    } else {
+      const std::filesystem::path file = options_.output.outdir / owner.output;
+      facts["path"] = PictureWriter({.output = file}).write(picture, choice, index_).path.string();
+    }
+    facts["index"] = index_++;
+    facts["seed"] = picture.request.seed;
+    facts["prompt"] = picture.request.prompt;
+    facts["width"] = picture.image.width;
+    facts["height"] = picture.image.height;
+    facts["sampler"] = picture.sampler;
+    facts["steps"] = picture.request.steps;
+    facts["seconds"] = rounded(seconds);
+    if (!picture.notes.empty()) facts["notes"] = picture.notes;
+    owner.pictures.push_back(std::move(facts));
+  }
+
+  void answer(const Asked& asked) {
+    Json object = {{"id", asked.id}};
+    if (asked.error) {
+      failed_ = true;
+      object["error"] = asked.error->what();
+      object["exit_code"] = asked.error->exit_code();
+    } else {
+      object.update(asked.pictures.front());
+    }
+    if (!asked.warnings.empty()) object["warnings"] = asked.warnings;
+    if (asked.pictures.size() > 1 || (asked.error && !asked.pictures.empty())) object["pictures"] = asked.pictures;
+    std::string line = object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    if (!asked.error) line += asked.bytes;
+    options_.answer(line);
+  }
+
+  ArrivingLines& lines_;
+  const WorkerOptions& options_;
+  std::optional<bool> json_;
+  CheckedModels models_{};
+  Drawer drawer_{models_};
+  std::optional<PictureWriter> writer_{};
+  int64_t index_ = 0;
+  bool failed_ = false;
+};
+
+}  // namespace
+
+int run_worker(ArrivingLines& lines, const WorkerOptions& options) { return Worker(lines, options).run(); }
+
+}  // namespace sdtorch

@@ -1,0 +1,235 @@
+// A prompt file's run as its users meet it: killed, resumed, checked.
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "jobs/journal.hpp"
+#include "support/catch.hpp"
+#include "support/files.hpp"
+#include "support/golden.hpp"
+#include "support/process.hpp"
+#include "support/temp_dir.hpp"
+
+namespace fs = std::filesystem;
+using namespace sdtorch;
+
+namespace {
+
+const std::string tiny = golden_path("pipeline/models/sd1").string();
+
+/// A folder with a prompt file, and runs over it.
+class Batch {
+ public:
+  explicit Batch(const std::string& prompts) { write_file(folder / "prompts.txt", prompts); }
+
+  ProcessResult run(std::vector<std::string> more = {}, const std::string& outdir = "out") const {
+    std::vector<std::string> arguments = {"-m",       tiny,   "--from-file", "prompts.txt",
+                                          "--outdir", outdir, "--cfg-scale", "1"};
+    if (std::ranges::find(more, "--steps") == more.end()) more.insert(more.end(), {"--steps", "1"});
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_sdtorch(arguments, {.folder = folder.path()});
+  }
+
+  ProcessResult verify(std::vector<std::string> more = {}, const std::string& outdir = "out") const {
+    std::vector<std::string> arguments = {"verify", outdir};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_sdtorch(arguments, {.folder = folder.path()});
+  }
+
+  /// Names and contents of the pictures.
+  std::map<std::string, std::string> pictures(const std::string& outdir = "out") const {
+    std::map<std::string, std::string> found;
+    for (const auto& entry : fs::directory_iterator(folder / outdir)) {
+      const std::string name = entry.path().filename().string();
+      if (name.ends_with(".png")) found[name] = file_contents(entry.path());
+    }
+    return found;
+  }
+
+  const TempDir folder{};
+};
+
+size_t lines_of(const std::string& text) { return static_cast<size_t>(std::ranges::count(text, '\n')); }
+
+}  // namespace
+
+TEST_CASE("a run is resumed: what is there stays, what is gone or new is drawn, nothing twice", "[cli]") {
+  const Batch batch("a\nb\n# no prompt\nc\n");
+  const ProcessResult first = batch.run();
+  INFO(first.err);
+  REQUIRE(first.exit_code == 0);
+  CHECK(lines_of(first.out) == 3);
+  const auto whole = batch.pictures();
+  REQUIRE(whole.size() == 3);
+  CHECK(whole.contains("00000-42-a.png"));
+  CHECK(batch.verify().exit_code == 0);
+  CHECK(batch.verify({"--from-file", "prompts.txt"}).out == "3 of 3 pictures are as they should be\n");
+
+  const ProcessResult again = batch.run({"--resume"});
+  CHECK(again.exit_code == 0);
+  CHECK(again.out.empty());
+  CHECK((batch.pictures() == whole));
+
+  fs::remove(batch.folder / "out" / "00001-42-b.png");
+  CHECK(batch.verify().exit_code == 3);
+  CHECK(batch.verify().out.find("gone 00001 00001-42-b.png") == 0);
+  const ProcessResult mended = batch.run({"--resume"});
+  CHECK(mended.out == "out/00001-42-b.png\n");
+  CHECK((batch.pictures() == whole));
+
+  std::ofstream(batch.folder / "prompts.txt", std::ios::app) << "d\n";
+  CHECK(batch.verify({"--from-file", "prompts.txt"}).exit_code == 2);
+  CHECK(batch.run({"--resume"}).out == "out/00003-42-d.png\n");
+  CHECK(batch.verify({"--from-file", "prompts.txt"}).exit_code == 0);
+  CHECK(batch.pictures().size() == 4);
+}
+
+TEST_CASE("a published picture that a kill kept from the journal is taken, and a torn line is mended", "[cli]") {
+  for (const std::string name : {"{index:05}-{seed}-{slug}.png", "{slug}-{index}.png", "{seed}.png"}) {
+    INFO(name);
+    const Batch batch("a\nb\na\n");
+    REQUIRE(batch.run({"--name", name}).exit_code == 0);
+    const auto whole = batch.pictures();
+    const fs::path journal = batch.folder / "out" / journal_name;
+    const std::string text = file_contents(journal);
+    // Not the last two records, and half of one before.
+    size_t end = text.size();
+    for (int i = 0; i < 2; ++i) end = text.rfind('\n', end - 2) + 1;
+    write_file(journal, text.substr(0, end) + text.substr(end, 40));
+    CHECK(batch.verify().exit_code == 3);
+    const ProcessResult resumed = batch.run({"--resume", "--name", name});
+    INFO(resumed.err);
+    CHECK(resumed.exit_code == 0);
+    CHECK(resumed.out.empty());
+    CHECK((batch.pictures() == whole));
+    CHECK(batch.verify().exit_code == 0);
+  }
+}
+
+TEST_CASE("another model or request is refused by what differs, and nothing is drawn", "[cli]") {
+  const Batch batch("a\nb\n");
+  REQUIRE(batch.run().exit_code == 0);
+  const auto check_refused = [&](const std::vector<std::string>& flags, const std::string& difference) {
+    const ProcessResult run = batch.run(flags);
+    INFO(run.err);
+    CHECK(run.exit_code == 2);
+    CHECK(run.err.find(difference) != std::string::npos);
+    CHECK(batch.pictures().size() == 2);
+  };
+  check_refused({"--resume", "--steps", "2"}, "steps: 1, now 2");
+  check_refused({"--resume", "-s", "7"}, "seed: 42, now 7");
+  check_refused({"--resume", "--name", "{index}.png"}, "name: {index:05}-{seed}-{slug}.png, now {index}.png");
+  check_refused({"--resume", "-b", "2"}, "batch-count: 1, now 2");
+  write_file(batch.folder / "prompts.txt", "a\nB\n");
+  check_refused({"--resume"}, "picture 1 of 2 is another than it was");
+  write_file(batch.folder / "prompts.txt", "a\n");
+  check_refused({"--resume"}, "pictures: 2, now 1");
+  write_file(batch.folder / "prompts.txt", "a\nb\n");
+
+  fs::copy(tiny, batch.folder / "model", fs::copy_options::recursive);
+  std::vector<std::string> other = {"-m",          "model", "--from-file", "prompts.txt", "--outdir", "out",
+                                    "--cfg-scale", "1",     "--steps",     "1",           "--resume"};
+  other[1] = (batch.folder / "model").string();
+  const fs::path weights = batch.folder / "model" / "unet" / "diffusion_pytorch_model.safetensors";
+  std::string bytes = file_contents(weights);
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  write_file(weights, bytes);
+  const ProcessResult changed = run_sdtorch(other, {.folder = batch.folder.path()});
+  CHECK(changed.exit_code == 2);
+  CHECK(changed.err.find("model model: not given, now") != std::string::npos);
+}
+
+TEST_CASE("seeds that were left to chance are drawn again as they were", "[cli]") {
+  const Batch batch("a\nb\n");
+  write_file(batch.folder / "prompts.jsonl", R"({"prompt": "a"})"
+                                             "\n"
+                                             R"({"prompt": "b", "seed": -1})"
+                                             "\n"
+                                             R"({"prompt": "c", "variation-strength": 0.2})"
+                                             "\n");
+  const auto run = [&](const std::vector<std::string>& more, const std::string& outdir) {
+    std::vector<std::string> arguments = {"-m", tiny, "--from-file", "prompts.jsonl", "--outdir",   outdir, "--steps",
+                                          "1",  "-s", "-1",          "--name",        "{index}.png"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_sdtorch(arguments, {.folder = batch.folder.path()});
+  };
+  REQUIRE(run({}, "out").exit_code == 0);
+  const auto whole = batch.pictures();
+  for (const char* name : {"0.png", "1.png", "2.png"}) fs::remove(batch.folder / "out" / name);
+  REQUIRE(run({"--resume"}, "out").exit_code == 0);
+  CHECK((batch.pictures() == whole));
+  REQUIRE(run({}, "other").exit_code == 0);
+  CHECK((batch.pictures("other") != whole));
+  CHECK(run({"--shard", "0/2"}, "shards").exit_code == 2);
+}
+
+TEST_CASE("without --resume a folder's next run comes after the one that is there", "[cli]") {
+  const Batch batch("a\nb\n");
+  REQUIRE(batch.run().exit_code == 0);
+  REQUIRE(batch.run().exit_code == 0);
+  CHECK(batch.pictures().size() == 4);
+  CHECK(batch.pictures().contains("00003-42-b.png"));
+  CHECK(batch.verify().out == "4 of 4 pictures are as they should be\n");
+}
+
+TEST_CASE("a folder in which another run works is left", "[cli]") {
+  const Batch batch("a\n");
+  fs::create_directories(batch.folder / "out");
+  {
+    const Journal held(batch.folder / "out", std::nullopt, false);
+    const ProcessResult left = batch.run();
+    CHECK(left.exit_code == 11);
+    CHECK(left.err.find("another run works in this folder") != std::string::npos);
+    CHECK(batch.verify({"--join"}).exit_code == 11);
+  }
+  CHECK(batch.run().exit_code == 0);
+}
+
+TEST_CASE("what cannot be drawn is left out and told, unless the run is to end there", "[cli]") {
+  const Batch batch("");
+  write_file(batch.folder / "prompts.jsonl",
+             "{\"prompt\": \"a\"}\n{\"prompt\": \"b\", \"cfg-scale\": 1e38}\n{\"prompt\": \"c\"}\n");
+  const auto run = [&](const std::string& how, const std::string& outdir) {
+    return run_sdtorch(
+        {"-m", tiny, "--from-file", "prompts.jsonl", "--outdir", outdir, "--steps", "2", how, "--dtype", "fp32"},
+        {.folder = batch.folder.path()});
+  };
+  const ProcessResult rest = run("--keep-going", "out");
+  INFO(rest.err);
+  CHECK(rest.exit_code == 3);
+  CHECK(lines_of(rest.out) == 2);
+  CHECK(rest.err.find("prompts.jsonl: line 2: ") != std::string::npos);
+  CHECK(rest.err.find("1 of 3 pictures could not be drawn") != std::string::npos);
+  CHECK(batch.verify().out.find("failed 00001: ") == 0);
+  CHECK(run("--resume", "out").exit_code == 3);
+  CHECK(batch.pictures().size() == 2);
+
+  const ProcessResult fast = run("--fail-fast", "fast");
+  CHECK(fast.exit_code == 8);
+  CHECK(lines_of(fast.out) == 1);
+}
+
+TEST_CASE("verify tells a damaged picture and one that carries other parameters", "[cli]") {
+  const Batch batch("a\nb\nc\n");
+  REQUIRE(batch.run().exit_code == 0);
+  const fs::path folder = batch.folder / "out";
+  std::string bytes = file_contents(folder / "00000-42-a.png");
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  write_file(folder / "00000-42-a.png", bytes);
+  write_file(folder / "00001-42-b.png", "short");
+  write_file(folder / "other.png", "of nobody");
+  const ProcessResult told = batch.verify({"--json"});
+  CHECK(told.exit_code == 3);
+  const auto report = nlohmann::json::parse(told.out);
+  CHECK(report["complete"] == false);
+  CHECK(report["pictures"] == 3);
+  CHECK(report["right"] == 1);
+  CHECK(report["faults"][0]["fault"] == "damaged");
+  CHECK(report["faults"][1]["reason"].get<std::string>().find("has 5 bytes") == 0);
+  CHECK(report["others"] == nlohmann::json{"other.png"});
+  CHECK(batch.verify({}, "nowhere").exit_code == 6);
+}
