@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -22,6 +23,7 @@
 #include "jobs/journal.hpp"
 #include "jobs/output_folder.hpp"
 #include "jobs/pooled_drawing.hpp"
+#include "jobs/previews.hpp"
 #include "jobs/prompt_faults.hpp"
 #include "jobs/publisher.hpp"
 #include "jobs/run_plan.hpp"
@@ -52,6 +54,9 @@ bool reads_standard_input(const Request& request) {
 void check_workers(const std::vector<Job>& jobs, const RunOptions& options) {
   if (options.devices.size() < 2 || count_images(jobs) == 1) return;
   if (!options.output.dump.empty()) refuse("--dump", "shows what one device does", "name one by --device");
+  if (options.output.preview_every > 0) {
+    refuse("--preview-every", "shows what one device draws", "name one by --device");
+  }
   for (const Job& job : jobs) {
     if (reads_standard_input(job.request)) {
       refuse("--device", "several devices cannot take a picture from standard input", "name its file");
@@ -78,6 +83,7 @@ void check_places(const OutputOptions& output) {
   }
   if (!output.dump.empty()) check_file(output.dump);
   if (!output.save_steps.empty()) check_folder(output.save_steps);
+  check_previews(output);
 }
 
 /// Each job against its model, before anything is drawn. What is wrong with lines of a prompt file is told together.
@@ -126,6 +132,7 @@ struct JournalledRun {
 
   Journal journal;
   RunPlan plan{};
+  std::map<int64_t, std::string> done_before{};  ///< names of the pictures that need not be drawn again, by number
 };
 
 /// Locks the folder, reads what it holds, and writes down that the run begins.
@@ -149,6 +156,14 @@ std::unique_ptr<JournalledRun> begin_journal(CheckedModels& models, const std::v
   run->plan = plan_run(std::move(record), known, options);
   if (std::ranges::find(own.runs, run->plan.run) == own.runs.end()) run->journal.add(run->plan.run);
   for (const PictureRecord& found : run->plan.found) run->journal.add(found);
+  const auto note = [&](const PictureRecord& picture) {
+    const int64_t number = picture.index - run->plan.run.first_index;
+    const bool ours = number >= 0 && number < std::ssize(run->plan.wanted) &&
+                      !run->plan.wanted[static_cast<size_t>(number)] && (!options.shard || options.shard->has(number));
+    if (ours) run->done_before.emplace(number, picture.path);
+  };
+  for (const auto& [index, picture] : known.pictures) note(picture);
+  for (const PictureRecord& found : run->plan.found) note(found);
   return run;
 }
 
@@ -167,10 +182,14 @@ class Run {
         publisher_(PictureWriter(options.output, first_index()),
                    [this](const DrawnPicture& drawn, const WrittenPicture& written) { record(drawn, written); }) {
     if (!options.output.save_steps.empty()) steps_.emplace(options.output.save_steps);
+    if (options.output.preview_every > 0) {
+      previews_.emplace(preview_file(options.output), options.output.preview_every);
+    }
   }
 
   /// Draws all of them.
   void draw_all(Batches& batches) {
+    reporter_.on_loading();
     if (options_.devices.size() > 1 && total_ > 1) return draw_by_devices(batches.next(), batches);
     drawer_.open(batches.next_job()->choice);
     watch_for_interrupts(total_ > 1 ? InterruptEnds::pictures : InterruptEnds::layer);
@@ -227,7 +246,7 @@ class Run {
     WorkerPool pool(worker_setups(options_.devices, *batch.choice, at::get_num_threads(), options_.output.outdir));
     watch_for_interrupts(InterruptEnds::pictures);
     draw_by_workers(pool, std::move(batch), batches,
-                    {.begun = [&](const Batch& one) { reporter_.on_batch(begun_, std::ssize(one.pictures), total_); },
+                    {.begun = [&](const Batch& one) { reporter_.on_batch(one.numbers, total_); },
                      .drawn = [&](const Batch& one, size_t i, const WorkerAnswer& answer) { take(one, i, answer); },
                      .failed =
                          [&](const Batch& one, size_t i, const Error& error) {
@@ -290,7 +309,7 @@ class Run {
 
   void draw_together(const Batch& batch, const Batch& next) {
     throw_if_told_to_end();
-    reporter_.on_batch(begun_, std::ssize(batch.pictures), total_);
+    reporter_.on_batch(batch.numbers, total_);
     const auto start = std::chrono::steady_clock::now();
     DrawnBatch drawn = drawer_.draw(*batch.choice, batch.pictures, observer(batch, next));
     throw_if_interrupted();  // one that came while decoding
@@ -335,6 +354,12 @@ class Run {
             .jobs = cut(batch.jobs)};
   }
 
+  void preview(const Batch& batch, const Step& step) {
+    if (!previews_ || !previews_->add(drawer_.drawing(), step, batch.pictures.front())) return;
+    reporter_.on_preview(
+        {.path = previews_->file(), .index = batch.numbers.front(), .step = step.index + 1, .steps = step.count});
+  }
+
   Observer observer(const Batch& batch, const Batch& next) {
     Observer observer;
     observer.on_stage = [this, &next](Stage stage) {
@@ -345,6 +370,7 @@ class Run {
       if (steps_) steps_->add(drawer_.drawing(), step, batch.pictures.front());
       report(publisher_.take());
       reporter_.on_step(step);
+      preview(batch, step);
     };
     if (!options_.output.dump.empty()) {
       observer.on_tensor = [this](std::string_view name, const at::Tensor& tensor) { dump_.add(name, tensor); };
@@ -362,6 +388,7 @@ class Run {
   int64_t begun_ = 0, reported_ = 0, failed_ = 0;
   TensorDump dump_{};
   std::optional<StepPictures> steps_{};
+  std::optional<Previews> previews_{};
   Publisher publisher_;
 };
 
@@ -375,6 +402,11 @@ void run_jobs(const std::vector<Job>& jobs, const RunOptions& options, Reporter&
   const int64_t total = journalled ? std::ranges::count(wanted, true) : count_images(jobs);
   if (journalled && total < count_images(jobs)) {
     log_info(fmt::format("{} of {} pictures are to be drawn", total, count_images(jobs)));
+  }
+  if (journalled) {
+    for (const auto& [number, name] : journalled->done_before) {
+      reporter.on_done_before(number, options.output.outdir / name);
+    }
   }
   if (total == 0) return;
   Run run(models, journalled.get(), options, reporter, total);
