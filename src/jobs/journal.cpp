@@ -16,6 +16,7 @@
 #include "core/log.hpp"
 #include "io/atomic_file.hpp"
 #include "io/json.hpp"
+#include "jobs/request_facts.hpp"
 
 namespace sdtorch {
 namespace {
@@ -25,7 +26,6 @@ using nlohmann::json;
 
 constexpr std::string_view shard_prefix = "sdtorch.jobs.", journal_ending = ".jsonl";
 constexpr int journal_version = 1;
-constexpr size_t digest_digits = 16;
 constexpr auto between_tries = 200'000;  // microseconds
 
 [[noreturn]] void fail_by_system(const fs::path& path, std::string_view what, int error) {

@@ -14,7 +14,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t digest_digits = 16;
 constexpr size_t longest_shown = 60;  // characters of a value in a message
 
 bool is_path(const Setting& setting) {

@@ -1,6 +1,7 @@
 // What decides a picture, in a form that is the same on every machine: what a journal and a resumed run compare.
 #pragma once
 
+#include <cstddef>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -17,6 +18,8 @@ nlohmann::json request_facts(const Settings& settings);
 /// nor
 /// --deterministic nor paths.
 nlohmann::json run_facts(const ModelChoice& choice);
+
+inline constexpr size_t digest_digits = 16;
 
 /// 16 hexadecimal digits: the first half of the SHA-256 of the facts' text is 32 of them, and of 2^32 pictures no two
 /// that differ will likely share 16.
