@@ -38,4 +38,5 @@ install(FILES ${PROJECT_SOURCE_DIR}/cmake/sdtorchConfig.cmake ${PROJECT_BINARY_D
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/demo ${PROJECT_SOURCE_DIR}/models/demo-extras DESTINATION share/sdtorch/models)
 install(DIRECTORY ${SDTORCH_CLIP_VOCABULARY}/ DESTINATION share/sdtorch/clip)
+install(FILES ${SDTORCH_FONT} DESTINATION share/sdtorch/fonts)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION share/doc/sdtorch)

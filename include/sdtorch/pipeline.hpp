@@ -102,6 +102,13 @@ class Pipeline {
   /// Throws ErrorKind::usage and ErrorKind::input as CheckedModel::check, ErrorKind::non_finite for overflow.
   std::vector<Picture> draw(std::span<const Request> batch, const Observer& observer = {}) const;
 
+  /// Reads a batch's prompts before its turn, in a thread beside the one that draws another batch of the same adapters:
+  /// `draw` finds them encoded then. Does nothing where that would wait for it. Throws as draw.
+  void prepare(std::span<const Request> batch) const;
+
+  /// Whether there is room for that beside a drawing: a GPU's streams, or twice as many cores as threads.
+  bool prepares_beside() const;
+
   /// One picture.
   Picture draw(const Request& request, const Observer& observer = {}) const;
 

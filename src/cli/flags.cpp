@@ -50,7 +50,11 @@ std::vector<Bound> bind_flags(const CommandSpec& command, CLI::App& app, size_t 
       const bool positional = !flag.names.starts_with('-');
       const bool is_switch = flag.value.empty() && !positional;
       CLI::Option* option = is_switch ? app.add_flag(names) : app.add_option(names);
-      if (!is_switch) option->expected(positional ? static_cast<int>(most_values) : 1);
+      if (flag.value.starts_with('[')) {
+        option->expected(0, 1);
+      } else if (!is_switch) {
+        option->expected(positional ? static_cast<int>(most_values) : 1);
+      }
       option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
       bound.push_back({&flag, option});
     }

@@ -10,8 +10,9 @@ namespace sdtorch {
 /// One flag of a command, or its positional argument.
 struct Flag {
   std::string names{};  ///< as --help shows them, the long name first or second: "-s, --seed"; "PATH" is positional
-  std::string value{};  ///< placeholder of its value; empty is a switch
-  std::string help{};   ///< one sentence or two, without a full stop
+  std::string
+      value{};         ///< placeholder of its value; empty is a switch; `[FILE]`: it may be left out, and is empty then
+  std::string help{};  ///< one sentence or two, without a full stop
   /// Takes a value (empty for a switch); `flag` is the long name, for messages. Called once, or for a flag
   /// that is `repeated`, for each value.
   std::function<void(const std::string& flag, const std::string& value)> apply{};

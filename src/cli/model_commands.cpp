@@ -1,6 +1,7 @@
 #include "cli/model_commands.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,6 +12,8 @@
 #include "core/error.hpp"
 #include "core/number.hpp"
 #include "core/suggest.hpp"
+#include "pipeline/prompt_rules.hpp"
+#include "recipes/model_layout.hpp"
 
 namespace sdtorch {
 namespace {
@@ -32,6 +35,14 @@ Apply into(std::string& target) {
 
 Apply as_switch(bool& target) {
   return [&target](const std::string&, const std::string&) { target = true; };
+}
+
+Apply choice_of(std::string& target, std::vector<std::string> choices) {
+  return [&target, choices = std::move(choices)](const std::string& flag, const std::string& text) {
+    const std::string lower = ascii_lower(text);
+    check_choice(flag, lower, choices);
+    target = lower;
+  };
 }
 
 /// Decimal units as file sizes are given, and binary ones with an i.
@@ -169,6 +180,83 @@ void check_convert(const ConvertOptions& options) {
 void check_merge(const MergeOptions& options) {
   if (options.input.model.empty()) refuse("MODEL", "what to merge is missing", "see sdtorch merge --help");
   if (options.output.target.empty()) refuse("--output", "where to write is missing", "see sdtorch merge --help");
+}
+
+CommandSpec init_model_spec(InitModelOptions& m, FlagGroup general) {
+  const Apply seed = [&m](const std::string& flag, const std::string& text) {
+    const auto number = parse_unsigned(text);
+    if (!number) refuse(flag, fmt::format("'{}' is not a whole number of 0…2^64-1", text));
+    m.seed = *number;
+  };
+  const std::vector<std::string> layouts(layout_names.begin(), layout_names.end());
+  return {"sdtorch init-model [FLAGS] PATH",
+          "Writes a model of seeded random weights: noise for pictures, but a whole model, for tests and benchmarks.",
+          {{"Arguments", {{"PATH", "", "the folder or file to make", into(m.target)}}},
+           {"Model",
+            {{"--family", "NAME", fmt::format("{} (sd1)", fmt::join(init_model_families(), ", ")),
+              choice_of(m.family, init_model_families())},
+             {"--size", "NAME", "tiny, full (tiny)", choice_of(m.size, {"tiny", "full"})},
+             {"--layout", "NAME",
+              fmt::format("{} (folder): a diffusers folder, one with fp16 in its files' names, one in shards, one of "
+                          ".bin files; one .safetensors file, one .ckpt file",
+                          fmt::join(layouts, ", ")),
+              choice_of(m.layout, layouts)},
+             {"--vocabulary", "NAME",
+              "tiny folders: bytes, or clip, whose text encoder is then that of a single file (bytes)",
+              choice_of(m.vocabulary, {"bytes", "clip"})},
+             {"--only", "NAME", "single files: unet or vae alone", choice_of(m.only, {"unet", "vae"})},
+             {"--dtype", "NAME", "type of the stored weights: fp32, fp16, bf16 (fp32; fp16 for a variant)",
+              choice_of(m.dtype, {"fp32", "fp16", "bf16"})},
+             {"--ema", "", "single files: with moving averages of the U-Net's weights", as_switch(m.ema)},
+             {"-s, --seed", "N", "0…2^64-1 (0)", seed}}},
+           std::move(general)},
+          ""};
+}
+
+CommandSpec tokenize_spec(TokenizeOptions& t, FlagGroup general) {
+  const Apply add_text = [&t](const std::string&, const std::string& text) { t.texts.push_back(text); };
+  const auto to_optional = [](std::optional<std::string>& value) -> Apply {
+    return [&value](const std::string& flag, const std::string& text) { value = not_empty(flag, text); };
+  };
+  const Apply steps = [&t](const std::string& flag, const std::string& text) {
+    constexpr uint64_t most_steps = 100'000;
+    const auto number = parse_unsigned(text);
+    if (!number || *number == 0 || *number > most_steps) {
+      refuse(flag, fmt::format("'{}' is not a whole number of 1…{}", text, most_steps));
+    }
+    t.rules.steps = static_cast<int64_t>(*number);
+  };
+  return {"sdtorch tokenize [FLAGS] TEXT…",
+          "Prints what a prompt's grammar says, and the ids, pieces and chunks that the model's text encoder sees.",
+          {{"Arguments",
+            {{"TEXT", "", "texts; - reads lines from standard input; put -- before one that starts with -", add_text,
+              true}}},
+           {"Model",
+            {{"-m, --model, --ckpt", "PATH", "a model, or its tokenizer's folder; default: the built-in model",
+              [&t](const std::string& flag, const std::string& text) { t.model = not_empty(flag, text); }}}},
+           {"Grammar",
+            {{"--prompt-syntax", "NAME", fmt::format("{} (a1111)", fmt::join(prompt_syntax_names, ", ")),
+              to_optional(t.rules.prompt_syntax)},
+             {"--prompt-chunks", "NAME", fmt::format("{} (plain)", fmt::join(prompt_chunks_names, ", ")),
+              to_optional(t.rules.prompt_chunks)},
+             {"--compat", "NAME", "a1111, comfy, diffusers, sdcpp: whose rules both are", to_optional(t.rules.compat)},
+             {"--steps", "N", "what [from:to:when] and [one|other] are spread over (20)", steps},
+             {"--sampler", "NAME", "one that takes two calls a step counts twice", to_optional(t.rules.sampler)},
+             {"--negative", "", "as a negative prompt, in which AND is a word", as_switch(t.negative)}}},
+           {"Output",
+            {{"--json", "", "one object a text: ids, pieces, chunks, and what its grammar says; ids are the text's own",
+              as_switch(t.json)}}},
+           std::move(general)},
+          ""};
+}
+
+CommandSpec inspect_spec(InspectOptions& options, FlagGroup general) {
+  return {"sdtorch inspect PATH [--json]",
+          "Prints the parameters that a PNG carries, or what a model is, what tells it, and of what it is made.",
+          {{"Arguments", {{"PATH", "", "a PNG, a model folder or a weights file", into(options.path)}}},
+           {"Output", {{"--json", "", "one JSON object on a line", as_switch(options.json)}}},
+           std::move(general)},
+          ""};
 }
 
 }  // namespace sdtorch

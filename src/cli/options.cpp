@@ -10,6 +10,7 @@
 #include "cli/extract_lora.hpp"
 #include "cli/flags.hpp"
 #include "cli/model_commands.hpp"
+#include "cli/seeing.hpp"
 #include "core/error.hpp"
 #include "core/number.hpp"
 #include "core/suggest.hpp"
@@ -19,7 +20,6 @@
 #include "jobs/output_names.hpp"
 #include "pipeline/metadata.hpp"
 #include "pipeline/settings.hpp"
-#include "recipes/model_layout.hpp"
 #include "sdtorch/version.hpp"
 
 namespace sdtorch {
@@ -72,12 +72,6 @@ Apply to_switch(bool& target) {
 
 Apply to_path(std::filesystem::path& target) {
   return [&target](const std::string& flag, const std::string& text) { target = filled(flag, text); };
-}
-
-Apply to_choice(std::string& target, std::vector<std::string> choices) {
-  return [&target, choices = std::move(choices)](const std::string& flag, const std::string& text) {
-    target = picked(flag, text, choices);
-  };
 }
 
 Apply to_threads(int& target) {
@@ -135,6 +129,7 @@ constexpr const char* generate_footer =
   convert MODEL OUT       a model as a folder or a single file, in another type
   merge A B [C] -o OUT    a sum of models; adapters baked in
   init-model PATH         write a model of random weights, for tests
+  gallery DIR             a page of a folder's pictures
   verify DIR              whether a folder holds what a prompt file asks for
   bench                   time and memory of each stage
 
@@ -186,27 +181,30 @@ CommandSpec generate_spec(Reading& r) {
   CommandSpec spec{"sdtorch -p TEXT [FLAGS]", "Draws a picture from a text with Stable Diffusion.", setting_groups(r),
                    generate_footer};
   add_prompt_file(r, spec.groups.front());
-  spec.groups.push_back(
-      {"Output",
-       {{"-o, --output", "FILE.png", "one picture's file; replaced if it exists", to_path(i.output.output)},
-        {"--outdir", "DIR", "folder, made if missing (the current one)", to_path(i.output.outdir)},
-        {"--name", "TEMPLATE", fmt::format("names in the folder ({})", default_name_template),
-         [&i](const std::string& flag, const std::string& text) { i.output.name = filled(flag, text); }},
-        {"--save-steps", "DIR", "the predicted picture after each step: step-000.png …, and steps.webp",
-         to_path(i.output.save_steps)},
-        {"--shard", "I/N",
-         "draw a share of the prompt file's pictures, every N-th from I = 0…N-1 on; auto: as Slurm or Kubernetes says. "
-         "Goes on where its share was left",
-         [&i](const std::string& flag, const std::string& text) { i.shard = filled(flag, text); }},
-        {"--resume", "", "draw what the folder's journal of the same prompt file lacks", to_switch(i.resume)},
-        {"--wait", "", "wait while another run works in the folder, instead of leaving with exit code 11",
-         to_switch(i.wait)},
-        {"--keep-going", "", "tell what cannot be drawn, and draw the rest: the default with --from-file",
-         [&i](const std::string&, const std::string&) { i.keep_going = true; }},
-        {"--fail-fast", "", "end at the first picture that cannot be drawn",
-         [&i](const std::string&, const std::string&) { i.keep_going = false; }},
-        {"--dump", "FILE.safetensors", "every stage's tensors", to_path(i.output.dump)},
-        {"--json", "", "results as one JSON object a line", to_switch(i.json)}}});
+  FlagGroup output = {
+      "Output",
+      {{"-o, --output", "FILE.png", "one picture's file; replaced if it exists", to_path(i.output.output)},
+       {"--outdir", "DIR", "folder, made if missing (the current one)", to_path(i.output.outdir)},
+       {"--name", "TEMPLATE", fmt::format("names in the folder ({})", default_name_template),
+        [&i](const std::string& flag, const std::string& text) { i.output.name = filled(flag, text); }},
+       {"--save-steps", "DIR", "the predicted picture after each step: step-000.png …, and steps.webp",
+        to_path(i.output.save_steps)},
+       {"--shard", "I/N",
+        "draw a share of the prompt file's pictures, every N-th from I = 0…N-1 on; auto: as Slurm or Kubernetes says. "
+        "Goes on where its share was left",
+        [&i](const std::string& flag, const std::string& text) { i.shard = filled(flag, text); }},
+       {"--resume", "", "draw what the folder's journal of the same prompt file lacks", to_switch(i.resume)},
+       {"--wait", "", "wait while another run works in the folder, instead of leaving with exit code 11",
+        to_switch(i.wait)},
+       {"--keep-going", "", "tell what cannot be drawn, and draw the rest: the default with --from-file",
+        [&i](const std::string&, const std::string&) { i.keep_going = true; }},
+       {"--fail-fast", "", "end at the first picture that cannot be drawn",
+        [&i](const std::string&, const std::string&) { i.keep_going = false; }},
+       {"--dump", "FILE.safetensors", "every stage's tensors", to_path(i.output.dump)},
+       {"--json", "", "results as one JSON object a line; progress likewise, on stderr", to_switch(i.json)}}};
+  const std::vector<Flag> seeing = seeing_flags(i.seeing, i.output);
+  output.flags.insert(output.flags.end() - 1, seeing.begin(), seeing.end());
+  spec.groups.push_back(std::move(output));
   FlagGroup general = general_group(r, true);
   general.flags.insert(general.flags.begin(),
                        {"--dry-run", "", "check everything, load no weights, write nothing", to_switch(i.dry_run)});
@@ -249,56 +247,25 @@ CommandSpec verify_command_spec(Reading& r) {
   return spec;
 }
 
-CommandSpec inspect_spec(Reading& r) {
-  return {"sdtorch inspect PATH [--json]",
-          "Prints the parameters that a PNG carries, or what a model is, what tells it, and of what it is made.",
-          {{"Arguments", {{"PATH", "", "a PNG, a model folder or a weights file", to_path(r.invocation.inspect.path)}}},
-           {"Output", {{"--json", "", "one JSON object on a line", to_switch(r.invocation.inspect.json)}}},
-           general_group(r, false)},
-          ""};
-}
-
-CommandSpec tokenize_command_spec(Reading& r) { return tokenize_spec(r.invocation.tokenize, general_group(r, false)); }
-
-CommandSpec init_model_spec(Reading& r) {
-  InitModelOptions& m = r.invocation.init_model;
-  const Apply seed = [&m](const std::string& flag, const std::string& text) {
-    const auto number = parse_unsigned(text);
-    if (!number) refuse(flag, fmt::format("'{}' is not a whole number of 0…2^64-1", text));
-    m.seed = *number;
-  };
-  const std::vector<std::string> layouts(layout_names.begin(), layout_names.end());
-  return {"sdtorch init-model [FLAGS] PATH",
-          "Writes a model of seeded random weights: noise for pictures, but a whole model, for tests and benchmarks.",
-          {{"Arguments", {{"PATH", "", "the folder or file to make", to_path(m.target)}}},
-           {"Model",
-            {{"--family", "NAME", fmt::format("{} (sd1)", fmt::join(init_model_families(), ", ")),
-              to_choice(m.family, init_model_families())},
-             {"--size", "NAME", "tiny, full (tiny)", to_choice(m.size, {"tiny", "full"})},
-             {"--layout", "NAME",
-              fmt::format("{} (folder): a diffusers folder, one with fp16 in its files' names, one in shards, one of "
-                          ".bin files; one .safetensors file, one .ckpt file",
-                          fmt::join(layouts, ", ")),
-              to_choice(m.layout, layouts)},
-             {"--vocabulary", "NAME",
-              "tiny folders: bytes, or clip, whose text encoder is then that of a single file (bytes)",
-              to_choice(m.vocabulary, {"bytes", "clip"})},
-             {"--only", "NAME", "single files: unet or vae alone", to_choice(m.only, {"unet", "vae"})},
-             {"--dtype", "NAME", "type of the stored weights: fp32, fp16, bf16 (fp32; fp16 for a variant)",
-              to_choice(m.dtype, {"fp32", "fp16", "bf16"})},
-             {"--ema", "", "single files: with moving averages of the U-Net's weights", to_switch(m.ema)},
-             {"-s, --seed", "N", "0…2^64-1 (0)", seed}}},
-           general_group(r, false)},
-          ""};
-}
-
 CommandSpec extract_lora_command_spec(Reading& r) {
   return extract_lora_spec(r.invocation.extract_lora, general_group(r, true));
 }
 
 CommandSpec convert_command_spec(Reading& r) { return convert_spec(r.invocation.convert, general_group(r, true)); }
 
+CommandSpec inspect_command_spec(Reading& r) { return inspect_spec(r.invocation.inspect, general_group(r, false)); }
+
+CommandSpec tokenize_command_spec(Reading& r) { return tokenize_spec(r.invocation.tokenize, general_group(r, false)); }
+
+CommandSpec init_model_command_spec(Reading& r) {
+  return init_model_spec(r.invocation.init_model, general_group(r, false));
+}
+
 CommandSpec merge_command_spec(Reading& r) { return merge_spec(r.invocation.merge, general_group(r, true)); }
+
+CommandSpec gallery_command_spec(Reading& r) {
+  return gallery_spec(r.invocation.seeing.gallery.emplace(), general_group(r, true));
+}
 
 struct CommandEntry {
   std::string_view name;
@@ -306,14 +273,15 @@ struct CommandEntry {
   CommandSpec (*spec)(Reading&);
 };
 
-constexpr std::array<CommandEntry, 8> commands = {{
-    {"inspect", Command::inspect, inspect_spec},
+constexpr std::array<CommandEntry, 9> commands = {{
+    {"inspect", Command::inspect, inspect_command_spec},
     {"tokenize", Command::tokenize, tokenize_command_spec},
     {"convert", Command::convert, convert_command_spec},
     {"merge", Command::merge, merge_command_spec},
     {"extract-lora", Command::extract_lora, extract_lora_command_spec},
-    {"init-model", Command::init_model, init_model_spec},
+    {"init-model", Command::init_model, init_model_command_spec},
     {"bench", Command::bench, bench_spec},
+    {"gallery", Command::gallery, gallery_command_spec},
     {"verify", Command::verify, verify_command_spec},
 }};
 
@@ -363,6 +331,11 @@ void finish_settings(Reading& r) {
   for (const std::string& line : i.settings.warnings()) log_warning(line);
 }
 
+bool draws_nothing(const Reading& r) {
+  const Invocation& i = r.invocation;
+  return !i.from_file && !r.has("prompt") && r.from_image.empty() && !i.expansion.sweep.gives("prompt");
+}
+
 void check_prompt_source(const Reading& r) {
   const bool from_file = r.invocation.from_file.has_value();
   if (!from_file && r.invocation.from_file_format) refuse("--from-file-format", "there is no --from-file");
@@ -372,7 +345,7 @@ void check_prompt_source(const Reading& r) {
       refuse(fmt::format("--{}", picture), "standard input holds the prompts already");
     }
   }
-  if (!from_file && !r.has("prompt") && r.from_image.empty() && !r.invocation.expansion.sweep.gives("prompt")) {
+  if (draws_nothing(r)) {
     refuse("--prompt", "nothing to draw", "give --prompt TEXT, --from-file FILE or --from-image FILE.png; see --help");
   }
 }
@@ -389,6 +362,7 @@ void check_output(const Reading& r) {
     }
     if (several) refuse("--output", "is one file for several pictures", "give --outdir DIR");
   }
+  check_seeing(i.seeing, output);
   if (!output.name.empty()) NameTemplate{output.name};
   if (!output.dump.empty() && ascii_lower(output.dump.extension().string()) != ".safetensors") {
     refuse("--dump", fmt::format("'{}' does not end in .safetensors", output.dump.string()));
@@ -410,6 +384,11 @@ void finish(Reading& r) {
       i.text = version_text() + "\n";
       break;
     case Command::generate:
+      if (i.seeing.gallery && draws_nothing(r)) {
+        i.command = Command::gallery;
+        i.seeing.gallery->folder = i.output.outdir.empty() ? "." : i.output.outdir;
+        break;
+      }
       check_prompt_source(r);
       finish_settings(r);
       check_output(r);
@@ -438,6 +417,10 @@ void finish(Reading& r) {
       break;
     case Command::merge:
       check_merge(i.merge);
+      break;
+    case Command::gallery:
+      if (i.seeing.gallery->folder.empty())
+        refuse("DIR", "the folder of pictures is missing", "see sdtorch gallery --help");
       break;
   }
 }

@@ -9,6 +9,7 @@
 
 #include "adapters/extract_lora.hpp"
 #include "cli/inspect.hpp"
+#include "cli/seeing.hpp"
 #include "cli/tokenize.hpp"
 #include "cli/verify.hpp"
 #include "core/log.hpp"
@@ -32,6 +33,7 @@ enum class Command {
   convert,
   merge,
   bench,
+  gallery,
   verify
 };
 
@@ -46,6 +48,7 @@ struct Invocation {
   std::optional<PromptFormat> from_file_format{};  ///< generate: of that file; none is told by its ending or content
   Expansion expansion{};                           ///< generate: what makes several jobs of one
   OutputOptions output{};                          ///< generate
+  SeeingOptions seeing{};                          ///< generate; gallery: its page
   std::string shard{};                             ///< generate: as parse_shard takes it; empty: everything
   std::vector<std::string> devices{};              ///< generate: of --device (split_devices), where there are several
   bool resume = false;                             ///< generate: what the folder's journal lacks

@@ -1,7 +1,6 @@
 #include "cli/report.hpp"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,16 +12,21 @@
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
 #include "core/log.hpp"
+#include "io/read_picture.hpp"
 
 namespace sdtorch {
 namespace {
 
-constexpr auto plain_interval = std::chrono::seconds(5);      // between lines where there is no terminal
-constexpr auto bar_interval = std::chrono::milliseconds(50);  // between redraws
-constexpr int default_columns = 80;
+using nlohmann::ordered_json;
+
+constexpr double plain_interval = 5;   // seconds between lines where there is no terminal, at first
+constexpr double bar_interval = 0.05;  // between redraws
 
 /// What the terminal shows below the log; empty where there is no bar. Log lines are written above it.
 std::string bar;
+
+/// Lines of a preview right above the bar, which the next one takes; 0 where something else stands there.
+int preview_rows = 0;
 
 void clear_bar() {
   if (!bar.empty()) std::fputs("\r\033[K", stderr);
@@ -33,23 +37,23 @@ void draw_bar() {
   std::fflush(stderr);
 }
 
-int terminal_columns() {
-  winsize size{};
-  const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return known ? size.ws_col : default_columns;
+void put_bar(std::string text) {
+  clear_bar();
+  bar = std::move(text);
+  draw_bar();
 }
 
-std::string duration(double seconds) {
-  const auto whole = static_cast<int64_t>(std::ceil(std::min(seconds, 1e9)));
-  if (whole < 60) return fmt::format("{}s", whole);
-  if (whole < 3600) return fmt::format("{}m{:02}s", whole / 60, whole % 60);
-  return fmt::format("{}h{:02}m", whole / 3600, whole / 60 % 60);
+double milliseconds(double seconds) { return std::round(seconds * 1000) / 1000; }
+
+std::string json_line(const ordered_json& object) {
+  return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
-/// `1.9 it/s`, or `12.5 s/it` where that says more.
-std::string rate(double steps_per_second) {
-  return steps_per_second >= 1 ? fmt::format("{:.1f} it/s", steps_per_second)
-                               : fmt::format("{:.1f} s/it", 1 / std::max(steps_per_second, 1e-6));
+/// An event's line on stderr. Nobody may listen.
+void tell(const ordered_json& event) {
+  const std::string line = json_line(event);
+  std::fwrite(line.data(), 1, line.size(), stderr);
+  std::fflush(stderr);
 }
 
 }  // namespace
@@ -58,6 +62,7 @@ void print_log_line(LogKind kind, std::string_view line) {
   const char* mark = kind == LogKind::warning ? "warning: " : kind == LogKind::error ? "error: " : "";
   const std::string text = fmt::format("{}{}\n", mark, line);
   clear_bar();
+  preview_rows = 0;
   std::fwrite(text.data(), 1, text.size(), stderr);
   draw_bar();
 }
@@ -72,74 +77,186 @@ void print_result(std::string_view text) {
 std::string result_line(const ImageResult& result, bool json) {
   if (!json) return result.path.string() + "\n";
   const Request& request = result.request;
-  const nlohmann::ordered_json object = {
-      {"path", result.path.string()}, {"index", result.index},  {"seed", request.seed},
-      {"prompt", request.prompt},     {"width", result.width},  {"height", result.height},
-      {"sampler", result.sampler},    {"steps", request.steps}, {"seconds", std::round(result.seconds * 1000) / 1000}};
-  return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  return json_line({{"event", "image"},
+                    {"path", result.path.string()},
+                    {"index", result.index},
+                    {"seed", request.seed},
+                    {"prompt", request.prompt},
+                    {"width", result.width},
+                    {"height", result.height},
+                    {"sampler", result.sampler},
+                    {"steps", request.steps},
+                    {"seconds", milliseconds(result.seconds)}});
 }
 
-std::string progress_line(const std::string& prefix, int64_t done, int64_t count, double seconds, int columns) {
-  const double per_second = static_cast<double>(done) / std::max(seconds, 1e-6);
-  const std::string left = fmt::format("{}step {}/{} ", prefix, done, count);
-  const std::string right =
-      fmt::format(" {}, {} left", rate(per_second), duration(static_cast<double>(count - done) / per_second));
-  constexpr int64_t widest = 40, narrowest = 5, brackets = 2;
-  const int64_t room = columns - 1 - static_cast<int64_t>(left.size() + right.size()) - brackets;
-  const int64_t width = std::min(room, widest);
-  if (width < narrowest) return (left + right.substr(1)).substr(0, static_cast<size_t>(std::max(columns - 1, 0)));
-  const auto filled = static_cast<size_t>(width * done / std::max<int64_t>(count, 1));
-  return left + "[" + std::string(filled, '=') + std::string(static_cast<size_t>(width) - filled, ' ') + "]" + right;
+std::string failed_line(const FailedImage& failed) {
+  return json_line({{"event", "failed"},
+                    {"index", failed.index},
+                    {"seed", failed.request.seed},
+                    {"prompt", failed.request.prompt},
+                    {"source", failed.source},
+                    {"error", failed.error},
+                    {"exit_code", failed.exit_code}});
 }
 
-ConsoleReporter::ConsoleReporter(const ReportOptions& options) : options_(options) {}
+ConsoleReporter::ConsoleReporter(const ReportOptions& options)
+    : options_(options), start_(std::chrono::steady_clock::now()) {}
 
 ConsoleReporter::~ConsoleReporter() {
   clear_bar();
   bar.clear();
+  preview_rows = 0;
 }
 
-void ConsoleReporter::on_batch(int64_t first, int64_t images, int64_t total) {
+double ConsoleReporter::now() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+}
+
+void ConsoleReporter::on_loading() {
+  if (options_.json && options_.progress) tell({{"event", "loading"}});
+}
+
+void ConsoleReporter::on_done_before(int64_t index, const std::filesystem::path& path) {
+  progress_.done_before();
+  if (options_.sheet) options_.sheet->add(index, path);
+}
+
+void ConsoleReporter::on_batch(std::span<const int64_t> numbers, int64_t total) {
   throw_if_interrupted();
-  prefix_ = total == 1    ? ""
-            : images == 1 ? fmt::format("image {}/{} ", first + 1, total)
-                          : fmt::format("images {}-{}/{} ", first + 1, first + images, total);
-  batch_start_ = last_shown_ = Clock::now();
+  batch_start_ = now();
+  if (progress_.total() == 0) last_shown_ = batch_start_;
+  numbers_.assign(numbers.begin(), numbers.end());
+  progress_.batch(std::ssize(numbers_), total, batch_start_);
+  if (options_.json && options_.progress) tell({{"event", "batch"}, {"images", numbers_}, {"total", total}});
 }
 
 void ConsoleReporter::on_step(const Step& step) {
   throw_if_interrupted();
-  if (!options_.progress) return;
-  const auto now = Clock::now();
-  const int64_t done = step.index + 1;
-  const bool last = done == step.count;
-  if (!last &&
-      now - last_shown_ < (options_.terminal ? Clock::duration(bar_interval) : Clock::duration(plain_interval))) {
+  progress_.step(step.index + 1, step.count, now());
+  if (options_.progress) tell_step(step);
+}
+
+void ConsoleReporter::tell_step(const Step& step) {
+  const double time = now();
+  if (options_.json) {
+    tell({{"event", "step"},
+          {"index", step.index},
+          {"count", step.count},
+          {"images", numbers_},
+          {"seconds", milliseconds(progress_.seconds(time))},
+          {"images_per_second", progress_.images_per_second(time)},
+          {"seconds_left", milliseconds(progress_.seconds_left(time))}});
     return;
   }
-  last_shown_ = now;
-  const double seconds = std::chrono::duration<double>(now - batch_start_).count();
+  const int64_t done = step.index + 1;
+  const bool last = done == step.count;
+  if (progress_.total() > 1) return tell_progress(last);
+  if (!last && time - last_shown_ < (options_.terminal ? bar_interval : plain_interval)) return;
+  last_shown_ = time;
+  const double seconds = time - batch_start_;
   if (options_.terminal) {
-    clear_bar();
-    bar = progress_line(prefix_, done, step.count, seconds, terminal_columns());
-    draw_bar();
+    put_bar(progress_line("", done, step.count, seconds, terminal_size().columns));
   } else {
     const double per_second = static_cast<double>(done) / std::max(seconds, 1e-6);
     const std::string rest =
         last ? "" : fmt::format(", {} left", duration(static_cast<double>(step.count - done) / per_second));
-    log_info(fmt::format("{}step {}/{}, {}{}", prefix_, done, step.count, rate(per_second), rest));
+    log_info(fmt::format("step {}/{}, {}{}", done, step.count, rate(per_second), rest));
   }
 }
 
+/// Of the whole run, where it is time. last: of a batch's steps.
+void ConsoleReporter::tell_progress(bool last) {
+  // Lines of a run of days are not to fill a log.
+  constexpr double longest_interval = 60, share = 0.1;
+  const double time = now();
+  const double interval =
+      options_.terminal ? bar_interval : std::clamp(progress_.seconds(time) * share, plain_interval, longest_interval);
+  if (time - last_shown_ < interval && !(last && options_.terminal)) return;
+  last_shown_ = time;
+  if (options_.terminal) {
+    put_bar(progress_.bar(time, terminal_size().columns));
+  } else {
+    log_info(progress_.line(time));
+  }
+}
+
+void ConsoleReporter::on_preview(const PreviewResult& preview) {
+  if (options_.json && options_.progress) {
+    tell({{"event", "preview"},
+          {"path", preview.path.string()},
+          {"image", preview.index},
+          {"step", preview.step},
+          {"steps", preview.steps}});
+  }
+  if (options_.show && options_.terminal) show(preview.path, true);
+}
+
 void ConsoleReporter::on_image(const ImageResult& result) {
+  progress_.image();
+  if (options_.sheet) options_.sheet->add(result.index, result.path);
   clear_bar();
   bar.clear();
+  if (options_.show) show(result.path, false);
   print_result(result_line(result, options_.json));
+  preview_rows = 0;
+  // Where others draw, their pictures are all that is heard of.
+  if (options_.progress && !options_.json && !progress_.is_stepping() && progress_.total() > 1) tell_progress(false);
 }
 
 void ConsoleReporter::on_failed(const FailedImage& failed) {
+  progress_.failed();
+  if (options_.sheet) options_.sheet->add_failed(failed.index);
   const std::string place = failed.source.empty() ? fmt::format("picture {}", failed.index) : failed.source;
   log_error(fmt::format("{}: {}", place, failed.error));
+  if (options_.json) print_result(failed_line(failed));
+}
+
+/// Reads the picture back from disk. On a terminal it takes the place of the last preview; in_place: is one itself.
+void ConsoleReporter::show(const std::filesystem::path& file, bool in_place) {
+  TerminalPicture picture;
+  try {
+    picture = terminal_picture(compose_on_white(read_picture(file)), *options_.show, terminal_size(), environ);
+  } catch (const Error& error) {
+    log_warning(fmt::format("--show: {}", error.what()));
+    return;
+  }
+  std::string text = picture.text + "\n";
+  if (options_.terminal) {
+    // Room is made first, and the cursor comes back from wherever a picture leaves it.
+    const std::string room(static_cast<size_t>(picture.rows), '\n');
+    const std::string over = preview_rows > 0 ? fmt::format("\033[{}A\033[J", preview_rows) : "";
+    text = fmt::format("\r{}{}\033[{}A\0337{}\0338\033[{}B", over, room, picture.rows, picture.text, picture.rows);
+  }
+  clear_bar();
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  draw_bar();
+  preview_rows = in_place ? picture.rows : 0;
+}
+
+void ConsoleReporter::on_page(const std::filesystem::path& path) {
+  if (!options_.progress) return;
+  if (options_.json) {
+    tell({{"event", "page"}, {"path", path.string()}});
+  } else {
+    log_info(path.string());
+  }
+}
+
+void ConsoleReporter::finish() {
+  clear_bar();
+  bar.clear();
+  const int64_t known = progress_.finished() + progress_.failures() + progress_.resumed();
+  if (!options_.progress || known == 0) return;
+  const double time = now();
+  if (options_.json) {
+    tell({{"event", "summary"},
+          {"images", progress_.finished()},
+          {"failed", progress_.failures()},
+          {"done_before", progress_.resumed()},
+          {"seconds", milliseconds(progress_.seconds(time))}});
+  } else if (known > 1) {
+    log_info(progress_.summary(time));
+  }
 }
 
 }  // namespace sdtorch

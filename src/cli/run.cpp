@@ -11,6 +11,7 @@
 #include "cli/bench_report.hpp"
 #include "cli/options.hpp"
 #include "cli/report.hpp"
+#include "cli/seeing.hpp"
 #include "core/cancel.hpp"
 #include "core/device.hpp"
 #include "core/error.hpp"
@@ -19,6 +20,7 @@
 #include "core/log.hpp"
 #include "io/arriving_lines.hpp"
 #include "jobs/bench.hpp"
+#include "jobs/contact_sheet.hpp"
 #include "jobs/devices.hpp"
 #include "jobs/drawn_seeds.hpp"
 #include "jobs/expansion.hpp"
@@ -89,6 +91,10 @@ int worker_command(const Invocation& invocation) {
   refuse_given(!invocation.output.output.empty(), "--output");
   refuse_given(!invocation.output.save_steps.empty(), "--save-steps");
   refuse_given(!invocation.output.dump.empty(), "--dump");
+  refuse_given(invocation.output.preview_every > 0, "--preview-every");
+  refuse_given(invocation.seeing.show.has_value(), "--show");
+  refuse_given(invocation.seeing.grid.has_value(), "--grid");
+  refuse_given(invocation.seeing.gallery.has_value(), "--html");
   refuse_given(invocation.resume, "--resume");
   refuse_given(invocation.wait, "--wait");
   refuse_given(!invocation.shard.empty(), "--shard");
@@ -123,6 +129,7 @@ int generate_command(const Invocation& invocation) {
   begin_drawn_seeds(options, invocation.seed_drawn);
   if (invocation.seed_drawn) log_info(fmt::format("seed: {}", options.defaults.seed));
   const std::vector<Job> jobs = jobs_of_invocation(invocation, options.defaults);
+  check_pages(invocation.seeing, options.output, static_cast<size_t>(count_images(jobs)));
   if (invocation.dry_run) {
     check_jobs(jobs, options);
     log_info(fmt::format("nothing drawn: {} checked", jobs.size() == 1 ? "the request is" : "all requests are"));
@@ -131,10 +138,21 @@ int generate_command(const Invocation& invocation) {
   // Where workers draw, each starts its own.
   const bool draws_here = options.devices.size() < 2;
   const DeviceStart device(draws_here ? invocation.settings.device : "cpu", invocation.settings.deterministic);
+  ContactSheet sheet;
   ConsoleReporter reporter({.json = invocation.json,
                             .progress = invocation.log_level != LogLevel::quiet,
-                            .terminal = isatty(STDERR_FILENO) == 1});
-  run_jobs(jobs, options, reporter);
+                            .terminal = isatty(STDERR_FILENO) == 1,
+                            .show = invocation.seeing.show,
+                            .sheet = invocation.seeing.grid ? &sheet : nullptr});
+  try {
+    run_jobs(jobs, options, reporter);
+  } catch (const Error& error) {
+    reporter.finish();
+    if (error.kind() == ErrorKind::jobs_failed) write_pages(invocation.seeing, options.output, sheet, reporter);
+    throw;
+  }
+  reporter.finish();
+  write_pages(invocation.seeing, options.output, sheet, reporter);
   return 0;
 }
 
@@ -191,6 +209,10 @@ int run_command_line(int argc, const char* const* argv) {
       return 0;
     case Command::bench:
       return generate(invocation, bench_command);
+    case Command::gallery:
+      watch_for_interrupts(InterruptEnds::layer);
+      print_result(write_gallery(*invocation.seeing.gallery).string() + "\n");
+      return 0;
     case Command::verify:
       return verify_command(invocation);
   }

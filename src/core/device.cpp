@@ -5,12 +5,14 @@
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <torch/cuda.h>
 
 #include <charconv>
 #include <exception>
 #include <string_view>
+#include <thread>
 
 #include "core/error.hpp"
 #include "core/instructions.hpp"
@@ -104,6 +106,13 @@ void use_exact_fp32() {
 
 void use_threads(int threads) {
   if (threads > 0) at::set_num_threads(threads);
+}
+
+int cores_at_hand() {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  const bool known = sched_getaffinity(0, sizeof(cores), &cores) == 0;
+  return known ? CPU_COUNT(&cores) : static_cast<int>(std::thread::hardware_concurrency());
 }
 
 double peak_rss_mib() {

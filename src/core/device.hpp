@@ -43,6 +43,9 @@ void wait_for_device(const std::string& device);
 /// threads: 1…1024 for work inside an operator, 0 for LibTorch's own choice.
 void use_threads(int threads);
 
+/// Cores that this process may run on.
+int cores_at_hand();
+
 /// The largest resident memory that this process has had, in MiB.
 double peak_rss_mib();
 

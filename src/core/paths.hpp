@@ -7,7 +7,8 @@ namespace sdtorch {
 
 /// `share/sdtorch` in the library's folder or one of the two above it, else `<the executable's
 /// folder>/../share/sdtorch`, symbolic links followed: the same in a build folder, in an installed tree and after that
-/// tree has been moved. Holds `models/` (the built-in model in `models/demo`) and `clip/` (`vocab.json`, `merges.txt`).
+/// tree has been moved. Holds `models/` (the built-in model in `models/demo`), `clip/` (`vocab.json`, `merges.txt`) and
+/// `fonts/` (`DejaVuSans.ttf`).
 /// Not checked to exist. Throws a bug where the system does not tell the executable's path.
 std::filesystem::path share_folder();
 

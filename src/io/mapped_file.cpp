@@ -52,6 +52,11 @@ MappedFile::MappedFile(const std::filesystem::path& path, ErrorKind kind) : path
 
   const auto size = static_cast<size_t>(status.st_size);
   const void* address = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.number, 0);
+  if (address == MAP_FAILED && errno == ENOMEM) {
+    throw Error(ErrorKind::memory, {.file = path.string(),
+                                    .reason = "cannot be mapped: " + system_reason(),
+                                    .hint = "ulimit -v leaves less room than the file needs"});
+  }
   if (address == MAP_FAILED) fail("cannot be mapped: " + system_reason());
   bytes_ = {static_cast<const std::byte*>(address), size};
 }

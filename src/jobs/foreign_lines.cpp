@@ -210,7 +210,9 @@ ForeignLine read_a1111_line(std::string_view line, const Settings& base) {
   }
   if (!prompted) refuse("--prompt", "is missing");
   if (other_size != PixelPair{}) read.request.seed_resize = other_size;
-  if (sized) read.request.batch_count *= read.request.batch_size;  // its iterations are of so many pictures each
+  if (sized)
+    read.request.batch_count *=
+        std::max<int64_t>(read.request.batch_size, 1);  // its iterations are of so many pictures each
   return read;
 }
 

@@ -2,12 +2,17 @@
 
 #include <algorithm>
 
+#include "pipeline/batch_size.hpp"
 #include "pipeline/compat.hpp"
+#include "pipeline/prompt_tags.hpp"
 
 namespace sdtorch {
 namespace {
 
 constexpr size_t most_waiting = 1'000;  // pictures that a batch is put together from
+
+/// Whether the networks need not change from one to the other.
+bool same_adapters(const Request& a, const Request& b) { return a.lora == b.lora && same_tags(a, b); }
 
 }  // namespace
 
@@ -48,22 +53,46 @@ void Batches::look_ahead(size_t count) {
   }
 }
 
+const Job* Batches::next_job() {
+  look_ahead(1);
+  return waiting_.empty() ? nullptr : waiting_.front().job;
+}
+
+int64_t Batches::size_for(const Job& job) const {
+  if (job.batch_size != automatic_batch_size) return job.batch_size;
+  return automatic_ ? automatic_(job) : 1;
+}
+
+size_t Batches::first_of_batch() {
+  if (!last_ || waiting_.front().job->batch_size == 1) return 0;
+  look_ahead(most_waiting);
+  const auto found = std::ranges::find_if(waiting_, [&](const Waiting& one) {
+    return one.job == last_ || (one.job->batch_size != 1 && one.job->choice == last_->choice &&
+                                same_adapters(one.job->request, last_->request));
+  });
+  return found == waiting_.end() ? 0 : static_cast<size_t>(found - waiting_.begin());
+}
+
 Batch Batches::next() {
   Batch batch;
   look_ahead(1);
   if (waiting_.empty()) return batch;
-  int64_t room = waiting_.front().job->batch_size;
-  if (room > 1) look_ahead(most_waiting);
-  for (auto next = waiting_.begin(); next != waiting_.end() && std::ssize(batch.pictures) < room;) {
+  const size_t first = first_of_batch();
+  last_ = waiting_[first].job;
+  const int64_t size = size_for(*last_);
+  if (size > 1) look_ahead(most_waiting);
+  int64_t room = size;
+  auto next = waiting_.begin() + static_cast<std::ptrdiff_t>(first);
+  while (next != waiting_.end() && std::ssize(batch.pictures) < room) {
     const Job& job = *next->job;
-    const bool fits =
-        batch.pictures.empty() || (job.batch_size > std::ssize(batch.pictures) && *batch.choice == job.choice &&
-                                   can_share_batch(batch.pictures.front(), job.request));
+    const int64_t own = job.batch_size == automatic_batch_size ? size : job.batch_size;
+    const bool fits = batch.pictures.empty() || (own > std::ssize(batch.pictures) && *batch.choice == job.choice &&
+                                                 can_share_batch(batch.pictures.front(), job.request));
     if (!fits) {
       ++next;
       continue;
     }
-    room = std::min(room, job.batch_size);
+    room = std::min(room, own);
     batch.choice = &job.choice;
     batch.pictures.push_back(picture_of(job, next->image));
     batch.numbers.push_back(next->number);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -15,12 +16,14 @@
 #include "core/interrupt.hpp"
 #include "core/log.hpp"
 #include "io/atomic_file.hpp"
+#include "jobs/automatic_batch.hpp"
 #include "jobs/checked_models.hpp"
 #include "jobs/devices.hpp"
 #include "jobs/drawer.hpp"
 #include "jobs/journal.hpp"
 #include "jobs/output_folder.hpp"
 #include "jobs/pooled_drawing.hpp"
+#include "jobs/previews.hpp"
 #include "jobs/prompt_faults.hpp"
 #include "jobs/publisher.hpp"
 #include "jobs/run_plan.hpp"
@@ -51,6 +54,9 @@ bool reads_standard_input(const Request& request) {
 void check_workers(const std::vector<Job>& jobs, const RunOptions& options) {
   if (options.devices.size() < 2 || count_images(jobs) == 1) return;
   if (!options.output.dump.empty()) refuse("--dump", "shows what one device does", "name one by --device");
+  if (options.output.preview_every > 0) {
+    refuse("--preview-every", "shows what one device draws", "name one by --device");
+  }
   for (const Job& job : jobs) {
     if (reads_standard_input(job.request)) {
       refuse("--device", "several devices cannot take a picture from standard input", "name its file");
@@ -77,6 +83,7 @@ void check_places(const OutputOptions& output) {
   }
   if (!output.dump.empty()) check_file(output.dump);
   if (!output.save_steps.empty()) check_folder(output.save_steps);
+  check_previews(output);
 }
 
 /// Each job against its model, before anything is drawn. What is wrong with lines of a prompt file is told together.
@@ -116,7 +123,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 /// Whether another picture may do better than the one that this befell.
 bool concerns_picture(ErrorKind kind) {
   return kind == ErrorKind::usage || kind == ErrorKind::input || kind == ErrorKind::memory ||
-         kind == ErrorKind::non_finite;
+         kind == ErrorKind::non_finite || kind == ErrorKind::bug;
 }
 
 /// A folder's journal, and where in it the run stands.
@@ -125,6 +132,7 @@ struct JournalledRun {
 
   Journal journal;
   RunPlan plan{};
+  std::map<int64_t, std::string> done_before{};  ///< names of the pictures that need not be drawn again, by number
 };
 
 /// Locks the folder, reads what it holds, and writes down that the run begins.
@@ -148,6 +156,14 @@ std::unique_ptr<JournalledRun> begin_journal(CheckedModels& models, const std::v
   run->plan = plan_run(std::move(record), known, options);
   if (std::ranges::find(own.runs, run->plan.run) == own.runs.end()) run->journal.add(run->plan.run);
   for (const PictureRecord& found : run->plan.found) run->journal.add(found);
+  const auto note = [&](const PictureRecord& picture) {
+    const int64_t number = picture.index - run->plan.run.first_index;
+    const bool ours = number >= 0 && number < std::ssize(run->plan.wanted) &&
+                      !run->plan.wanted[static_cast<size_t>(number)] && (!options.shard || options.shard->has(number));
+    if (ours) run->done_before.emplace(number, picture.path);
+  };
+  for (const auto& [index, picture] : known.pictures) note(picture);
+  for (const PictureRecord& found : run->plan.found) note(found);
   return run;
 }
 
@@ -158,6 +174,7 @@ class Run {
   Run(CheckedModels& models, JournalledRun* journalled, const RunOptions& options, Reporter& reporter, int64_t total)
       : models_(models),
         drawer_(models),
+        automatic_(models),
         journalled_(journalled),
         options_(options),
         reporter_(reporter),
@@ -165,15 +182,26 @@ class Run {
         publisher_(PictureWriter(options.output, first_index()),
                    [this](const DrawnPicture& drawn, const WrittenPicture& written) { record(drawn, written); }) {
     if (!options.output.save_steps.empty()) steps_.emplace(options.output.save_steps);
+    if (options.output.preview_every > 0) {
+      previews_.emplace(preview_file(options.output), options.output.preview_every);
+    }
   }
 
-  /// Draws a batch and all that come after it.
-  void draw_all(Batch batch, Batches& batches) {
-    if (options_.devices.size() > 1 && total_ > 1) return draw_by_devices(std::move(batch), batches);
-    drawer_.open(*batch.choice);
+  /// Draws all of them.
+  void draw_all(Batches& batches) {
+    reporter_.on_loading();
+    if (options_.devices.size() > 1 && total_ > 1) return draw_by_devices(batches.next(), batches);
+    drawer_.open(batches.next_job()->choice);
     watch_for_interrupts(total_ > 1 ? InterruptEnds::pictures : InterruptEnds::layer);
-    for (; !batch.pictures.empty(); batch = batches.next()) draw(batch);
+    Batch batch = batches.next();
+    for (Batch next; !batch.pictures.empty(); batch = std::move(next)) {
+      next = batches.next();
+      draw(batch, next);
+    }
   }
+
+  /// How many of a job's pictures share a call where it leaves that open.
+  int64_t automatic_size(const Job& job) { return automatic_.size_for(job); }
 
   /// Waits for what is drawn to be on disk.
   void finish_pictures() {
@@ -192,10 +220,11 @@ class Run {
   }
 
  private:
-  /// Draws a batch; what fails for one of its pictures is drawn in halves, down to that picture.
-  void draw(const Batch& batch) {
+  /// Draws a batch; what fails for one of its pictures is drawn in halves, down to that picture. next: the batch that
+  /// comes after it.
+  void draw(const Batch& batch, const Batch& next) {
     try {
-      draw_together(batch);
+      draw_together(batch, next);
     } catch (const Error& error) {
       const bool smaller = batch.pictures.size() > 1 && concerns_picture(error.kind());
       if (!smaller && (!options_.keep_going || !concerns_picture(error.kind()))) throw;
@@ -203,10 +232,12 @@ class Run {
       if (error.kind() == ErrorKind::memory) {
         log_warning(
             fmt::format("out of memory for {} pictures at once: drawing them in halves", batch.pictures.size()));
+        automatic_.did_not_fit(std::ssize(batch.pictures));
       }
       const size_t half = batch.pictures.size() / 2;
-      draw(part(batch, 0, half));
-      draw(part(batch, half, batch.pictures.size()));
+      const Batch rest = part(batch, half, batch.pictures.size());
+      draw(part(batch, 0, half), rest);
+      draw(rest, next);
     }
   }
 
@@ -215,7 +246,7 @@ class Run {
     WorkerPool pool(worker_setups(options_.devices, *batch.choice, at::get_num_threads(), options_.output.outdir));
     watch_for_interrupts(InterruptEnds::pictures);
     draw_by_workers(pool, std::move(batch), batches,
-                    {.begun = [&](const Batch& one) { reporter_.on_batch(begun_, std::ssize(one.pictures), total_); },
+                    {.begun = [&](const Batch& one) { reporter_.on_batch(one.numbers, total_); },
                      .drawn = [&](const Batch& one, size_t i, const WorkerAnswer& answer) { take(one, i, answer); },
                      .failed =
                          [&](const Batch& one, size_t i, const Error& error) {
@@ -276,17 +307,17 @@ class Run {
                                            .notes = drawn.picture.notes});
   }
 
-  void draw_together(const Batch& batch) {
+  void draw_together(const Batch& batch, const Batch& next) {
     throw_if_told_to_end();
-    reporter_.on_batch(begun_, std::ssize(batch.pictures), total_);
+    reporter_.on_batch(batch.numbers, total_);
     const auto start = std::chrono::steady_clock::now();
-    std::vector<Picture> pictures = drawer_.draw(*batch.choice, batch.pictures, observer(batch));
+    DrawnBatch drawn = drawer_.draw(*batch.choice, batch.pictures, observer(batch, next));
     throw_if_interrupted();  // one that came while decoding
     const double seconds = seconds_since(start) / static_cast<double>(batch.pictures.size());
     begun_ += std::ssize(batch.pictures);
-    for (size_t i = 0; i < pictures.size(); ++i) {
-      publisher_.add({.picture = std::move(pictures[i]),
-                      .choice = &models_.get(*batch.choice).choice(),
+    for (size_t i = 0; i < drawn.pictures.size(); ++i) {
+      publisher_.add({.picture = std::move(drawn.pictures[i]),
+                      .choice = drawn.choice,
                       .number = batch.numbers[i],
                       .seconds = seconds});
     }
@@ -323,13 +354,23 @@ class Run {
             .jobs = cut(batch.jobs)};
   }
 
-  Observer observer(const Batch& batch) {
+  void preview(const Batch& batch, const Step& step) {
+    if (!previews_ || !previews_->add(drawer_.drawing(), step, batch.pictures.front())) return;
+    reporter_.on_preview(
+        {.path = previews_->file(), .index = batch.numbers.front(), .step = step.index + 1, .steps = step.count});
+  }
+
+  Observer observer(const Batch& batch, const Batch& next) {
     Observer observer;
-    observer.on_stage = [](Stage) { throw_if_interrupted(); };
+    observer.on_stage = [this, &next](Stage stage) {
+      throw_if_interrupted();
+      if (stage == Stage::denoise && next.choice) drawer_.read_ahead(*next.choice, next.pictures);
+    };
     observer.on_step = [this, &batch](const Step& step) {
-      if (steps_) steps_->add(drawer_.open(*batch.choice), step, batch.pictures.front());
+      if (steps_) steps_->add(drawer_.drawing(), step, batch.pictures.front());
       report(publisher_.take());
       reporter_.on_step(step);
+      preview(batch, step);
     };
     if (!options_.output.dump.empty()) {
       observer.on_tensor = [this](std::string_view name, const at::Tensor& tensor) { dump_.add(name, tensor); };
@@ -339,6 +380,7 @@ class Run {
 
   CheckedModels& models_;
   Drawer drawer_;
+  AutomaticBatch automatic_;
   JournalledRun* journalled_;
   const RunOptions& options_;
   Reporter& reporter_;
@@ -346,6 +388,7 @@ class Run {
   int64_t begun_ = 0, reported_ = 0, failed_ = 0;
   TensorDump dump_{};
   std::optional<StepPictures> steps_{};
+  std::optional<Previews> previews_{};
   Publisher publisher_;
 };
 
@@ -360,12 +403,16 @@ void run_jobs(const std::vector<Job>& jobs, const RunOptions& options, Reporter&
   if (journalled && total < count_images(jobs)) {
     log_info(fmt::format("{} of {} pictures are to be drawn", total, count_images(jobs)));
   }
-  Batches batches(jobs, std::move(wanted));
-  Batch batch = batches.next();
-  if (batch.pictures.empty()) return;
+  if (journalled) {
+    for (const auto& [number, name] : journalled->done_before) {
+      reporter.on_done_before(number, options.output.outdir / name);
+    }
+  }
+  if (total == 0) return;
   Run run(models, journalled.get(), options, reporter, total);
+  Batches batches(jobs, std::move(wanted), [&run](const Job& job) { return run.automatic_size(job); });
   try {
-    run.draw_all(std::move(batch), batches);
+    run.draw_all(batches);
   } catch (...) {
     run.finish_pictures();  // what is drawn is kept, whatever ended the run
     throw;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,14 +32,27 @@ struct FailedImage {
   int exit_code = 0;     ///< of a run of this picture alone
 };
 
+/// A picture that is still being drawn, as a file.
+struct PreviewResult {
+  std::filesystem::path path{};
+  int64_t index = 0;            ///< of the picture, as ImageResult's
+  int64_t step = 0, steps = 0;  ///< done, 1…steps, and in all
+};
+
 /// Learns what happens, in order. The command line draws progress and prints results.
 class Reporter {
  public:
   virtual ~Reporter() = default;
-  /// A batch of `images` begins; image numbers are first…first+images-1 of `total` in this run.
-  virtual void on_batch(int64_t first, int64_t images, int64_t total) = 0;
+  /// A picture that an earlier run has finished, before anything is drawn. index: as ImageResult's
+  virtual void on_done_before(int64_t /*index*/, const std::filesystem::path& /*path*/) {}
+  /// The first model begins to be loaded.
+  virtual void on_loading() {}
+  /// A batch begins. numbers: of its pictures, as ImageResult's index; total: how many this run draws.
+  virtual void on_batch(std::span<const int64_t> numbers, int64_t total) = 0;
   /// A denoising step of it is done. May throw to stop the run.
   virtual void on_step(const Step& step) = 0;
+  /// A preview is complete on disk.
+  virtual void on_preview(const PreviewResult& /*preview*/) {}
   /// A picture is complete on disk.
   virtual void on_image(const ImageResult& result) = 0;
   /// A picture is left out, and the run goes on.

@@ -61,6 +61,14 @@ AdaptedNetworks::Use AdaptedNetworks::use(const Components& model, TextMemory& t
   return Use(this, model, texts);
 }
 
+std::optional<AdaptedNetworks::Use> AdaptedNetworks::use_beside(const Components& model, TextMemory& texts,
+                                                                const LoraSet& set) {
+  const std::lock_guard lock(mutex_);
+  if (alone_ || !whole_ || set_ != set) return std::nullopt;
+  ++users_;
+  return Use(this, model, texts);
+}
+
 void AdaptedNetworks::leave() {
   const std::lock_guard lock(mutex_);
   --users_;

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -59,6 +60,9 @@ class AdaptedNetworks {
   /// use. model, texts: always the same networks, and what remembers what their text encoders said; both must outlive
   /// the use. Throws ErrorKind::model for a file that cannot be read.
   Use use(const Components& model, TextMemory& texts, const LoraSet& set, bool alone);
+
+  /// The same where they have that set already, without waiting; nothing otherwise.
+  std::optional<Use> use_beside(const Components& model, TextMemory& texts, const LoraSet& set);
 
  private:
   /// One LoRA's part in a tensor.

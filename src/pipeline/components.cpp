@@ -2,14 +2,19 @@
 
 #include <c10/core/InferenceMode.h>
 
+#include <map>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "networks/int8_layers.hpp"
+#include "pipeline/memory_need.hpp"
 #include "weights/bind.hpp"
 
 namespace sdtorch {
 namespace {
+
+constexpr const char* unet_part = "unet";
 
 template <typename Network, typename Config>
 std::shared_ptr<Network> load_network(const Config& config, StateDict weights, at::ScalarType dtype, at::Device device,
@@ -32,8 +37,12 @@ Components load_components(ModelDescription description, at::Device device, at::
   Components components{.description = std::move(description), .device = device, .dtype = dtype};
   components.spare = std::make_shared<Components::Spare>();
   const ModelDescription& model = components.description;
+  std::map<std::string, StateDict> files;  // mapped, and not read yet
+  for (const TextEncoderDescription& text : model.text_encoders) files[text.name] = model.source->weights(text.name);
+  files[unet_part] = model.source->weights(unet_part);
+  require_memory(model, files, {.dtype = dtype, .device = device}, in_int8);
   for (const TextEncoderDescription& text : model.text_encoders) {
-    StateDict weights = model.source->weights(text.name);
+    StateDict weights = std::move(files[text.name]);
     if (const auto* roberta = std::get_if<XlmRobertaConfig>(&text.config)) {
       components.text_encoders.emplace_back(
           load_network<XlmRobertaTextModel>(*roberta, std::move(weights), dtype, device, text.name));
@@ -44,7 +53,7 @@ Components load_components(ModelDescription description, at::Device device, at::
   }
   components.unet = std::make_shared<UNet2DConditionModel>(model.unet);
   if (in_int8) compute_in_int8(*components.unet);
-  bind_weights(*components.unet, model.source->weights("unet"), dtype, device, "unet");
+  bind_weights(*components.unet, std::move(files[unet_part]), dtype, device, unet_part);
   components.unet->eval();
   components.vae = load_decoder(model, dtype, device);
   components.vae_dtype = components.vae->dtype();

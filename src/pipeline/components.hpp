@@ -50,7 +50,8 @@ struct Components {
 };
 
 /// Loads all weights. in_int8: the U-Net's layers, where has_int8_products() (see compute_in_int8).
-/// Throws ErrorKind::model with every missing, unexpected and misshapen key.
+/// Throws ErrorKind::model with every missing, unexpected and misshapen key, ErrorKind::memory before anything is
+/// loaded where there is not memory enough (memory_need.hpp).
 Components load_components(ModelDescription description, at::Device device, at::ScalarType dtype, bool in_int8 = false);
 
 }  // namespace sdtorch

@@ -5,6 +5,7 @@
 #include "core/error.hpp"
 #include "core/log.hpp"
 #include "pipeline/non_finite.hpp"
+#include "pipeline/tiling.hpp"
 
 namespace sdtorch {
 
@@ -17,18 +18,26 @@ DecodedPictures decode(const Components& model, const at::Tensor& latent, const 
   DecodedPictures decoded;
   std::vector<at::Tensor> pictures;
   const std::vector<at::Tensor> latents = latent.split(1);
+  const int64_t factor = model.description.vae.factor();
+  TileFallback in_memory(model.description, model.device, latent.size(2) * factor, latent.size(3) * factor, tiles);
+  decoded.in_tiles.resize(latents.size());
+  const auto decoded_by = [&](const Autoencoder& vae, size_t i) {
+    const auto work = [&](const std::optional<TileSize>& fitting) { return vae.decode(latents[i], fitting); };
+    at::Tensor picture = in_memory(work);
+    decoded.in_tiles[i] = in_memory.needed();
+    return picture;
+  };
   std::vector<at::Tensor> queued;
   if (latent.is_cuda()) {  // all of them at once: looking at one would wait for it
-    for (const at::Tensor& one : latents) queued.push_back(model.vae->decode(one, tiles));
+    for (size_t i = 0; i < latents.size(); ++i) queued.push_back(decoded_by(*model.vae, i));
   }
   for (size_t i = 0; i < latents.size(); ++i) {
-    const at::Tensor& one = latents[i];
     // Not yet clamped, so that NaN and infinity still show.
-    at::Tensor picture = queued.empty() ? model.vae->decode(one, tiles) : queued[i];
+    at::Tensor picture = queued.empty() ? decoded_by(*model.vae, i) : queued[i];
     const bool again = !is_finite(picture) && model.vae_dtype != at::kFloat;
     if (again) {
       log_warning("the decoded picture has numbers that are not finite; decoding again in fp32");
-      picture = model.vae_in_fp32()->decode(one, tiles);
+      picture = decoded_by(*model.vae_in_fp32(), i);
     }
     decoded.again_in_fp32.push_back(again);
     if (!is_finite(picture)) {

@@ -1,11 +1,16 @@
 #include "pipeline/draw.hpp"
 
 #include <c10/core/InferenceMode.h>
+#include <c10/core/Stream.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "core/kept_memory.hpp"
+#include "core/notes.hpp"
 #include "pipeline/beginning.hpp"
 #include "pipeline/compat.hpp"
 #include "pipeline/decode.hpp"
@@ -126,6 +131,25 @@ void show_to_network(std::vector<TextConditions>& texts, const at::Tensor& extra
   }
 }
 
+/// Work of this thread on a GPU goes into a stream beside that of others, as long as it lives; nothing on the CPU.
+class StreamOfItsOwn {
+ public:
+  explicit StreamOfItsOwn(at::Device device) {
+    if (!device.is_cuda()) return;
+    stream_ = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
+    guard_.emplace(*stream_);
+  }
+
+  /// Waits for it.
+  void finish() const {
+    if (stream_) stream_->synchronize();
+  }
+
+ private:
+  std::optional<c10::Stream> stream_{};
+  std::optional<c10::StreamGuard> guard_{};
+};
+
 /// What a pass begins with, in the order in which it draws from the generators.
 using Begin = std::function<Beginning(Noise& noise)>;
 
@@ -180,6 +204,7 @@ at::Tensor draw_latent(const PipelineNetworks& networks, const AdaptedNetworks::
 
 Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observer) {
   const c10::InferenceMode no_gradients;
+  const NoteScope scope;
   const Components& model = networks.model;
   const std::vector<ResolvedLora>& loras = batch.front().loras;
   const auto adapted = networks.adapted->use(model, *networks.texts, set_at(loras, 0, 0, 1), vary(loras));
@@ -198,7 +223,25 @@ Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observ
   DecodedPictures decoded = decode(networks.last(), latent, batch.front().tiles);
   decoded.pictures = keep_unmasked(batch, decoded.pictures);
   show(observer, "image", decoded.pictures);
-  return {.pictures = decoded.pictures, .again_in_fp32 = std::move(decoded.again_in_fp32)};
+  return {.pictures = decoded.pictures,
+          .again_in_fp32 = std::move(decoded.again_in_fp32),
+          .in_tiles = std::move(decoded.in_tiles),
+          .notes = scope.notes()};
+}
+
+void encode_ahead(const PipelineNetworks& networks, Batch batch) {
+  const c10::InferenceMode no_gradients;
+  const std::vector<ResolvedLora>& loras = batch.front().loras;
+  if (vary(loras)) return;
+  const auto adapted = networks.adapted->use_beside(networks.model, *networks.texts, set_at(loras, 0, 0, 1));
+  if (!adapted) return;
+  const StreamOfItsOwn stream(networks.model.device);
+  TextMemory own(networks.texts.get()), of_refiner(networks.refiner_texts.get());
+  encode(networks.model, own, batch, &ResolvedRequest::words);
+  if (networks.refiner) encode(*networks.refiner, of_refiner, batch, &ResolvedRequest::refiner_words);
+  stream.finish();
+  own.hand_on();
+  of_refiner.hand_on();
 }
 
 }  // namespace sdtorch

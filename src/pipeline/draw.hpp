@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "pipeline/adapted_networks.hpp"
@@ -31,11 +32,17 @@ struct PipelineNetworks {
 struct Drawn {
   at::Tensor pictures{};              ///< fp32 on the CPU, [B, 3, H, W] in 0…1
   std::vector<bool> again_in_fp32{};  ///< one a picture: see decode
+  std::vector<bool> in_tiles{};       ///< likewise
+  std::vector<std::string> notes{};   ///< of what befell the pictures before that: see Picture::notes
 };
 
 /// Draws a batch, one picture a request. batch: not empty, and able to share one.
 /// Switches the model to the batch's LoRAs, where it has others: another thread that draws waits then.
 /// Throws ErrorKind::input for prompts that are not UTF-8, ErrorKind::non_finite for overflow.
 Drawn draw(const PipelineNetworks& networks, std::span<const ResolvedRequest> batch, const Observer& observer = {});
+
+/// Encodes the batch's texts into what the networks remember, beside a drawing; on a GPU in a stream of its own. Does
+/// nothing where the networks have other LoRAs now, or the batch's change on the way.
+void encode_ahead(const PipelineNetworks& networks, std::span<const ResolvedRequest> batch);
 
 }  // namespace sdtorch

@@ -2,21 +2,30 @@
 
 #include "core/error.hpp"
 #include "core/log.hpp"
+#include "core/notes.hpp"
+#include "pipeline/decode.hpp"
 #include "pipeline/non_finite.hpp"
+#include "pipeline/tiling.hpp"
 
 namespace sdtorch {
 namespace {
 
 LatentDistribution distribution(const Components& model, const Autoencoder& encoder, const at::Tensor& picture,
                                 const std::optional<TileSize>& tiles) {
-  LatentDistribution encoded = encoder.encode(picture, tiles);
+  TileFallback in_memory(model.description, model.device, picture.size(2), picture.size(3), tiles);
+  const auto encoded_by = [&](const Autoencoder& vae) {
+    return in_memory([&](const std::optional<TileSize>& fitting) { return vae.encode(picture, fitting); });
+  };
+  LatentDistribution encoded = encoded_by(encoder);
   const auto finite = [&] {
     return is_finite(encoded.mean) && (!encoded.logvar.defined() || is_finite(encoded.logvar));
   };
   if (!finite() && encoder.dtype() != at::kFloat) {
     log_warning("the encoded picture has numbers that are not finite; encoding again in fp32");
-    encoded = model.encoder_in_fp32()->encode(picture, tiles);
+    add_note(fp32_note);
+    encoded = encoded_by(*model.encoder_in_fp32());
   }
+  if (in_memory.needed()) add_note(tiles_note);
   if (!finite()) {
     throw Error(ErrorKind::non_finite,
                 {.reason = "the encoded picture has numbers that are not finite", .hint = "check the VAE's weights"});

@@ -3,15 +3,18 @@
 #include <ATen/ops/upsample_bicubic2d.h>
 #include <ATen/ops/upsample_bilinear2d.h>
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <utility>
 
+#include "core/notes.hpp"
 #include "diffusion/start.hpp"
 #include "io/resize.hpp"
 #include "pipeline/decode.hpp"
 #include "pipeline/encode.hpp"
 #include "pipeline/settings.hpp"
+#include "pipeline/tiling.hpp"
 
 namespace sdtorch {
 namespace {
@@ -39,7 +42,10 @@ Image truncated(const at::Tensor& picture) {
 at::Tensor enlarged_in_pixels(const Components& model, const at::Tensor& latent, const ResolvedRequest& second,
                               Noise noise) {
   std::vector<at::Tensor> pictures;
-  for (const at::Tensor& picture : decode(model, latent, second.tiles).pictures.unbind()) {
+  const DecodedPictures decoded = decode(model, latent, second.tiles);
+  if (std::ranges::find(decoded.again_in_fp32, true) != decoded.again_in_fp32.end()) add_note(fp32_note);
+  if (std::ranges::find(decoded.in_tiles, true) != decoded.in_tiles.end()) add_note(tiles_note);
+  for (const at::Tensor& picture : decoded.pictures.unbind()) {
     pictures.push_back(to_tensor(fit(truncated(picture), *second.request.width, *second.request.height, Fit::stretch)));
   }
   return encode_pictures(model, pictures, noise, second.tiles);

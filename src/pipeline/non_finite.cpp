@@ -29,7 +29,8 @@ std::string likely_cause(int64_t step, const Components& model, const std::vecto
     return "so has what the text encoder makes of the prompt; " + (narrow ? wider : "check that encoder's weights");
   }
   for (const auto& weight : model.unet->named_parameters()) {
-    if (!is_finite(weight.value())) return fmt::format("so has the U-Net's {}: its file is damaged", weight.key());
+    if (is_finite(weight.value())) continue;
+    return fmt::format("so has the U-Net's {}: {}", weight.key(), narrow ? wider : "its file is damaged");
   }
   constexpr double strong = 1000;  // far beyond what pictures come of
   if (request.cfg_scale > strong) return fmt::format("try less than --cfg-scale {}", request.cfg_scale);

@@ -1,5 +1,9 @@
 #include "sdtorch/pipeline.hpp"
 
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+
 #include "core/device.hpp"
 #include "core/error.hpp"
 #include "io/atomic_file.hpp"
@@ -9,6 +13,7 @@
 #include "pipeline/draw.hpp"
 #include "pipeline/metadata.hpp"
 #include "pipeline/pipeline_description.hpp"
+#include "pipeline/tiling.hpp"
 
 namespace sdtorch {
 namespace {
@@ -23,6 +28,17 @@ void check_shared(std::span<const Request> batch) {
     throw Error(ErrorKind::usage,
                 {.reason = "the pictures of a batch differ in more than prompts, seeds, sizes told and starts"});
   }
+}
+
+/// Each different one once.
+std::vector<std::string> notes_of(const Drawn& drawn, size_t picture) {
+  std::vector<std::string> notes = drawn.notes;
+  const auto add = [&](const char* note) {
+    if (std::ranges::find(notes, note) == notes.end()) notes.emplace_back(note);
+  };
+  if (drawn.again_in_fp32[picture]) add(fp32_note);
+  if (drawn.in_tiles[picture]) add(tiles_note);
+  return notes;
 }
 
 }  // namespace
@@ -84,9 +100,19 @@ std::vector<Picture> Pipeline::draw(std::span<const Request> batch, const Observ
     }
     picture.request = std::move(resolved[i].request);
     picture.sampler = std::string(resolved[i].plan.sampler->name);
-    if (drawn.again_in_fp32[i]) picture.notes.emplace_back("VAE again in fp32");
+    picture.notes = notes_of(drawn, i);
   }
   return pictures;
+}
+
+void Pipeline::prepare(std::span<const Request> batch) const {
+  std::vector<ResolvedRequest> resolved;
+  for (const Request& request : batch) resolved.push_back(resolve_for(model_.description(), request));
+  if (!resolved.empty()) encode_ahead(*networks_, resolved);
+}
+
+bool Pipeline::prepares_beside() const {
+  return networks_->model.device.is_cuda() || cores_at_hand() >= 2 * at::get_num_threads();
 }
 
 Picture Pipeline::draw(const Request& request, const Observer& observer) const {

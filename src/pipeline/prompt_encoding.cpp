@@ -1,5 +1,8 @@
 #include "pipeline/prompt_encoding.hpp"
 
+#include <c10/core/Stream.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -106,26 +109,58 @@ EncodedText encode_rows(const Components& model, const PromptTokens& tokens, siz
   return encoded;
 }
 
+size_t text_bytes(const EncodedText& text) {
+  return text.context.nbytes() + (text.pooled.defined() ? text.pooled.nbytes() : 0);
+}
+
+/// In which pictures are drawn: what another stream made must not be given back before it has been read there.
+c10::Stream default_stream(at::Device device) {
+  return c10::impl::VirtualGuardImpl(device.type()).getDefaultStream(device);
+}
+
 }  // namespace
 
 std::optional<EncodedText> TextMemory::find(const std::string& key) {
-  const std::lock_guard lock(mutex_);
-  const auto found = std::ranges::find(texts_, key, [](const auto& known) { return known.first; });
-  if (found == texts_.end()) return std::nullopt;
-  texts_.splice(texts_.begin(), texts_, found);
-  return found->second;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::ranges::find(texts_, key, [](const auto& known) { return known.first; });
+    if (found != texts_.end()) {
+      texts_.splice(texts_.begin(), texts_, found);
+      return found->second;
+    }
+  }
+  return behind_ ? behind_->find(key) : std::nullopt;
 }
 
 void TextMemory::keep(std::string key, EncodedText text) {
-  constexpr size_t most_texts = 64;  // of SDXL's, 20 MB in all
+  for (const at::Tensor& tensor : {text.context, text.pooled}) {
+    if (tensor.defined() && tensor.is_cuda()) tensor.record_stream(default_stream(tensor.device()));
+  }
   const std::lock_guard lock(mutex_);
+  bytes_ += text_bytes(text);
   texts_.emplace_front(std::move(key), std::move(text));
-  if (texts_.size() > most_texts) texts_.pop_back();
+  while (bytes_ > most_bytes && texts_.size() > 1) {
+    bytes_ -= text_bytes(texts_.back().second);
+    texts_.pop_back();
+  }
 }
 
 void TextMemory::clear() {
   const std::lock_guard lock(mutex_);
   texts_.clear();
+  bytes_ = 0;
+}
+
+void TextMemory::hand_on() {
+  std::list<std::pair<std::string, EncodedText>> texts;
+  {
+    const std::lock_guard lock(mutex_);
+    texts.swap(texts_);
+    bytes_ = 0;
+  }
+  for (auto text = texts.rbegin(); text != texts.rend(); ++text) {
+    behind_->keep(std::move(text->first), std::move(text->second));
+  }
 }
 
 size_t PromptTokens::count() const {

@@ -10,6 +10,7 @@
 #include "core/number.hpp"
 #include "core/suggest.hpp"
 #include "diffusion/sampler.hpp"
+#include "pipeline/batch_size.hpp"
 
 namespace sdtorch {
 namespace {
@@ -69,6 +70,17 @@ PixelMargins pixel_margins(const std::string& flag, const std::string& text) {
     refuse(flag, fmt::format("'{}' is not LEFT,TOP,RIGHT,BOTTOM, in pixels", text));
   }
   return {.left = sides[0], .top = sides[1], .right = sides[2], .bottom = sides[3]};
+}
+
+/// A number of pictures, or `auto`; what stands for that inside is no number that can be asked for.
+int64_t batch_size(const std::string& flag, const std::string& text) {
+  if (ascii_lower(text) == automatic_name) return automatic_batch_size;
+  const auto number = parse_int(text);
+  if (!number) refuse(flag, fmt::format("'{}' is not a whole number, nor {}", text, automatic_name));
+  if (*number == automatic_batch_size) {
+    refuse(flag, fmt::format("must be 1…{}, or {}, is {}", largest_batch_size, automatic_name, text));
+  }
+  return *number;
 }
 
 /// Names of choices are ASCII and lower case; what is not among them is left as it is for validate() to name.
@@ -247,7 +259,9 @@ void set_from_text(Settings& to, const Setting& setting, const std::string& flag
     const std::string& text;
     void operator()(std::string Settings::*m) const { to.*m = choice(name, text); }
     void operator()(std::optional<std::string> Settings::*m) const { to.*m = choice(name, text); }
-    void operator()(int64_t Settings::*m) const { to.*m = whole_number(flag, text); }
+    void operator()(int64_t Settings::*m) const {
+      to.*m = m == &Settings::batch_size ? batch_size(flag, text) : whole_number(flag, text);
+    }
     void operator()(std::optional<int64_t> Settings::*m) const { to.*m = whole_number(flag, text); }
     void operator()(double Settings::*m) const { to.*m = real_number(flag, text); }
     void operator()(std::optional<double> Settings::*m) const { to.*m = real_number(flag, text); }
@@ -283,12 +297,13 @@ void set_from_texts(Settings& to, const Setting& setting, const std::string& fla
 }
 
 std::optional<std::string> text_of(const Settings& from, const Setting& setting) {
+  if (is_batch_size(setting) && from.batch_size == automatic_batch_size) return automatic_name;
   return std::visit([&](auto member) { return ValueText{}(from.*member); }, setting.member);
 }
 
 void check_ranges(const Settings& all) {
   for (const Setting& setting : settings()) {
-    if (!setting.range) continue;
+    if (!setting.range || (is_batch_size(setting) && all.batch_size == automatic_batch_size)) continue;
     std::visit([&](auto member) { RangeCheck{setting}(all.*member); }, setting.member);
   }
 }

@@ -7,6 +7,7 @@
 
 #include "core/error.hpp"
 #include "core/suggest.hpp"
+#include "pipeline/batch_size.hpp"
 #include "pipeline/settings.hpp"
 
 namespace sdtorch {
@@ -84,7 +85,11 @@ struct FromJson {
   void set_text() const { set_from_text(request, field, std::string(field.name), expect_text(field, value)); }
   void operator()(std::string Settings::*) const { set_text(); }
   void operator()(std::optional<std::string> Settings::*) const { set_text(); }
-  void operator()(int64_t Settings::*m) const { request.*m = expect_integer(field.name, value); }
+  void operator()(int64_t Settings::*m) const {
+    if (is_batch_size(field) && value.is_string()) return set_text();
+    request.*m = expect_integer(field.name, value);
+    if (is_batch_size(field)) set_from_text(request, field, std::string(field.name), value.dump());
+  }
   void operator()(std::optional<int64_t> Settings::*m) const { request.*m = expect_integer(field.name, value); }
   void operator()(double Settings::*m) const { request.*m = expect_number(field.name, value); }
   void operator()(std::optional<double> Settings::*m) const { request.*m = expect_number(field.name, value); }
@@ -160,6 +165,7 @@ nlohmann::ordered_json settings_to_json(const Settings& request) {
   nlohmann::ordered_json object;
   for (const Setting& field : settings()) {
     std::visit([&](auto member) { put(object, std::string(field.name), request.*member); }, field.member);
+    if (is_batch_size(field) && request.batch_size == automatic_batch_size) object[field.name] = automatic_name;
   }
   json inputs;  // in the order of their names: a request that was read and one that was given write the same
   for (const InputFile& file : request.inputs) inputs[file.path] = file.sha256;

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include "diffusion/sampler.hpp"
+#include "pipeline/batch_size.hpp"
 #include "pipeline/prompt_rules.hpp"
 #include "pipeline/settings.hpp"
 #include "pipeline/tiling.hpp"
@@ -15,7 +16,6 @@ constexpr double largest_condition = 1'000'000;  // of what a model is told of s
 constexpr double most_images = 1'000'000;
 constexpr double largest_control_strength = 10;
 constexpr double most_pixels = 1LL << 40;
-constexpr double largest_batch = 4'096;
 constexpr double largest_clip_skip = 1'000;
 constexpr SettingRange any_number{.least = -1e6, .most = 1e6};
 constexpr double largest_hires_scale = 16;
@@ -92,8 +92,10 @@ std::vector<Setting> make_settings() {
        "Target size", picture, one, &S::target_size, condition},
       {"batch-count", "-b, --batch-count", "N", "images in all (1)", "", picture, one, &S::batch_count,
        SettingRange{1, most_images}},
-      {"batch-size", "--batch-size", "N", "how many of them share a U-Net call (1)", "", picture, one, &S::batch_size,
-       SettingRange{1, largest_batch}},
+      {"batch-size", "--batch-size", "N",
+       "how many of them, and of a prompt file's, share a U-Net call (1); auto: as many as are quickest and fit into "
+       "memory",
+       "", picture, one, &S::batch_size, SettingRange{1, largest_batch_size}},
       {"hires-scale", "--hires-scale", "F",
        "1…16: draw the picture at -W and -H, then enlarge it so many times and draw it once more (A1111's hires fix)",
        "Hires upscale", picture, one, &S::hires_scale, SettingRange{1, largest_hires_scale}},

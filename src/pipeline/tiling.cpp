@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "core/error.hpp"
+#include "core/free_memory.hpp"
+#include "core/log.hpp"
 #include "networks/vae_tiles.hpp"
 #include "networks/vae_tiny.hpp"
 
@@ -12,6 +14,12 @@ namespace sdtorch {
 namespace {
 
 constexpr const char *size_flag = "--vae-tile-size", *overlap_flag = "--vae-tile-overlap";
+
+/// What neighbours must share for the numbers of the whole.
+int64_t exact_overlap(const ModelDescription& model) {
+  const int64_t of_vae = exact_tile_overlap(model.vae);
+  return model.tiny_vae ? std::max(of_vae, exact_tile_overlap(model.tiny_vae->config)) : of_vae;
+}
 
 }  // namespace
 
@@ -31,8 +39,7 @@ void check_tiling(const Request& request) {
 std::optional<TileSize> resolve_tiles(const ModelDescription& model, const Request& request,
                                       std::vector<std::string>& warnings) {
   if (!request.vae_tiling) return std::nullopt;
-  const int64_t exact =
-      std::max(exact_tile_overlap(model.vae), model.tiny_vae ? exact_tile_overlap(model.tiny_vae->config) : int64_t{0});
+  const int64_t exact = exact_overlap(model);
   TileSize tiles{.size = request.vae_tile_size.value_or(usual_tile_size)};
   tiles.overlap = request.vae_tile_overlap.value_or(std::max(exact, std::min(usual_tile_overlap, tiles.size / 2)));
   const int64_t unit = model.vae.factor();
@@ -50,6 +57,28 @@ std::optional<TileSize> resolve_tiles(const ModelDescription& model, const Reque
                                    tiles.overlap, exact));
   }
   return tiles;
+}
+
+std::optional<TileSize> smaller_tiles(const ModelDescription& model, int64_t height, int64_t width,
+                                      const std::optional<TileSize>& now) {
+  const int64_t most = std::min(std::max(height, width), now ? now->size : usual_tile_size + 1),
+                shared = exact_overlap(model);
+  int64_t size = usual_tile_size;
+  while (size >= most) size /= 2;
+  if (size < 2 * shared) return std::nullopt;  // more would be computed twice than once
+  return TileSize{.size = size, .overlap = std::max(shared, std::min(usual_tile_overlap, size / 2))};
+}
+
+bool TileFallback::shrink() {
+  const auto smaller = smaller_tiles(model_, height_, width_, tiles_);
+  if (smaller) tiles_ = smaller;
+  needed_ = needed_ || smaller.has_value();
+  return smaller.has_value();
+}
+
+void TileFallback::tell() const {
+  release_device_memory(device_);
+  log_warning(fmt::format("out of memory in the VAE: again in tiles of {} pixels", tiles_->size));
 }
 
 }  // namespace sdtorch

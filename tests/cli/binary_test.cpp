@@ -81,8 +81,9 @@ TEST_CASE("--json prints one object a picture with the documented keys", "[cli]"
     const nlohmann::json object = nlohmann::json::parse(all[i]);
     std::set<std::string> keys;
     for (const auto& [key, value] : object.items()) keys.insert(key);
-    CHECK(keys ==
-          std::set<std::string>{"path", "index", "seed", "prompt", "width", "height", "sampler", "steps", "seconds"});
+    CHECK(keys == std::set<std::string>{"event", "path", "index", "seed", "prompt", "width", "height", "sampler",
+                                        "steps", "seconds"});
+    CHECK(object["event"] == "image");
     CHECK(object["index"] == i);
     CHECK(object["seed"] == 5 + i);
     CHECK(object["prompt"] == "a red house");

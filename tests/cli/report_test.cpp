@@ -22,9 +22,16 @@ TEST_CASE("a result is a path or one JSON object with the promised keys", "[cli]
   CHECK(result_line(result, false) == "out/a.png\n");
   const std::string line = result_line(result, true);
   CHECK(line.find('\n') == line.size() - 1);
-  const nlohmann::json expected = {{"path", "out/a.png"},    {"index", 3},  {"seed", 18446744073709551615u},
-                                   {"prompt", "海 \"x\"\n"}, {"width", 64}, {"height", 32},
-                                   {"sampler", "euler"},     {"steps", 7},  {"seconds", 1.25}};
+  const nlohmann::json expected = {{"event", "image"},
+                                   {"path", "out/a.png"},
+                                   {"index", 3},
+                                   {"seed", 18446744073709551615u},
+                                   {"prompt", "海 \"x\"\n"},
+                                   {"width", 64},
+                                   {"height", 32},
+                                   {"sampler", "euler"},
+                                   {"steps", 7},
+                                   {"seconds", 1.25}};
   CHECK(nlohmann::json::parse(line) == expected);
 }
 
