@@ -199,12 +199,12 @@ class Worker {
     const auto at = [&](size_t place) { return batch.pictures.begin() + static_cast<std::ptrdiff_t>(place); };
     const std::vector<Request> requests(at(begin), at(end));
     const auto start = std::chrono::steady_clock::now();
-    const std::vector<Picture> pictures = drawer_.draw(*batch.choice, requests, {});
+    const std::vector<Picture> pictures = drawer_.draw(*batch.choice, requests, {}).pictures;
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     for (size_t i = 0; i < pictures.size(); ++i) {
       Asked& owner = *owners[static_cast<size_t>(batch.numbers[begin + i])];
       try {
-        keep(pictures[i], drawer_.open(*batch.choice).model().choice(), owner,
+        keep(pictures[i], drawer_.drawing().model().choice(), owner,
              seconds.count() / static_cast<double>(pictures.size()));
       } catch (const Error& error) {
         owner.error = error;
