@@ -213,43 +213,6 @@ CommandSpec init_model_spec(InitModelOptions& m, FlagGroup general) {
           ""};
 }
 
-CommandSpec tokenize_spec(TokenizeOptions& t, FlagGroup general) {
-  const Apply add_text = [&t](const std::string&, const std::string& text) { t.texts.push_back(text); };
-  const auto to_optional = [](std::optional<std::string>& value) -> Apply {
-    return [&value](const std::string& flag, const std::string& text) { value = not_empty(flag, text); };
-  };
-  const Apply steps = [&t](const std::string& flag, const std::string& text) {
-    constexpr uint64_t most_steps = 100'000;
-    const auto number = parse_unsigned(text);
-    if (!number || *number == 0 || *number > most_steps) {
-      refuse(flag, fmt::format("'{}' is not a whole number of 1…{}", text, most_steps));
-    }
-    t.rules.steps = static_cast<int64_t>(*number);
-  };
-  return {"sdtorch tokenize [FLAGS] TEXT…",
-          "Prints what a prompt's grammar says, and the ids, pieces and chunks that the model's text encoder sees.",
-          {{"Arguments",
-            {{"TEXT", "", "texts; - reads lines from standard input; put -- before one that starts with -", add_text,
-              true}}},
-           {"Model",
-            {{"-m, --model, --ckpt", "PATH", "a model, or its tokenizer's folder; default: the built-in model",
-              [&t](const std::string& flag, const std::string& text) { t.model = not_empty(flag, text); }}}},
-           {"Grammar",
-            {{"--prompt-syntax", "NAME", fmt::format("{} (a1111)", fmt::join(prompt_syntax_names, ", ")),
-              to_optional(t.rules.prompt_syntax)},
-             {"--prompt-chunks", "NAME", fmt::format("{} (plain)", fmt::join(prompt_chunks_names, ", ")),
-              to_optional(t.rules.prompt_chunks)},
-             {"--compat", "NAME", "a1111, comfy, diffusers, sdcpp: whose rules both are", to_optional(t.rules.compat)},
-             {"--steps", "N", "what [from:to:when] and [one|other] are spread over (20)", steps},
-             {"--sampler", "NAME", "one that takes two calls a step counts twice", to_optional(t.rules.sampler)},
-             {"--negative", "", "as a negative prompt, in which AND is a word", as_switch(t.negative)}}},
-           {"Output",
-            {{"--json", "", "one object a text: ids, pieces, chunks, and what its grammar says; ids are the text's own",
-              as_switch(t.json)}}},
-           std::move(general)},
-          ""};
-}
-
 CommandSpec inspect_spec(InspectOptions& options, FlagGroup general) {
   return {"sdtorch inspect PATH [--json]",
           "Prints the parameters that a PNG carries, or what a model is, what tells it, and of what it is made.",

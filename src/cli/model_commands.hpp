@@ -1,9 +1,8 @@
-// The flags of `sdtorch convert`, `merge`, `init-model`, `tokenize` and `inspect`.
+// The flags of `sdtorch convert`, `merge`, `init-model` and `inspect`.
 #pragma once
 
 #include "cli/flags.hpp"
 #include "cli/inspect.hpp"
-#include "cli/tokenize.hpp"
 #include "jobs/convert.hpp"
 #include "jobs/merge.hpp"
 #include "recipes/init_model.hpp"
@@ -15,7 +14,6 @@ CommandSpec convert_spec(ConvertOptions& options, FlagGroup general);
 CommandSpec merge_spec(MergeOptions& options, FlagGroup general);
 CommandSpec init_model_spec(InitModelOptions& options, FlagGroup general);
 CommandSpec inspect_spec(InspectOptions& options, FlagGroup general);
-CommandSpec tokenize_spec(TokenizeOptions& options, FlagGroup general);
 
 /// What is missing after the flags are read. Throws ErrorKind::usage.
 void check_convert(const ConvertOptions& options);
