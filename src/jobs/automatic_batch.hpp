@@ -14,7 +14,7 @@ namespace sdtorch {
 /// size filled in.
 uint64_t bytes_while_drawing(const PipelineDescription& model, const Request& whole);
 
-/// How many pictures of a kind are drawn quickest together, by the measurements in docs/howto/batch_speed.md: on a GPU
+/// How many pictures of a kind are drawn quickest together, by the measurements in docs/batch.md: on a GPU
 /// as much work as 16 pictures of 512² are to SD1.5, on a CPU far less. 1 with --deterministic, since what fits into
 /// memory is not the same everywhere.
 int64_t quickest_batch(const PipelineDescription& model, const Request& whole);

@@ -3,7 +3,6 @@
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -54,7 +53,7 @@ DrawnBatch Drawer::draw(const ModelChoice& choice, const std::vector<Request>& p
   ahead_.finish();
   return naming_faults([&]() -> DrawnBatch {
     try {
-      return {.pictures = draw_as_asked(choice, pictures, observer), .choice = &choice};
+      return {.pictures = draw_as_asked(choice, pictures, observer), .choice = &models_.get(choice).choice()};
     } catch (const Error& error) {
       const bool again = error.kind() == ErrorKind::non_finite && pictures.size() == 1 &&
                          drawing_->model().choice().dtype != wide_type;
@@ -102,8 +101,7 @@ DrawnBatch Drawer::draw_in_fp32(const ModelChoice& choice, const std::vector<Req
     throw Error(before.kind(), std::move(parts));
   }
   for (Picture& picture : drawn.pictures) picture.notes.emplace_back(wide_note);
-  const auto known = std::ranges::find(wide_choices_, wide_->choice);
-  drawn.choice = known == wide_choices_.end() ? &wide_choices_.emplace_back(wide_->choice) : &*known;
+  drawn.choice = &models_.get(wide_->choice).choice();
   return drawn;
 }
 

@@ -2,7 +2,6 @@
 // fails that may succeed otherwise.
 #pragma once
 
-#include <list>
 #include <optional>
 #include <vector>
 
@@ -15,7 +14,7 @@ namespace sdtorch {
 /// Pictures, and what drew them.
 struct DrawnBatch {
   std::vector<Picture> pictures{};
-  const ModelChoice* choice = nullptr;  ///< the one that was asked for, or another of the drawer's
+  const ModelChoice* choice = nullptr;  ///< with device and type as they were resolved; lives as long as the drawer's models
 };
 
 class Drawer {
@@ -55,7 +54,6 @@ class Drawer {
   std::optional<Opened> opened_{};
   std::optional<Opened> wide_{};           ///< in fp32, kept for the next picture that needs it where memory holds both
   const Pipeline* drawing_ = nullptr;      ///< the one of them that drew last
-  std::list<ModelChoice> wide_choices_{};  ///< that pictures were drawn by
   TextAhead ahead_{};                      ///< of opened_: last, so that it ends first
 };
 
