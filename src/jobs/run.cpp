@@ -140,9 +140,6 @@ std::unique_ptr<JournalledRun> begin_journal(CheckedModels& models, const std::v
                                              const RunOptions& options) {
   if (!keeps_journal(options)) return nullptr;
   RunRecord record = record_of(models, jobs, options);
-  if (options.shard && record.seeds_from) {
-    refuse("--shard", "seeds of -1 are drawn by each process for itself, and shards would not agree", "give seeds");
-  }
   const fs::path& folder = options.output.outdir;
   make_folder(folder);
   auto run = std::make_unique<JournalledRun>(options);

@@ -188,7 +188,6 @@ TEST_CASE("seeds that were left to chance are drawn again as they were", "[cli]"
   CHECK((batch.pictures() == whole));
   REQUIRE(run({}, "other").exit_code == 0);
   CHECK((batch.pictures("other") != whole));
-  CHECK(run({"--shard", "0/2"}, "shards").exit_code == 2);
 }
 
 TEST_CASE("without --resume a folder's next run comes after the one that is there", "[cli]") {
