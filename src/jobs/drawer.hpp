@@ -14,7 +14,8 @@ namespace sdtorch {
 /// Pictures, and what drew them.
 struct DrawnBatch {
   std::vector<Picture> pictures{};
-  const ModelChoice* choice = nullptr;  ///< with device and type as they were resolved; lives as long as the drawer's models
+  const ModelChoice* choice =
+      nullptr;  ///< with device and type as they were resolved; lives as long as the drawer's models
 };
 
 class Drawer {
@@ -52,9 +53,9 @@ class Drawer {
 
   CheckedModels& models_;
   std::optional<Opened> opened_{};
-  std::optional<Opened> wide_{};           ///< in fp32, kept for the next picture that needs it where memory holds both
-  const Pipeline* drawing_ = nullptr;      ///< the one of them that drew last
-  TextAhead ahead_{};                      ///< of opened_: last, so that it ends first
+  std::optional<Opened> wide_{};       ///< in fp32, kept for the next picture that needs it where memory holds both
+  const Pipeline* drawing_ = nullptr;  ///< the one of them that drew last
+  TextAhead ahead_{};                  ///< of opened_: last, so that it ends first
 };
 
 }  // namespace sdtorch
