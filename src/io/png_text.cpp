@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <optional>
@@ -187,6 +188,14 @@ std::vector<PngText> read_png_text(std::span<const std::byte> png, const std::st
 std::vector<PngText> read_png_text(const std::filesystem::path& file) {
   const MappedFile mapped(file, ErrorKind::input);
   return read_png_text(mapped.bytes(), file.string());
+}
+
+bool carries_text(const std::filesystem::path& file, std::string_view keyword) {
+  try {
+    return std::ranges::any_of(read_png_text(file), [&](const PngText& text) { return text.keyword == keyword; });
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 }  // namespace sdtorch

@@ -29,4 +29,7 @@ std::vector<PngText> read_png_text(std::span<const std::byte> png, const std::st
 /// The same of a file on disk.
 std::vector<PngText> read_png_text(const std::filesystem::path& file);
 
+/// Whether the file is a PNG that carries a text of that keyword; false for one that cannot be read, too.
+bool carries_text(const std::filesystem::path& file, std::string_view keyword);
+
 }  // namespace sdtorch

@@ -20,6 +20,8 @@
 namespace sdtorch {
 namespace {
 
+constexpr const char* sheet_keyword = "sdtorch-grid";
+
 namespace fs = std::filesystem;
 
 constexpr double font_pixels = 15;
@@ -143,7 +145,7 @@ Bytes draw_sheet(const std::vector<Entry>& entries, const Font& font) {
   }
   const nlohmann::ordered_json told = {
       {"pictures", entries.size()}, {"columns", layout.columns}, {"rows", layout.rows}};
-  return encode_png(sheet, {{"sdtorch-grid", told.dump()}});
+  return encode_png(sheet, {{sheet_keyword, told.dump()}});
 }
 
 [[noreturn]] void refuse_many(size_t pictures) {
@@ -162,6 +164,8 @@ void check_grid(size_t pictures) {
   if (pictures > ContactSheet::most_pictures) refuse_many(pictures);
   Font(font_file(), font_pixels);
 }
+
+bool is_contact_sheet(const fs::path& file) { return carries_text(file, sheet_keyword); }
 
 fs::path ContactSheet::save(const fs::path& file, bool keep) const {
   if (pictures_.size() > most_pictures) refuse_many(pictures_.size());

@@ -17,6 +17,9 @@ std::filesystem::path usual_grid_file(const OutputOptions& output);
 /// ErrorKind::output where the font for its labels is not there.
 void check_grid(size_t pictures);
 
+/// Whether a file is one that ContactSheet has made.
+bool is_contact_sheet(const std::filesystem::path& file);
+
 /// Pictures' files, which are read when the sheet is made, one after another, from what they carry themselves: what
 /// lies in memory is the sheet, of 48 megapixels at most.
 class ContactSheet {

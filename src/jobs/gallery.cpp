@@ -20,6 +20,7 @@
 #include "io/read_picture.hpp"
 #include "io/resize.hpp"
 #include "io/webp.hpp"
+#include "jobs/contact_sheet.hpp"
 #include "jobs/gallery_page.hpp"
 #include "jobs/output_folder.hpp"
 #include "jobs/previews.hpp"
@@ -131,7 +132,7 @@ fs::path write_gallery(const GalleryOptions& options) {
   check_gallery_page(options);
   const fs::path page_folder = page.has_parent_path() ? page.parent_path() : fs::path(".");
   const int64_t side = small_side(files.size());
-  std::erase_if(files, [](const fs::path& file) { return is_preview(file); });
+  std::erase_if(files, [](const fs::path& file) { return is_preview(file) || is_contact_sheet(file); });
   AtomicFile out(page);
   out.write(gallery_head(folder_name(folder), files.size()));
   const auto count = static_cast<int64_t>(files.size());

@@ -51,13 +51,7 @@ fs::path preview_file(const OutputOptions& output) {
   return (output.output.empty() ? output.outdir : output.output.parent_path()) / "preview.png";
 }
 
-bool is_preview(const fs::path& file) {
-  try {
-    return std::ranges::any_of(read_png_text(file), [](const PngText& text) { return text.keyword == keyword; });
-  } catch (const Error&) {  // no PNG, or a damaged one
-    return false;
-  }
-}
+bool is_preview(const fs::path& file) { return carries_text(file, keyword); }
 
 void check_previews(const OutputOptions& output) {
   if (output.preview_every == 0) return;

@@ -178,7 +178,8 @@ TEST_CASE("each broken model folder ends the program with its message and exit c
                     {.folder = temp.path()});
     INFO(run.err);
     CHECK(run.exit_code == broken.exit_code);
-    CHECK(run.err.starts_with("error: "));
+    // What is not finite may be so in a narrow type alone: it is tried again in fp32, which is said.
+    CHECK((run.err.starts_with("error: ") || (run.exit_code == 8 && run.err.find("\nerror: ") != std::string::npos)));
     CHECK(run.err.find(broken.message) != std::string::npos);
     CHECK_FALSE(fs::exists(temp / "out.png"));
     CHECK_FALSE(fs::exists(temp / "exploited"));
