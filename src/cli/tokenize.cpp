@@ -19,6 +19,7 @@
 #include "pipeline/prompt_rules.hpp"
 #include "pipeline/prompt_tags.hpp"
 #include "pipeline/resolved_prompts.hpp"
+#include "pipeline/settings.hpp"
 #include "text/load_tokenizer.hpp"
 #include "weights/model_folder.hpp"
 #include "weights/model_path.hpp"
