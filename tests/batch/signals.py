@@ -51,15 +51,20 @@ class Signals:
         self.check_resume(out)
 
     def two(self, first, second):
-        out, process = self.begin(f"two-{first}-{second}")
-        before = len(Folder(out).pictures)
-        process.send_signal(first)
-        time.sleep(self.picture / 20)
-        process.send_signal(second)
-        code, said, told = finish(process)
-        expect(code == CODES[second], f"exit code {code}: {told}")
-        self.check_left(out, said, before)
-        self.check_resume(out)
+        """On a busy machine the picture in flight may be finished before the second signal comes: then once more."""
+        for turn in range(5):
+            out, process = self.begin(f"two-{first}-{second}-{turn}")
+            before = len(Folder(out).pictures)
+            process.send_signal(first)
+            time.sleep(self.picture / 20)
+            process.send_signal(second)
+            code, said, told = finish(process)
+            expect(code in (CODES[first], CODES[second]), f"exit code {code}: {told}")
+            self.check_left(out, said, before)
+            self.check_resume(out)
+            if code == CODES[second]:
+                return
+        expect(False, f"exit code {code}: {told}")
 
     def one_interrupt(self):
         """SIGINT once: the picture in flight is finished and recorded, exit code 130, a resume completes"""
