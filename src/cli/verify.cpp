@@ -22,10 +22,9 @@ namespace {
 /// The settings that the folder's last run began with, and over them what flags say now.
 Settings settings_of(const RunRecord& run, const Invocation& invocation, const std::string& folder) {
   nlohmann::json said = run.defaults;
-  said["model"] = run.model;
   for (const auto& [key, value] : run.settings.items()) said[key] = value;
-  for (const char* unrepeatable : {"inputs"}) said.erase(unrepeatable);
-  if (run.model.empty()) said.erase("model");
+  said.erase("inputs");
+  if (!run.model.empty()) said["model"] = run.model;
   Settings settings = settings_from_json(said, {}, {.file = folder + ": journal", .place = "run"});
   for (const Setting& setting : sdtorch::settings()) {
     if (std::ranges::find(invocation.given, setting.name) == invocation.given.end()) continue;
@@ -38,8 +37,7 @@ Settings settings_of(const RunRecord& run, const Invocation& invocation, const s
 std::optional<RunRecord> expected_run(const Invocation& invocation) {
   if (!invocation.from_file) return std::nullopt;
   const std::filesystem::path& folder = invocation.verify.folder;
-  JournalContent known;
-  for (const std::filesystem::path& file : journals_in(folder)) add_journal(known, read_journal(file));
+  const JournalContent known = read_journals(folder);
   if (known.runs.empty()) return std::nullopt;
   const Settings settings = settings_of(known.runs.back(), invocation, folder.string());
   RunOptions options{.output = invocation.output, .prompt_file = *invocation.from_file, .defaults = settings};

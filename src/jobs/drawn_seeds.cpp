@@ -16,8 +16,7 @@ namespace {
 std::optional<RunRecord> last_run(const std::filesystem::path& folder) {
   std::error_code error;
   if (!std::filesystem::is_directory(folder.empty() ? "." : folder, error)) return std::nullopt;
-  JournalContent known;
-  for (const std::filesystem::path& file : journals_in(folder)) add_journal(known, read_journal(file));
+  const JournalContent known = read_journals(folder);
   if (known.runs.empty()) return std::nullopt;
   return known.runs.back();
 }

@@ -9,6 +9,7 @@
 #include "core/error.hpp"
 #include "io/mapped_file.hpp"
 #include "io/sha256.hpp"
+#include "jobs/request_facts.hpp"
 #include "pipeline/metadata.hpp"
 #include "pipeline/settings_json.hpp"
 #include "weights/model_path.hpp"
@@ -18,12 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t shown_digits = 16;
 constexpr size_t pieces = 256, piece_bytes = size_t{64} << 10;  // of a large file
-
-std::string digest(const std::string& text) {
-  return sha256(std::as_bytes(std::span(text.data(), text.size()))).substr(0, shown_digits);
-}
 
 std::string of_bytes(const fs::path& file) {
   const MappedFile mapped(file, ErrorKind::model);
@@ -56,7 +52,7 @@ std::string of_listing(const fs::path& folder) {
   for (const fs::path& file : files_below(folder)) {
     all += fmt::format("{} {}\n", file.lexically_relative(folder).string(), fs::file_size(file, error));
   }
-  return digest(all);
+  return digest_of_text(all);
 }
 
 /// The path in `FILE:W`, `FILE=TOKEN` or `PATH=FILE`: the longest that is there, else nothing.
@@ -100,8 +96,7 @@ void add_job(Fingerprints& all, const Job& job) {
   all.add_model(job.choice);
   const Settings settings{job.choice, job.request};
   for (const Setting& setting : sdtorch::settings()) {
-    const bool path = setting.value.starts_with("FILE") || setting.value.starts_with("PATH") || setting.value == "DIR";
-    if (!path || setting.name == "model") continue;
+    if (!names_path(setting) || setting.name == "model") continue;
     if (const auto* one = std::get_if<std::string Settings::*>(&setting.member)) all.add(setting, settings.**one);
     const auto* list = std::get_if<std::vector<std::string> Settings::*>(&setting.member);
     if (!list) continue;
@@ -113,13 +108,13 @@ void add_job(Fingerprints& all, const Job& job) {
 
 std::string fingerprint(const fs::path& path) {
   std::error_code error;
-  if (fs::is_regular_file(path, error)) return digest(of_bytes(path));
+  if (fs::is_regular_file(path, error)) return digest_of_text(of_bytes(path));
   if (!fs::is_directory(path, error)) return {};
   std::string all;
   for (const fs::path& file : files_below(path)) {
     all += fmt::format("{} {}\n", file.lexically_relative(path).string(), of_bytes(file));
   }
-  return digest(all);
+  return digest_of_text(all);
 }
 
 std::map<std::string, std::string> fingerprints_of(const std::vector<Job>& jobs) {

@@ -234,6 +234,12 @@ JournalContent read_journal(const fs::path& file) {
   return content;
 }
 
+JournalContent read_journals(const fs::path& folder) {
+  JournalContent all;
+  for (const fs::path& file : journals_in(folder)) add_journal(all, read_journal(file));
+  return all;
+}
+
 void add_journal(JournalContent& all, JournalContent more) {
   for (RunRecord& run : more.runs) {
     if (std::ranges::find(all.runs, run) == all.runs.end()) all.runs.push_back(std::move(run));

@@ -69,6 +69,9 @@ std::vector<std::filesystem::path> journals_in(const std::filesystem::path& fold
 /// ErrorKind::output as `FILE: line N: …` for any other line that is none of ours.
 JournalContent read_journal(const std::filesystem::path& file);
 
+/// What all journals of a folder hold together; nothing where it has none. Throws as read_journal.
+JournalContent read_journals(const std::filesystem::path& folder);
+
 /// Puts what another journal holds to `all`.
 void add_journal(JournalContent& all, JournalContent more);
 

@@ -16,10 +16,6 @@ using nlohmann::json;
 
 constexpr size_t longest_shown = 60;  // characters of a value in a message
 
-bool is_path(const Setting& setting) {
-  return setting.value.starts_with("FILE") || setting.value.starts_with("PATH") || setting.value.starts_with("DIR");
-}
-
 std::string last_part(const std::string& path) { return std::filesystem::path(path).filename().string(); }
 
 /// A path or a list of them, reduced.
@@ -42,13 +38,17 @@ std::string shown(const json& object, const std::string& key) {
 
 }  // namespace
 
+bool names_path(const Setting& setting) {
+  return setting.value.starts_with("FILE") || setting.value.starts_with("PATH") || setting.value.starts_with("DIR");
+}
+
 json request_facts(const Settings& settings) {
   const json all = settings_to_json(settings);
   json facts = json::object();
   for (const Setting& setting : sdtorch::settings()) {
     const std::string name(setting.name);
     const bool counts = setting.scope == SettingScope::picture && name != "batch-count" && name != "batch-size";
-    if (counts && all.contains(name)) facts[name] = is_path(setting) ? last_parts(all[name]) : all[name];
+    if (counts && all.contains(name)) facts[name] = names_path(setting) ? last_parts(all[name]) : all[name];
   }
   // What the input pictures held, whatever their folders.
   json inputs = json::array();
@@ -63,16 +63,17 @@ json run_facts(const ModelChoice& choice) {
   for (const Setting& setting : settings()) {
     const std::string name(setting.name);
     const bool counts =
-        setting.scope == SettingScope::run && !is_path(setting) && name != "device" && name != "deterministic";
+        setting.scope == SettingScope::run && !names_path(setting) && name != "device" && name != "deterministic";
     if (counts && all.contains(name)) facts[name] = all[name];
   }
   return facts;
 }
 
-std::string digest_of(const json& facts) {
-  const std::string text = dumped(facts);
+std::string digest_of_text(std::string_view text) {
   return sha256(std::as_bytes(std::span(text.data(), text.size()))).substr(0, digest_digits);
 }
+
+std::string digest_of(const json& facts) { return digest_of_text(dumped(facts)); }
 
 std::string differences(const json& before, const json& now) {
   std::set<std::string> keys;

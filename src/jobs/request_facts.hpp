@@ -4,10 +4,14 @@
 #include <cstddef>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 #include "pipeline/settings.hpp"
 
 namespace sdtorch {
+
+/// Whether a setting's value names a file or a folder.
+bool names_path(const Setting& setting);
 
 /// What a line of a prompt file may say, by the flags' long names, of one picture: not how many are drawn, nor how many
 /// share a call, nor what holds for the whole run. Paths are their last parts, so that a run may move to another
@@ -24,6 +28,9 @@ inline constexpr size_t digest_digits = 16;
 /// 16 hexadecimal digits: the first half of the SHA-256 of the facts' text is 32 of them, and of 2^32 pictures no two
 /// that differ will likely share 16.
 std::string digest_of(const nlohmann::json& facts);
+
+/// The same of a text.
+std::string digest_of_text(std::string_view text);
 
 /// Where two objects differ, a line a key: `steps: 20, now 30`.
 std::string differences(const nlohmann::json& before, const nlohmann::json& now);

@@ -223,9 +223,9 @@ class Run {
     try {
       draw_together(batch, next);
     } catch (const Error& error) {
-      const bool smaller = batch.pictures.size() > 1 && concerns_picture(error.kind());
-      if (!smaller && (!options_.keep_going || !concerns_picture(error.kind()))) throw;
-      if (!smaller) return fail_picture(batch, error);
+      const bool alone = batch.pictures.size() == 1;
+      if (!concerns_picture(error.kind()) || (alone && !options_.keep_going)) throw;
+      if (alone) return fail_picture(batch, error);
       if (error.kind() == ErrorKind::memory) {
         log_warning(
             fmt::format("out of memory for {} pictures at once: drawing them in halves", batch.pictures.size()));
@@ -255,7 +255,6 @@ class Run {
 
   /// A picture that a worker has drawn.
   void take(const Batch& batch, size_t i, const WorkerAnswer& answer) {
-    ++begun_;
     const CheckedModel& model = models_.get(*batch.choice);
     Picture picture{.request = model.check(batch.pictures[i]).request,
                     .sampler = answer.object.value("sampler", ""),
@@ -311,7 +310,6 @@ class Run {
     DrawnBatch drawn = drawer_.draw(*batch.choice, batch.pictures, observer(batch, next));
     throw_if_interrupted();  // one that came while decoding
     const double seconds = seconds_since(start) / static_cast<double>(batch.pictures.size());
-    begun_ += std::ssize(batch.pictures);
     for (size_t i = 0; i < drawn.pictures.size(); ++i) {
       publisher_.add({.picture = std::move(drawn.pictures[i]),
                       .choice = drawn.choice,
@@ -323,7 +321,6 @@ class Run {
 
   /// The one picture of a batch.
   void fail_picture(const Batch& batch, const Error& error) {
-    ++begun_;
     ++failed_;
     const int64_t number = batch.numbers.front();
     if (journalled_) {
@@ -382,7 +379,7 @@ class Run {
   const RunOptions& options_;
   Reporter& reporter_;
   int64_t total_;
-  int64_t begun_ = 0, reported_ = 0, failed_ = 0;
+  int64_t reported_ = 0, failed_ = 0;
   TensorDump dump_{};
   std::optional<StepPictures> steps_{};
   std::optional<Previews> previews_{};

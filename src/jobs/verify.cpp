@@ -21,12 +21,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-JournalContent read_journals(const fs::path& folder) {
-  const std::vector<fs::path> files = journals_in(folder);
-  if (files.empty()) fail(ErrorKind::output, folder, "", "holds no journal", "runs with --from-file write one");
-  JournalContent all;
-  for (const fs::path& file : files) add_journal(all, read_journal(file));
-  return all;
+void check_has_journal(const fs::path& folder) {
+  if (!journals_in(folder).empty()) return;
+  fail(ErrorKind::output, folder, "", "holds no journal", "runs with --from-file write one");
 }
 
 /// The request of each picture that is asked for, by its index.
@@ -112,6 +109,7 @@ void check_is_known(const RunRecord& expected, const JournalContent& known, cons
 }  // namespace
 
 FolderReport verify_folder(const fs::path& folder, const std::optional<RunRecord>& expected) {
+  check_has_journal(folder);
   const JournalContent known = read_journals(folder);
   if (expected) check_is_known(*expected, known, folder);
   FolderReport report;
