@@ -83,7 +83,7 @@ class Fingerprints {
 
  private:
   void put(const Setting& setting, const fs::path& path) {
-    const bool searched = setting.value == "DIR" && fs::is_directory(path);
+    const bool searched = setting.name.ends_with("-dir") && fs::is_directory(path);
     made_[fmt::format("{} {}", setting.name, path.filename().string())] =
         searched ? of_listing(path) : fingerprint(path);
   }
