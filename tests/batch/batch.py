@@ -204,14 +204,20 @@ class Watch:
         return os.fsdecode(name)
 
 
-def wait_for_picture(out, process, count=1):
-    """Until so many pictures lie in the folder."""
+def wait_for(holds, process, what):
+    """Until something holds, while a process works."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end and process.poll() is None:
-        if out.is_dir() and sum(name.endswith(".png") for name in os.listdir(out)) >= count:
+        if holds():
             return
         time.sleep(0.005)
-    raise Wrong(f"no {count} pictures come: {finish(process)}")
+    raise Wrong(f"{what}: {finish(process)}")
+
+
+def wait_for_picture(out, process, count=1):
+    """Until so many pictures lie in the folder."""
+    wait_for(lambda: out.is_dir() and sum(name.endswith(".png") for name in os.listdir(out)) >= count, process,
+             f"no {count} pictures come")
 
 
 def runs_tests(tests):

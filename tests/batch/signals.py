@@ -4,7 +4,9 @@
 usage: signals.py SDTORCH
 """
 
+import itertools
 import signal
+import statistics
 import sys
 import time
 
@@ -16,14 +18,15 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 class Signals:
     def __init__(self, batch):
         self.batch, self.whole = batch, batch.clean()
-        self.picture = self.whole.seconds / len(self.whole.pictures)  # seconds, at most
+        times = sorted((self.whole.path / name).stat().st_mtime for name in self.whole.pictures)
+        self.picture = statistics.median(b - a for a, b in itertools.pairwise(times))  # seconds
 
-    def begin(self, name):
-        """A run that has written a picture and is in the middle of the next."""
+    def begin(self, name, share=1 / 3):
+        """A run that has written a picture and has drawn such a share of the next."""
         out = self.batch.area / name
         process = self.batch.start(out)
         wait_for_picture(out, process)
-        time.sleep(self.picture / 3)
+        time.sleep(self.picture * share)
         return out, process
 
     def check_left(self, out, said, least):
@@ -53,7 +56,7 @@ class Signals:
     def two(self, first, second):
         """On a busy machine the picture in flight may be finished before the second signal comes: then once more."""
         for turn in range(5):
-            out, process = self.begin(f"two-{first}-{second}-{turn}")
+            out, process = self.begin(f"two-{first}-{second}-{turn}", share=turn / 8)
             before = len(Folder(out).pictures)
             process.send_signal(first)
             time.sleep(self.picture / 20)
