@@ -131,6 +131,8 @@ void keep_memory() {
   // The system's allocator keeps what a layer gives back, too: it would be asked for again at the next one.
   mallopt(M_MMAP_THRESHOLD, static_cast<int>(huge_page));
   mallopt(M_TRIM_THRESHOLD, static_cast<int>(most_kept));
+  // Its shortest lists of free pieces are tidied up whenever a large piece goes, which is at nearly every layer.
+  mallopt(M_MXFAST, 0);
 #endif
   c10::SetCPUAllocator(&kept_memory(), /*priority=*/1);
 }

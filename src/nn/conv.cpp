@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include "core/profile.hpp"
-#include "nn/cpu/packed.hpp"
 #include "nn/cpu/winograd.hpp"
 #include "nn/cuda/layers.hpp"
 #include "nn/recorded.hpp"
@@ -41,6 +40,10 @@ at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
     }
     return cpu::packed_linear(innermost.permute({0, 2, 3, 1}), weight, bias).permute({0, 3, 1, 2});
   }
+  if (by_size_ && !recorded(x) && x.numel() > 0) {
+    const at::Tensor packed = by_size_->of(weight, options_.stride, options_.padding, innermost.sizes());
+    return cpu::packed_convolution(innermost, packed, bias, options_.stride, options_.padding);
+  }
   return at::conv2d(innermost, plain_weight(), bias, options_.stride, options_.padding);
 }
 
@@ -71,11 +74,14 @@ void Conv2dImpl::prepare(const Placement& to) {
   } else if (is_pointwise() ? cpu::can_pack_linear(weight) : cpu::can_pack_convolution(weight)) {
     parameters_["weight"] = weight = is_pointwise() ? cpu::pack_linear(weight.flatten(1))
                                                     : cpu::pack_convolution(weight, options_.stride, options_.padding);
+  } else if (cpu::can_pack_by_size(weight)) {
+    by_size_ = std::make_shared<cpu::PackedBySize>();
   }
 }
 
 void Conv2dImpl::renew() {
   int8_.reset();
+  by_size_.reset();
   if (filtered_ || weight.is_mkldnn()) parameters_["weight"] = weight = at::empty({0});
   filtered_ = false;
 }

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "core/placement.hpp"
+#include "nn/cpu/packed.hpp"
 #include "nn/int8.hpp"
 #include "nn/layer.hpp"
 
@@ -33,7 +34,8 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   at::Tensor without_bias(const at::Tensor& x) const;
 
   /// On a CPU, and in fp16 and bf16 on a GPU, the weight comes to lie with the channels innermost, becomes opaque
-  /// (nn/cpu/packed.hpp), or Winograd's filters (nn/cpu/winograd.hpp).
+  /// (nn/cpu/packed.hpp; a small one stays, and is packed beside for each size of picture), or Winograd's filters
+  /// (nn/cpu/winograd.hpp).
   void prepare(const Placement& to) override;
   void renew() override;
 
@@ -49,6 +51,7 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   bool filtered_ = false;  ///< the weight has become Winograd's filters
   bool in_int8_ = false;
   std::shared_ptr<const Int8Weights> int8_{};
+  std::shared_ptr<cpu::PackedBySize> by_size_{};
 };
 using Conv2d = Layer<Conv2dImpl>;
 

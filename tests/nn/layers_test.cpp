@@ -150,6 +150,33 @@ TEST_CASE("a layer is prepared once: its values stay, and another time changes n
   CHECK(conv->named_parameters()["weight"].unsafeGetTensorImpl() == conv_weight);
 }
 
+TEST_CASE("a small convolution is prepared for each size of picture that comes", "[nn]") {
+  const auto type = GENERATE(at::kFloat, at::kBFloat16);
+  at::manual_seed(7);
+  const at::NoGradGuard no_grad;
+  for (const auto& [out, stride] : {std::pair(12, 1), std::pair(48, 2)}) {
+    Conv2d conv(16, out, 3, Conv2dOptions{.stride = stride, .padding = 1});
+    fill(*conv);
+    conv->weight.copy_(at::randn_like(conv->weight));
+    const at::Tensor weight = conv->weight.to(type).clone(), bias = conv->bias.to(type);
+    conv->prepare({.dtype = type});
+    for (const auto& [batch, size] : {std::pair(1, 8), std::pair(3, 8), std::pair(1, 8), std::pair(2, 17)}) {
+      const at::Tensor x = at::randn({batch, 16, size, size + 3}).to(type);
+      const at::Tensor expected =
+          at::conv2d(x.to(at::kDouble), weight.to(at::kDouble), bias.to(at::kDouble), stride, 1);
+      const double tolerance = type == at::kFloat ? 1e-4 : 0.2;
+      CHECK((conv(x).to(at::kDouble) - expected).abs().max().item<double>() < tolerance);
+      CHECK(at::equal(conv(x), conv(x)));
+    }
+    conv->renew();
+    conv->weight.set_data((2 * weight).clone());
+    conv->prepare({.dtype = type});
+    const at::Tensor x = at::randn({2, 16, 17, 20}).to(type);
+    const at::Tensor twice = at::conv2d(x.to(at::kDouble), 2 * weight.to(at::kDouble), bias.to(at::kDouble), stride, 1);
+    CHECK((conv(x).to(at::kDouble) - twice).abs().max().item<double>() < (type == at::kFloat ? 1e-4 : 0.4));
+  }
+}
+
 TEST_CASE("a prepared layer can be differentiated by what it is given", "[nn]") {
   at::manual_seed(7);
   Conv2d conv(4, 64, 3);

@@ -4,6 +4,9 @@
 
 #include <ATen/ATen.h>
 
+#include <mutex>
+#include <vector>
+
 namespace sdtorch::cpu {
 
 /// Whether weights of matrices like it are packed: bf16 on a CPU that multiplies it, with oneDNN in LibTorch. In fp32
@@ -21,12 +24,28 @@ at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed, const at
 /// have one best order whatever the picture's size. weight: [out, in, kernel, kernel]
 bool can_pack_convolution(const at::Tensor& weight);
 
-/// weight: as above → the same, opaque.
-at::Tensor pack_convolution(const at::Tensor& weight, int64_t stride, int64_t padding);
+/// weight: as above → the same, opaque, in the order that is best for x of the sizes given [B, in, h, w].
+at::Tensor pack_convolution(const at::Tensor& weight, int64_t stride, int64_t padding,
+                            at::IntArrayRef sizes = {2, 0, 64, 64});
 
 /// x: [B, in, h, w] of the packed weight's type, channels innermost; bias: [out] or undefined → [B, out, h', w'],
 /// channels innermost
 at::Tensor packed_convolution(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, int64_t stride,
                               int64_t padding);
+
+/// Whether a small convolution's weights, whose best order depends on the picture's size, are packed for each size.
+bool can_pack_by_size(const at::Tensor& weight);
+
+/// Such a weight as it was packed for the last size of picture; threads may share it.
+class PackedBySize {
+ public:
+  /// weight: the same at every call; x's sizes: [B, in, h, w] → opaque
+  at::Tensor of(const at::Tensor& weight, int64_t stride, int64_t padding, at::IntArrayRef sizes);
+
+ private:
+  std::mutex mutex_;
+  std::vector<int64_t> sizes_;
+  at::Tensor packed_;
+};
 
 }  // namespace sdtorch::cpu
