@@ -166,7 +166,9 @@ std::string family_told_by(const StateDict& lora, const std::map<std::string, st
   return {};
 }
 
-std::string family_told_by(const WeightShapes& model) {
+}  // namespace
+
+std::string family_of(const WeightShapes& model) {
   if (const std::string family = by_width(context_of(model)); !family.empty()) return family;
   const auto unet = model.find("unet");
   if (unet == model.end()) return {};
@@ -178,11 +180,9 @@ std::string family_told_by(const WeightShapes& model) {
   return {};
 }
 
-}  // namespace
-
 std::string other_family(const StateDict& lora, const std::map<std::string, std::string>& metadata,
                          const WeightShapes& model) {
-  const std::string theirs = family_told_by(lora, metadata, model), ours = family_told_by(model);
+  const std::string theirs = family_told_by(lora, metadata, model), ours = family_of(model);
   const std::optional<int64_t> their_context = context_of(lora), our_context = context_of(model);
   const std::string widths =
       their_context && our_context && *their_context != *our_context

@@ -241,6 +241,7 @@ TEST_CASE("all that does not fit is listed at once, or left out with a warning",
   const WrittenLora written(tensors);
   const std::string message = error_message(ErrorKind::model, [&] { written.read(); });
   INFO(message);
+  CHECK(message.find("do not fit the model, which is SD1:") != std::string::npos);
   CHECK(message.find("lora_unet_nowhere.lora_down.weight: the model has no such layer") != std::string::npos);
   CHECK(message.find("to_k.lora_down.weight: the lora_up that belongs to it is missing") != std::string::npos);
   CHECK(message.find("to_out_0.lora_down.weight: expected [2, 4], found [2, 5]") != std::string::npos);
