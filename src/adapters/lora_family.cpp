@@ -8,6 +8,8 @@
 #include <optional>
 #include <string_view>
 
+#include "adapters/lora_keys.hpp"
+
 namespace sdtorch {
 namespace {
 
@@ -24,6 +26,8 @@ struct ContextWidth {
   const char* family;
 };
 constexpr ContextWidth context_widths[] = {{768, sd1}, {1024, sd2}, {2048, sdxl}, {1280, refiner}};
+
+constexpr int64_t largest_width = 1 << 20;
 
 /// A piece of a key that only other architectures have.
 struct ForeignName {
@@ -51,18 +55,51 @@ constexpr ForeignName metadata_names[] = {
 
 bool holds(std::string_view text, std::string_view piece) { return text.find(piece) != std::string_view::npos; }
 
-/// Whether the key is of a projection of the context, and of what reads it.
-bool reads_context(std::string_view key) {
-  const bool cross = holds(key, "attn2");
-  const bool projection = holds(key, "to_k") || holds(key, "to_v");
-  constexpr std::string_view reading[] = {"lora_down.weight", "lora_A.weight", "lora.down.weight", ".hada_w1_b",
-                                          ".diff"};
-  return cross && projection && std::ranges::any_of(reading, [&](std::string_view end) { return key.ends_with(end); });
+/// Whether the key is of a projection of the context.
+bool reads_context(std::string_view key) { return holds(key, "attn2") && (holds(key, "to_k") || holds(key, "to_v")); }
+
+using Parts = std::map<std::string, at::Tensor>;
+
+/// The projections of the context that the file has, each by its parts.
+std::map<std::string, Parts> context_layers(const StateDict& lora) {
+  std::map<std::string, Parts> layers;
+  for (const auto& [key, weight] : lora) {
+    if (!reads_context(key)) continue;
+    if (const auto found = lora_stem_and_part(key)) layers[found->first][found->second] = weight.tensor;
+  }
+  return layers;
+}
+
+/// How many numbers the layer takes, as far as its parts say. Those of vectors of the outputs do not.
+std::optional<int64_t> inputs_told_by(const Parts& parts) {
+  const auto size = [&](const char* part, int64_t axis) -> std::optional<int64_t> {
+    const auto found = parts.find(part);
+    if (found == parts.end() || found->second.dim() <= axis) return std::nullopt;
+    return found->second.size(axis);
+  };
+  for (const char* part : {"lora_down", "hada_w1_b", "diff"}) {
+    if (const auto inputs = size(part, 1)) return inputs;
+  }
+  for (const char* part : {"glora_a1", "glora_a2"}) {  // either may lead to the rank, which is the smaller
+    if (const auto rows = size(part, 0), columns = size(part, 1); columns) return std::max(*rows, *columns);
+  }
+  const auto columns = [&](const char* whole, const char* product) {
+    const auto of_whole = size(whole, 1);
+    return of_whole ? of_whole : size(product, 1);
+  };
+  const auto first = columns("lokr_w1", "lokr_w1_b"), second = columns("lokr_w2", "lokr_w2_b");
+  if (first && second && *first <= largest_width && *second <= largest_width) return *first * *second;
+  const auto on_input = parts.find("on_input");
+  if (on_input != parts.end() && on_input->second.numel() == 1 &&
+      on_input->second.to(at::kDouble).item<double>() != 0) {
+    return size("weight", 0);
+  }
+  return std::nullopt;
 }
 
 std::optional<int64_t> context_of(const StateDict& lora) {
-  for (const auto& [key, weight] : lora) {
-    if (reads_context(key) && weight.tensor.dim() >= 2) return weight.tensor.size(1);
+  for (const auto& [stem, parts] : context_layers(lora)) {
+    if (const auto inputs = inputs_told_by(parts)) return inputs;
   }
   return std::nullopt;
 }
@@ -129,7 +166,9 @@ std::string family_told_by(const StateDict& lora, const std::map<std::string, st
   return {};
 }
 
-std::string family_told_by(const WeightShapes& model) {
+}  // namespace
+
+std::string family_of(const WeightShapes& model) {
   if (const std::string family = by_width(context_of(model)); !family.empty()) return family;
   const auto unet = model.find("unet");
   if (unet == model.end()) return {};
@@ -141,11 +180,9 @@ std::string family_told_by(const WeightShapes& model) {
   return {};
 }
 
-}  // namespace
-
 std::string other_family(const StateDict& lora, const std::map<std::string, std::string>& metadata,
                          const WeightShapes& model) {
-  const std::string theirs = family_told_by(lora, metadata, model), ours = family_told_by(model);
+  const std::string theirs = family_told_by(lora, metadata, model), ours = family_of(model);
   const std::optional<int64_t> their_context = context_of(lora), our_context = context_of(model);
   const std::string widths =
       their_context && our_context && *their_context != *our_context

@@ -14,4 +14,7 @@ namespace sdtorch {
 std::string other_family(const StateDict& lora, const std::map<std::string, std::string>& metadata,
                          const WeightShapes& model);
 
+/// "SD1", "SD2", …; empty where nothing tells.
+std::string family_of(const WeightShapes& model);
+
 }  // namespace sdtorch

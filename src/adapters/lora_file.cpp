@@ -49,7 +49,8 @@ class Misfits {
 
   bool empty() const { return lines_.empty(); }
 
-  void report() const {
+  /// family: of the model, for those who took a file for another's that nothing else tells.
+  void report(const std::string& family) const {
     const std::vector<std::string> listed(
         lines_.begin(), lines_.begin() + static_cast<ptrdiff_t>(std::min(lines_.size(), max_listed_misfits)));
     if (lenient_) {
@@ -60,7 +61,8 @@ class Misfits {
       return;
     }
     fail(ErrorKind::model, file_, "",
-         fmt::format("{} of its keys do not fit the model:\n    {}{}", lines_.size(), fmt::join(listed, "\n    "),
+         fmt::format("{} of its keys do not fit the model{}:\n    {}{}", lines_.size(),
+                     family.empty() ? "" : fmt::format(", which is {}", family), fmt::join(listed, "\n    "),
                      lines_.size() > max_listed_misfits
                          ? fmt::format("\n    … and {} more", lines_.size() - max_listed_misfits)
                          : ""),
@@ -161,7 +163,7 @@ LoraFile read_lora(const std::filesystem::path& path, const WeightShapes& model,
   }
   if (misfits.empty()) return lora;
   refuse_foreign(weights, file, model, lora);
-  misfits.report();
+  misfits.report(family_of(model));
   if (lora.changes.empty() && lora.embeddings.empty()) {
     fail(ErrorKind::model, file, "", "nothing in it fits the model");
   }

@@ -1,5 +1,7 @@
 #include "adapters/lora_keys.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 #include <utility>
@@ -95,6 +97,10 @@ constexpr PrefixSpelling prefix_spellings[] = {
     {"text_encoder_2.", "text_encoder_2"},
     {"model.diffusion_model.", "unet"},
     {"diffusion_model.", "unet"},
+    {"lora_unet.", "unet"},  // OneTrainer's, before it writes underscores
+    {"lora_te.", "text_encoder"},
+    {"lora_te1.", "text_encoder"},
+    {"lora_te2.", "text_encoder_2"},
     {"clip_l.transformer.", "text_encoder"},
     {"clip_l.", "text_encoder"},
     {"clip_g.transformer.", "text_encoder_2"},
@@ -125,13 +131,41 @@ std::string_view behind(std::string_view text, std::string_view prefix) {
   return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
 }
 
-/// Names taken from PEFT's layers in memory have the adapter's name in them: `lora_A.default.weight`, `oft_R.default`.
+/// What PEFT's layers in memory have an adapter's name behind.
+constexpr std::string_view named_by_adapter[] = {"lora_A",
+                                                 "lora_B",
+                                                 "lora_magnitude_vector",
+                                                 "lora_embedding_A",
+                                                 "lora_embedding_B",
+                                                 "ia3_l",
+                                                 "oft_R",
+                                                 "boft_R",
+                                                 "boft_s",
+                                                 "hada_w1_a",
+                                                 "hada_w1_b",
+                                                 "hada_w2_a",
+                                                 "hada_w2_b",
+                                                 "hada_t1",
+                                                 "hada_t2",
+                                                 "lokr_w1",
+                                                 "lokr_w1_a",
+                                                 "lokr_w1_b",
+                                                 "lokr_w2",
+                                                 "lokr_w2_a",
+                                                 "lokr_w2_b",
+                                                 "lokr_t2"};
+
+/// Names taken from these layers have the adapter's in them, `default` mostly: `lora_A.default.weight`,
+/// `oft_R.default`.
 std::string without_adapter_name(std::string_view key) {
-  constexpr std::string_view name = ".default";
-  const size_t at = key.rfind(name);
-  if (at == std::string_view::npos) return std::string(key);
-  const size_t end = std::min(key.find('.', at + 1), key.size());  // of `default_0` too
-  return std::string(key.substr(0, at)) + std::string(key.substr(end));
+  const std::string_view ending = key.ends_with(".weight") ? ".weight" : key.ends_with(".bias") ? ".bias" : "";
+  const std::string_view rest = key.substr(0, key.size() - ending.size());
+  for (const std::string_view part : named_by_adapter) {
+    const size_t at = rest.rfind(fmt::format(".{}.", part));
+    if (at == std::string_view::npos || rest.find('.', at + part.size() + 2) != std::string_view::npos) continue;
+    return std::string(rest.substr(0, at + part.size() + 1)) + std::string(ending);
+  }
+  return std::string(key);
 }
 
 std::set<std::string> modules_of(const std::map<std::string, std::vector<int64_t>>& keys) {
@@ -208,6 +242,14 @@ std::optional<LoraPlace> LoraPlaces::find_stem(std::string_view stem) const {
     const auto said = std::ranges::find(candidates, unprefixed_, &LoraPlace::component);
     if (said != candidates.end()) return *said;
     if (candidates.size() == 1) return candidates.front();
+  }
+  return std::nullopt;
+}
+
+std::optional<std::pair<std::string, std::string>> lora_stem_and_part(std::string_view key) {
+  const std::string name = without_adapter_name(key);
+  for (const auto& [ending, part] : part_spellings) {
+    if (name.ends_with(ending)) return std::pair(name.substr(0, name.size() - ending.size()), std::string(part));
   }
   return std::nullopt;
 }

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "adapters/weight_change.hpp"
 
@@ -16,6 +17,9 @@ struct LoraPlace {
   std::string module{};     ///< the network's own name of the layer, "….to_q"
   std::string part{};       ///< one spelling for all files: "lora_down", "alpha", "hada_w1_a", …
 };
+
+/// The layer's name as the file spells it, and the part, whatever the model; nothing where the ending says nothing.
+std::optional<std::pair<std::string, std::string>> lora_stem_and_part(std::string_view key);
 
 /// Finds places by a model's own list of layers: where kohya's tools write underscores for dots, only that list tells
 /// which were which.

@@ -372,24 +372,40 @@ void PromptEmbeddings::find_used(const std::string& text, std::set<size_t>& used
   }
 }
 
-/// ComfyUI leaves such a word out and says so in its log.
-void PromptEmbeddings::refuse_unknown(const std::string& text) const {
+/// Names behind `embedding:` that none has. In ComfyUI a blank ends one; where bare words count, one may have blanks.
+std::vector<std::string> PromptEmbeddings::unknown_in(const std::string& text) const {
+  std::vector<std::string> unknown;
+  const std::string lower = ascii_lower(text);
   for (size_t at = text.find(embedding_prefix); at != std::string::npos; at = text.find(embedding_prefix, at + 1)) {
-    const std::string word = text.substr(at, text.find_first_of(" \t\n\r,():", at + embedding_prefix.size()) - at);
-    if (spelled_.contains(ascii_lower(word))) continue;
-    std::vector<std::string> names;
-    for (const Source& source : sources_) names.push_back(source.name);
-    const std::string name = word.substr(embedding_prefix.size());
-    refuse("--prompt", fmt::format("there is no embedding '{}'", name),
-           names.empty() ? "give --embd-dir DIR or --embedding FILE" : did_you_mean(name, names));
+    const size_t end = text.find_first_of(" \t\n\r,():", at + embedding_prefix.size());
+    const std::string word = text.substr(at, end - at);
+    if (bare_ && word == embedding_prefix) continue;
+    const bool begins =
+        bare_ && std::ranges::any_of(spelled_, [&](const std::string& spelling) {
+          return spelling.starts_with(embedding_prefix) && std::string_view(lower).substr(at).starts_with(spelling);
+        });
+    if (!begins && !spelled_.contains(ascii_lower(word))) unknown.push_back(word.substr(embedding_prefix.size()));
   }
+  return unknown;
+}
+
+std::string PromptEmbeddings::near_names(const std::string& name) const {
+  std::vector<std::string> names;
+  for (const Source& source : sources_) names.push_back(source.name);
+  return names.empty() ? "give --embd-dir DIR or --embedding FILE" : did_you_mean(name, names);
 }
 
 void PromptEmbeddings::check(const std::vector<std::string>& texts, std::vector<std::string>& warnings) const {
   std::set<size_t> used;
   for (const std::string& text : texts) {
     find_used(text, used);
-    if (!bare_) refuse_unknown(text);
+    if (!prefixed_) continue;
+    for (const std::string& name : unknown_in(text)) {
+      const std::string reason = fmt::format("there is no embedding '{}'", name);
+      // ComfyUI leaves such a word out and says so in its log; A1111's users may mean the text.
+      if (!bare_) refuse("--prompt", reason, near_names(name));
+      warnings.push_back(fmt::format("{}, and its name is taken as text; {}", reason, near_names(name)));
+    }
   }
   std::set<size_t> used_flags;
   for (const size_t meaning : used) {

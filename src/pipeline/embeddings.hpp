@@ -146,7 +146,8 @@ class PromptEmbeddings {
   std::vector<std::string> spellings_in_folder(const std::string& name, const std::string& ending) const;
   PlacedWord placed(const Source& source) const;
   void find_used(const std::string& text, std::set<size_t>& used) const;
-  void refuse_unknown(const std::string& text) const;
+  std::vector<std::string> unknown_in(const std::string& text) const;
+  std::string near_names(const std::string& name) const;
 
   EmbeddingStore& store_;
   bool bare_ = true, prefixed_ = true, by_letters_ = false, by_ids_alone_ = false, may_end_ = true;

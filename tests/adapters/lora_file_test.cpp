@@ -241,6 +241,7 @@ TEST_CASE("all that does not fit is listed at once, or left out with a warning",
   const WrittenLora written(tensors);
   const std::string message = error_message(ErrorKind::model, [&] { written.read(); });
   INFO(message);
+  CHECK(message.find("do not fit the model, which is SD1:") != std::string::npos);
   CHECK(message.find("lora_unet_nowhere.lora_down.weight: the model has no such layer") != std::string::npos);
   CHECK(message.find("to_k.lora_down.weight: the lora_up that belongs to it is missing") != std::string::npos);
   CHECK(message.find("to_out_0.lora_down.weight: expected [2, 4], found [2, 5]") != std::string::npos);
@@ -279,6 +280,45 @@ TEST_CASE("a LoRA of another family is refused by name", "[adapters]") {
     check_error(ErrorKind::model, "made for SDXL; the model is SD1",
                 [&] { told.read(few_layers(), {.lenient = lenient}); });
   }
+}
+
+TEST_CASE("a file's family is told by the context of any kind and spelling", "[adapters]") {
+  const std::string flat = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k";
+  const std::string dotted = "unet." + cross_name + "to_k";
+  const Tensors written_by[] = {
+      {{dotted + ".lora_linear_layer.down.weight", at::ones({2, 768})},
+       {dotted + ".lora_linear_layer.up.weight", at::ones({4, 2})}},
+      {{dotted + ".lora_A.default.weight", at::ones({2, 768})}, {dotted + ".lora_B.default.weight", at::ones({4, 2})}},
+      {{flat + ".lokr_w1", at::ones({2, 4})}, {flat + ".lokr_w2", at::ones({2, 192})}},
+      {{flat + ".lokr_w1_a", at::ones({2, 1})},
+       {flat + ".lokr_w1_b", at::ones({1, 4})},
+       {flat + ".lokr_w2_a", at::ones({2, 1})},
+       {flat + ".lokr_w2_b", at::ones({1, 192})}},
+      {{flat + ".a1.weight", at::ones({768, 2})},
+       {flat + ".a2.weight", at::ones({2, 768})},
+       {flat + ".b1.weight", at::ones({4, 2})},
+       {flat + ".b2.weight", at::ones({2, 768})}},
+      {{flat + ".weight", at::ones({768})}, {flat + ".on_input", at::ones({})}},
+  };
+  for (const Tensors& tensors : written_by) {
+    check_lora_refused(tensors, "made for SD1; the model is SD2", few_layers(1024));
+  }
+}
+
+TEST_CASE("names taken from layers in memory have an adapter's name in them", "[adapters]") {
+  for (const std::string name : {"default", "default_0", "my-style"}) {
+    const std::string q = "base_model.model.unet." + attention_name + "to_q";
+    CHECK(first_added(WrittenLora({{q + ".lora_A." + name + ".weight", at::ones({2, 4})},
+                                   {q + ".lora_B." + name + ".weight", at::ones({4, 2})}})
+                          .read()) == 2);
+    CHECK(first_added(
+              WrittenLora({{q + ".lokr_w1." + name, at::ones({2, 2})}, {q + ".lokr_w2." + name, at::ones({2, 2}) * 3}})
+                  .read()) == 3);
+  }
+  // OneTrainer's names before it writes them with underscores.
+  CHECK(first_added(WrittenLora(lora_pair("lora_unet." + attention_name + "to_q")).read()) == 2);
+  CHECK(first_added(WrittenLora(lora_pair("lora_te1.text_model.encoder.layers.0.self_attn.q_proj", 6, 6)).read(),
+                    {6, 6}) == 2);
 }
 
 TEST_CASE("a LoRA made with four channels changes those of a model that inpaints", "[adapters]") {

@@ -219,6 +219,10 @@ TEST_CASE("misused embeddings end in a message before anything is drawn", "[pipe
   Request comfy{.prompt = "a (embedding:inc:1.2)"};
   comfy.compat = "comfy";
   refused(ErrorKind::usage, "--prompt: there is no embedding 'inc'; did you mean ink", comfy);
+  const Words two_names(folder.path().string());
+  const auto missing = two_names.check({.prompt = "a (embedding:inc:1.2), embedding:one/ink, on embedding: how"});
+  REQUIRE(missing.size() == 1);
+  CHECK(missing.front().find("there is no embedding 'inc', and its name is taken as text; did you mean ink") == 0);
   check_error(ErrorKind::usage, "--embd-dir: 'nowhere' is no folder", [] { Words("nowhere"); });
   const auto lines =
       Words().check(given({word_file("statue.pt"), word_file("gloom.safetensors")}, "a (cat-statue:1.2)"));
