@@ -268,11 +268,8 @@ void settle_hires(Settings& request, const std::string& file) {
 /// size's noise is none in A1111 where a side is 0 or less, and what its API did without was -1x-1.
 bool is_usual(const std::string& entry, const std::string& value) {
   if (entry == "Clip skip") return value == "1" || value == "0" || value == "-1";
-  if (entry != "Seed resize from") return false;
-  const size_t times = value.find('x');
-  const auto across = parse_int(value.substr(0, times));
-  const auto down = times == std::string::npos ? std::nullopt : parse_int(value.substr(times + 1));
-  return across && down && (*across <= 0 || *down <= 0);
+  const auto size = entry == "Seed resize from" ? parse_pixel_pair(value) : std::nullopt;
+  return size && (size->horizontal <= 0 || size->vertical <= 0);
 }
 
 /// A1111's CPU, GPU and NV, stable-diffusion.cpp's cuda, cpu and std_default.
@@ -304,9 +301,9 @@ std::optional<std::string> tool_of(const Entries& entries) {
 /// A version below 1.9 of A1111's, which Forge's name behind their own: v1.8.0, f0.0.17v1.8.0rc.
 bool is_before_schedules(std::string_view version) {
   const size_t at = version.find("v1.");
-  if (at == std::string_view::npos || (at > 0 && !version.starts_with('f'))) return false;
-  const std::string_view minor = version.substr(at + 3);
-  return minor.size() > 1 && minor[0] >= '0' && minor[0] < '9' && minor[1] == '.';
+  const std::string_view minor = at == std::string_view::npos ? "" : version.substr(at + 3);
+  return (at == 0 || version.starts_with('f')) && minor.size() > 1 && minor[0] >= '0' && minor[0] < '9' &&
+         minor[1] == '.';
 }
 
 /// A1111 before 1.9 had the schedule in the sampler's name, and `normal` where it was not.
@@ -319,12 +316,6 @@ void settle_schedule_of_old(Settings& request, const Entries& entries) {
   const Sampler* sampler = request.sampler ? find_sampler(*request.sampler) : nullptr;
   const bool open = request.scheduler == Settings{}.scheduler && request.sigmas.empty();
   if (old && open && sampler && sampler->has_schedules) request.scheduler = "normal";
-}
-
-/// SD.Next draws as diffusers does, of prompts that it reads as A1111 and weighs as compel.
-void settle_prompts_of_sdnext(Settings& request) {
-  request.prompt_syntax = "a1111";
-  request.prompt_weighting = "compel";
 }
 
 /// False: the entry has no counterpart here.
@@ -482,13 +473,14 @@ Settings parse_parameters(const std::string& text, const std::string& file) {
   set_prompts(request, std::string_view(whole).substr(0, settings > 0 ? settings - 1 : 0));
   const Entries entries = read_entries(std::string_view(whole).substr(settings));
   request.compat = tool_of(entries);
+  // SD.Next reads prompts as A1111 does, and weighs them as compel.
+  if (request.compat == "diffusers") request.prompt_syntax = "a1111", request.prompt_weighting = "compel";
   Entries others;
   for (const auto& [entry, value] : entries) {
     if (!set_entry(request, entry, value, file)) others.emplace_back(entry, value);
   }
   warn_of_others(others, file);
   if (request.compat == "a1111") settle_schedule_of_old(request, entries);
-  if (request.compat == "diffusers") settle_prompts_of_sdnext(request);
   settle_hires(request, file);
   if (!request.sampler) leave_samplers_part(request, file);
   if (!request.sigmas.empty()) request.scheduler = Settings{}.scheduler;

@@ -246,6 +246,7 @@ TEST_CASE("infotext says whose it is", "[pipeline]") {
   CHECK(next.compat == "diffusers");
   CHECK(next.prompt_syntax == "a1111");
   CHECK(next.prompt_weighting == "compel");
+  CHECK_FALSE(read("Compat: diffusers, Version: sdtorch 0.1.0").prompt_syntax);
   // Before 1.9 a sampler without a schedule in its name had the plain one.
   const auto plain = [](const std::string& version) {
     return parse_parameters("a\nSteps: 20, Sampler: DPM++ 2M, CFG scale: 7, Seed: 1, Version: " + version, "x.png");
