@@ -95,9 +95,14 @@ size_t token_count(const std::vector<WeightedChunk>& chunks) {
   return count;
 }
 
+/// Whether a blend's weights say something: that of one text, divided by itself, does not.
+bool has_weights(const PromptBlend& blend) {
+  return blend.texts.size() > 1 || (!blend.normalized && blend.weights.front() != 1);
+}
+
 bool is_one_text(const PromptVersion& version) {
   const PromptBlend& blend = version.joined.front();
-  return version.joined.size() == 1 && blend.texts.size() == 1 && blend.strength == 1;
+  return version.joined.size() == 1 && !has_weights(blend) && blend.strength == 1;
 }
 
 /// Whether a prompt is no more than its words.
@@ -234,7 +239,7 @@ std::string TokenizedPrompt::table(const std::string& text) const {
         if (version.joined.size() > 1 || blend.strength != 1)
           lines += fmt::format("  joined, {:.6g}:\n", blend.strength);
         for (size_t i = 0; i < blend.texts.size(); ++i) {
-          if (blend.texts.size() > 1) lines += fmt::format("  blended, {:.6g}:\n", blend.weights[i]);
+          if (has_weights(blend)) lines += fmt::format("  blended, {:.6g}:\n", blend.weights[i]);
           for (const PromptPiece& piece : blend.texts[i]) {
             lines +=
                 piece.new_chunk ? "    BREAK\n" : fmt::format("    {:<8.4g}{}\n", piece.weight, as_json(piece.text));

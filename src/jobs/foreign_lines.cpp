@@ -209,7 +209,7 @@ ForeignLine read_a1111_line(std::string_view line, const Settings& base) {
     }
   }
   if (!prompted) refuse("--prompt", "is missing");
-  if (other_size != PixelPair{}) read.request.seed_resize = other_size;
+  if (other_size.vertical > 0 && other_size.horizontal > 0) read.request.seed_resize = other_size;  // else none, there
   if (sized)
     read.request.batch_count *=
         std::max<int64_t>(read.request.batch_size, 1);  // its iterations are of so many pictures each

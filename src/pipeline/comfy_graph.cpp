@@ -157,9 +157,13 @@ const json& ComfyGraph::value(const ComfyNode& node, const std::string& input) c
     if (!is_link(*found)) return *found;
     from = behind(*from, name);
     if (!from) return none;
+    if (from->inputs.contains(input)) {  // such a node may hold values for several others
+      name = input;
+      continue;
+    }
     const auto* known =
         std::ranges::find_if(value_names, [&](std::string_view one) { return from->inputs.contains(one); });
-    if (known == std::end(value_names)) return none;
+    if (known == std::end(value_names) || (*known == "seed" && !input.ends_with("seed"))) return none;
     name = *known;
   }
   return none;

@@ -15,7 +15,8 @@ namespace {
 using nlohmann::json;
 
 bool is_sampler(const ComfyNode& node) { return node.type == "KSampler" || node.type == "KSamplerAdvanced"; }
-bool is_output(const ComfyNode& node) { return node.type.starts_with("SaveImage") || node.type == "PreviewImage"; }
+bool is_saved(const ComfyNode& node) { return node.type.starts_with("SaveImage"); }
+bool is_shown(const ComfyNode& node) { return node.type == "PreviewImage"; }
 
 std::string shown(const ComfyNode& node) { return fmt::format("node {} ({})", node.id, node.type); }
 
@@ -37,43 +38,73 @@ class ComfyReader {
  private:
   void warn(const ComfyNode& node, const std::string& what) const { request_.warn(shown(node), what); }
 
-  double number(const ComfyNode& node, const std::string& input, double otherwise) const {
+  /// An input's value; null, and told, where it comes from nodes that are not read.
+  const json& value(const ComfyNode& node, const std::string& input) const {
     const json& value = graph_.value(node, input);
-    return value.is_number() ? value.get<double>() : otherwise;
+    const auto given = node.inputs.find(input);
+    if (value.is_null() && given != node.inputs.end() && !given->is_null()) {
+      warn(node, fmt::format("its {} comes from nodes that are not read, and is left out", input));
+    }
+    return value;
+  }
+
+  double number(const ComfyNode& node, const std::string& input, double otherwise) const {
+    const json& number = value(node, input);
+    return number.is_number() ? number.get<double>() : otherwise;
   }
 
   std::string text(const ComfyNode& node, const std::string& input) const {
-    const json& value = graph_.value(node, input);
-    return value.is_string() ? value.get<std::string>() : std::string();
+    const json& text = value(node, input);
+    return text.is_string() ? text.get<std::string>() : std::string();
   }
 
   void take(std::string_view setting, const ComfyNode& node, const std::string& input) const {
-    request_.take(setting, shown(node) + ": " + input, graph_.value(node, input));
+    request_.take(setting, shown(node) + ": " + input, value(node, input));
   }
 
-  /// The sampler that began what was saved: the nearest before an output, and from there back to the one that started
-  /// from an empty latent.
+  /// The sampler that began what was saved, or else what was shown.
   const ComfyNode& first_sampler() const {
-    const ComfyNode* found = nullptr;
-    for (const auto& [id, node] : graph_.nodes()) {
-      if (is_output(node) && !found) found = nearest_sampler(node);
+    for (const auto is_output : {is_saved, is_shown}) {
+      std::set<const ComfyNode*> firsts;
+      const ComfyNode* found = nullptr;
+      for (const auto& [id, node] : graph_.nodes()) {
+        const ComfyNode* sampler = is_output(node) ? nearest_sampler(node) : nullptr;
+        if (!sampler) continue;
+        if (!found) found = sampler;
+        firsts.insert(samplers_before(*sampler).back());
+      }
+      if (!found) continue;
+      if (firsts.size() > 1) {
+        const std::string count = fmt::format("{} pictures were drawn, and which this is is not said", firsts.size());
+        warn(*found, count + ": this one's is taken");
+      }
+      return started_from(*found);
     }
     for (const auto& [id, node] : graph_.nodes()) {
-      if (!found && is_sampler(node)) found = &node;
+      if (is_sampler(node)) return started_from(node);
     }
-    if (!found) {
-      const std::string reason = "the picture carries a ComfyUI workflow, which is no list of parameters";
-      request_.fail_at("", reason + ", and there is no KSampler in it", "give its values as flags");
+    const std::string reason = "the picture carries a ComfyUI workflow, which is no list of parameters";
+    request_.fail_at("", reason + ", and there is no KSampler in it", "give its values as flags");
+  }
+
+  /// From a sampler back to the one that started from an empty latent.
+  const ComfyNode& started_from(const ComfyNode& sampler) const {
+    const std::vector<const ComfyNode*> way = samplers_before(sampler);
+    for (size_t i = 0; i + 1 < way.size(); ++i) {
+      warn(*way[i], "a second pass, which is left out; --hires-scale draws one");
     }
-    std::set<const ComfyNode*> seen{found};
+    return *way.back();
+  }
+
+  /// A sampler, the one whose latent it went on from, and so on.
+  std::vector<const ComfyNode*> samplers_before(const ComfyNode& sampler) const {
+    std::vector<const ComfyNode*> way{&sampler};
     for (;;) {
-      const ComfyNode* latent = graph_.behind(*found, "latent_image");
+      const ComfyNode* latent = graph_.behind(*way.back(), "latent_image");
       const ComfyNode* earlier = !latent ? nullptr : is_sampler(*latent) ? latent : nearest_sampler(*latent);
-      if (!earlier || !seen.insert(earlier).second) break;
-      warn(*found, "a second pass, which is left out; --hires-scale draws one");
-      found = earlier;
+      if (!earlier || std::ranges::find(way, earlier) != way.end()) return way;
+      way.push_back(earlier);
     }
-    return *found;
   }
 
   const ComfyNode* nearest_sampler(const ComfyNode& node) const {
@@ -143,7 +174,7 @@ class ComfyReader {
     const ComfyNode* node = graph_.behind(sampler, side);
     std::set<const ComfyNode*> seen;  // a chain may be a ring
     while (node && seen.insert(node).second) {
-      if (node->type.starts_with("CLIPTextEncode")) return read_text(*node, side);
+      if (node->type.find("CLIPTextEncode") != std::string::npos) return read_text(*node, side);
       if (node->type == "ConditioningZeroOut") {
         warn(*node, fmt::format("zeros on the {} side: an empty prompt takes their place", side));
         return set_prompt(side, "");
@@ -156,13 +187,13 @@ class ComfyReader {
   }
 
   void read_text(const ComfyNode& node, const char* side) const {
+    if (!node.type.starts_with("CLIPTextEncode")) warn(node, "its text is read as a CLIPTextEncode's");
     if (node.inputs.contains("text_g")) {
       const std::string big = text(node, "text_g"), small = text(node, "text_l");
       set_prompt(side, big);
       if (big != small) warn(node, "text_l is left out: both of SDXL's text encoders get text_g");
       if (std::string_view(side) == "positive") read_sizes(node);
     } else {
-      if (!graph_.value(node, "text").is_string()) warn(node, "its text comes from nodes that are not read");
       set_prompt(side, text(node, "text"));
     }
     if (std::string_view(side) == "positive") read_clip(node);

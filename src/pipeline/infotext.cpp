@@ -67,6 +67,18 @@ std::string unquoted(std::string_view value) {
   return text.is_string() ? text.get<std::string>() : std::string(value);
 }
 
+/// stable-diffusion.cpp writes UTF-8 where PNG says Latin-1. What no UTF-8 could be read as is left as it is.
+std::string read_as_utf8(const std::string& text) {
+  std::string bytes;
+  for (size_t i = 0; i < text.size();) {
+    const auto [c, length] = first_character(std::string_view(text).substr(i));
+    if (length == 0 || c > 0xFF) return text;
+    bytes += static_cast<char>(c);
+    i += length;
+  }
+  return invalid_utf8_offset(bytes) ? text : bytes;
+}
+
 /// What extensions add below the settings, to the end.
 bool begins_template(std::string_view line) {
   return line.starts_with("Template:") || line.starts_with("Negative Template:");
@@ -252,8 +264,13 @@ void settle_hires(Settings& request, const std::string& file) {
   }
 }
 
-/// Whether an entry asks for what is done anyway.
-bool is_usual(const std::string& entry, const std::string& value) { return entry == "Clip skip" && value == "1"; }
+/// Whether an entry asks for what is done anyway. stable-diffusion.cpp's clip skip is the model's own below 1; another
+/// size's noise is none in A1111 where a side is 0 or less, and what its API did without was -1x-1.
+bool is_usual(const std::string& entry, const std::string& value) {
+  if (entry == "Clip skip") return value == "1" || value == "0" || value == "-1";
+  const auto size = entry == "Seed resize from" ? parse_pixel_pair(value) : std::nullopt;
+  return size && (size->horizontal <= 0 || size->vertical <= 0);
+}
 
 /// A1111's CPU, GPU and NV, stable-diffusion.cpp's cuda, cpu and std_default.
 void set_source(std::optional<std::string>& to, const std::string& entry, const std::string& value,
@@ -281,13 +298,20 @@ std::optional<std::string> tool_of(const Entries& entries) {
   return value("App") == "SD.Next" ? "diffusers" : "a1111";
 }
 
+/// A version below 1.9 of A1111's, which Forge's name behind their own: v1.8.0, f0.0.17v1.8.0rc.
+bool is_before_schedules(std::string_view version) {
+  const size_t at = version.find("v1.");
+  const std::string_view minor = at == std::string_view::npos ? "" : version.substr(at + 3);
+  return (at == 0 || version.starts_with('f')) && minor.size() > 1 && minor[0] >= '0' && minor[0] < '9' &&
+         minor[1] == '.';
+}
+
 /// A1111 before 1.9 had the schedule in the sampler's name, and `normal` where it was not.
 void settle_schedule_of_old(Settings& request, const Entries& entries) {
   bool old = false;
   for (const auto& [entry, value] : entries) {
     if (entry == "Schedule type") return;
-    old = old ||
-          (entry == "Version" && value.starts_with("v1.") && value.size() > 4 && value[3] < '9' && value[4] == '.');
+    old = old || (entry == "Version" && is_before_schedules(value));
   }
   const Sampler* sampler = request.sampler ? find_sampler(*request.sampler) : nullptr;
   const bool open = request.scheduler == Settings{}.scheduler && request.sigmas.empty();
@@ -296,6 +320,7 @@ void settle_schedule_of_old(Settings& request, const Entries& entries) {
 
 /// False: the entry has no counterpart here.
 bool set_entry(Settings& request, const std::string& entry, const std::string& value, const std::string& file) {
+  if (is_usual(entry, value)) return true;
   if (entry == "Size") return set_size(request, value, file), true;
   if (entry == "Sampler") return set_known_sampler(request, value, file), true;
   if (entry == "Schedule type") return set_schedule(request, value, file), true;
@@ -310,7 +335,7 @@ bool set_entry(Settings& request, const std::string& entry, const std::string& v
                            : entry == "Size-2" ? find_setting("height")
                                                : find_setting_by_label(entry);
   if (setting) return set(request, *setting, entry, value, file), true;
-  return std::ranges::find(silent, entry) != silent.end() || is_usual(entry, value);
+  return std::ranges::find(silent, entry) != silent.end();
 }
 
 /// Other programs write dozens of them: one line names them all.
@@ -439,6 +464,7 @@ Error as_error_of_picture(const Error& error, std::span<const std::string> given
 
 Settings parse_parameters(const std::string& text, const std::string& file) {
   std::string whole = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
+  if (whole.find("Version: stable-diffusion.cpp") != std::string::npos) whole = read_as_utf8(whole);
   for (size_t at = 0; (at = whole.find("\r\n", at)) != std::string::npos;) whole.erase(at, 1);
   std::ranges::replace(whole, '\r', '\n');
   const size_t settings = find_settings(whole);
@@ -447,6 +473,8 @@ Settings parse_parameters(const std::string& text, const std::string& file) {
   set_prompts(request, std::string_view(whole).substr(0, settings > 0 ? settings - 1 : 0));
   const Entries entries = read_entries(std::string_view(whole).substr(settings));
   request.compat = tool_of(entries);
+  // SD.Next reads prompts as A1111 does, and weighs them as compel.
+  if (request.compat == "diffusers") request.prompt_syntax = "a1111", request.prompt_weighting = "compel";
   Entries others;
   for (const auto& [entry, value] : entries) {
     if (!set_entry(request, entry, value, file)) others.emplace_back(entry, value);

@@ -80,6 +80,12 @@ Settings read_novelai_comment(const PngText& comment, const PngText* description
   for (const char* switched : {"sm", "sm_dyn", "dynamic_thresholding", "use_coords"}) {
     if (member(values, switched) == true) request.warn(switched, "no counterpart here, left out");
   }
+  if (const json& above = member(values, "skip_cfg_above_sigma"); above.is_number()) {
+    request.warn("skip_cfg_above_sigma", "left out; --cfg-interval does likewise");
+  }
+  if (const json& scale = member(values, "uncond_scale"); scale.is_number() && scale != 1.0) {
+    request.warn("uncond_scale", "no counterpart here, left out");
+  }
   for (const char* listed : {"reference_image_multiple", "v4_prompt", "characterPrompts"}) {
     const json& value = member(values, listed);
     if (!value.is_null() && !value.empty()) request.warn(listed, "no counterpart here, left out");

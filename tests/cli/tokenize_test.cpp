@@ -193,6 +193,9 @@ TEST_CASE("tokenize reads prompts by the syntax that it is told", "[cli]") {
   const nlohmann::json blend = first("(\"a\", \"b\").blend(1, 0.5)", {.prompt_syntax = "compel"})["joined"][0];
   CHECK(blend["blend"][1]["weight"] == 0.5);
   CHECK(blend["blend"][1]["pieces"][0] == nlohmann::json({"b", 1.0}));
+  const nlohmann::json half = first("(\"a\").blend(0.5, no_normalize)", {.prompt_syntax = "compel"})["joined"][0];
+  CHECK(half["normalized"] == false);
+  CHECK(half["blend"][0]["weight"] == 0.5);
   std::istringstream in("a\n(b:1.1.1)\n");
   std::ostringstream out;
   check_error(ErrorKind::input, "<stdin>: line 2, column 4: the weight",

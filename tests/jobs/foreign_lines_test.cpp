@@ -46,6 +46,7 @@ TEST_CASE("lines of A1111's prompts from file are requests, by their content", "
   CHECK(jobs[2].request.variation_seed == 4);
   CHECK(jobs[2].request.variation_strength == 0.25);
   CHECK(jobs[2].request.seed_resize == PixelPair{.vertical = 32, .horizontal = 64});
+  CHECK_FALSE(read_text("--prompt a --seed_resize_from_h -1 --seed_resize_from_w -1\n").front().request.seed_resize);
   CHECK(jobs[3].request.prompt == "a dog, --seed 5 \\ life --steps 3");
   CHECK(jobs[3].request.seed == 9);
 }

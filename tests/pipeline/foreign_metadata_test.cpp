@@ -230,11 +230,30 @@ TEST_CASE("infotext says whose it is", "[pipeline]") {
   CHECK(varied.seed_resize == PixelPair{.vertical = 768, .horizontal = 512});
   CHECK(read("Discard penultimate sigma: True, SGM noise multiplier: True").discard_next_to_last == "yes");
   CHECK(read("SGM noise multiplier: True").noise_scaling == "sgm");
+  CHECK_FALSE(read("Seed resize from: -1x-1").seed_resize);  // as A1111's API wrote what is none
+  CHECK_FALSE(read("Seed resize from: 512x0, Version: v1.9.0").seed_resize);
+  CHECK_FALSE(read("Clip skip: 0, Version: stable-diffusion.cpp").clip_skip);
+  // It writes UTF-8 into what PNG takes for Latin-1, and A1111 does not.
+  const auto prompt_of = [](const std::string& prompt, const std::string& version) {
+    return parse_parameters(prompt + "\nSteps: 20, Sampler: euler, CFG scale: 7, Seed: 1, Version: " + version, "x.png")
+        .prompt;
+  };
+  CHECK(prompt_of("\u00E6\u0097\u00A5 caf\u00C3\u00A9", "stable-diffusion.cpp") == "\u65E5 caf\u00E9");
+  CHECK(prompt_of("\u65E5 caf\u00E9", "stable-diffusion.cpp") == "\u65E5 caf\u00E9");
+  CHECK(prompt_of("caf\u00E9", "stable-diffusion.cpp") == "caf\u00E9");
+  CHECK(prompt_of("caf\u00C3\u00A9", "v1.10.1") == "caf\u00C3\u00A9");
+  const Settings next = read("App: SD.Next, Version: 1a2b3c");
+  CHECK(next.compat == "diffusers");
+  CHECK(next.prompt_syntax == "a1111");
+  CHECK(next.prompt_weighting == "compel");
+  CHECK_FALSE(read("Compat: diffusers, Version: sdtorch 0.1.0").prompt_syntax);
   // Before 1.9 a sampler without a schedule in its name had the plain one.
   const auto plain = [](const std::string& version) {
     return parse_parameters("a\nSteps: 20, Sampler: DPM++ 2M, CFG scale: 7, Seed: 1, Version: " + version, "x.png");
   };
   CHECK(plain("v1.8.0").scheduler == "normal");
+  CHECK(plain("f0.0.17v1.8.0rc-latest-277-g0af28699").scheduler == "normal");  // Forge's
+  CHECK(plain("f2.0.1v1.10.1-previous-313-g8a042934").scheduler == "model");
   CHECK(plain("v1.10.1").scheduler == "model");
 }
 
@@ -291,4 +310,58 @@ TEST_CASE("InvokeAI's empty negative prompt is none, and quotes in its prompts s
   const Settings quoted = read_texts({{"Dream", R"("a sign that says "open" by night" -s 50 -S 7 -W512 -H640 -C7.5)"}});
   CHECK(quoted.prompt == "a sign that says \"open\" by night");
   CHECK(quoted.steps == 50);
+}
+
+TEST_CASE("of a ComfyUI graph values are told that come from nodes which are not read", "[pipeline]") {
+  std::string text = comfy_prompt;
+  const auto swap = [&](const std::string& from, const std::string& to) {
+    REQUIRE(text.find(from) != std::string::npos);
+    text.replace(text.find(from), from.size(), to);
+  };
+  swap("\"seed\": 18446744073709551615", "\"seed\": [\"40\", 0]");
+  swap("\"steps\": 8", "\"steps\": [\"41\", 1]");
+  swap("\"cfg\": 6.5", "\"cfg\": [\"41\", 2]");
+  swap("\"sampler_name\": \"dpmpp_2m\"", "\"sampler_name\": [\"40\", 1]");
+  swap("\"width\": 64", "\"width\": [\"42\", 0]");
+  swap("\"height\": 96", "\"height\": [\"42\", 1]");
+  swap("\"12\": {", R"("40": {"class_type": "Dice", "inputs": {"sides": 6}},
+    "41": {"class_type": "Several", "inputs": {"seed": 3, "steps": 11, "scale": 2}},
+    "42": {"class_type": "A size", "inputs": {"height": 72, "width": 88}}, "12": {)");
+  Settings read;
+  const std::string log = stderr_of([&] { read = read_texts({{"prompt", text}}); });
+  CHECK(read.seed == Settings{}.seed);
+  CHECK(read.steps == 11);
+  CHECK(read.cfg_scale == Settings{}.cfg_scale);  // the seed beside it is another thing
+  CHECK_FALSE(read.sampler);
+  CHECK(read.width == 88);
+  CHECK(read.height == 72);
+  for (const char* input : {"seed", "cfg", "sampler_name"}) {
+    INFO(input);
+    CHECK(log.find(std::string("its ") + input + " comes from nodes that are not read") != std::string::npos);
+  }
+  CHECK(log.find("its steps") == std::string::npos);
+}
+
+TEST_CASE("of several ComfyUI pictures the saved one is taken before the shown one, and that is told", "[pipeline]") {
+  const auto with = [](const std::string& output) {
+    std::string text = comfy_prompt;
+    text.insert(1, R"("0": {"class_type": ")" + output + R"(", "inputs": {"images": ["1", 0]}},
+      "1": {"class_type": "VAEDecode", "inputs": {"samples": ["2", 0]}},
+      "2": {"class_type": "KSampler", "inputs": {"seed": 5, "steps": 4, "latent_image": ["5", 0], "positive": ["7", 0]}},
+      "6x": {"class_type": "BNK_CLIPTextEncodeAdvanced", "inputs": {"text": "a kite", "clip": ["12", 0]}},)");
+    return text;
+  };
+  Settings read;
+  std::string log = stderr_of([&] { read = read_texts({{"prompt", with("PreviewImage")}}); });
+  CHECK(read.steps == 8);
+  CHECK(log.find("pictures were drawn") == std::string::npos);
+  log = stderr_of([&] { read = read_texts({{"prompt", with("SaveImage")}}); });
+  CHECK(read.steps == 4);
+  CHECK(read.prompt == "fog NaN");
+  CHECK(log.find("node 2 (KSampler): 2 pictures were drawn, and which this is is not said") != std::string::npos);
+  std::string other = with("PreviewImage");
+  other.replace(other.find("[\"6\", 0]"), 8, "[\"6x\", 0]");
+  log = stderr_of([&] { read = read_texts({{"prompt", other}}); });
+  CHECK(read.prompt == "a kite");
+  CHECK(log.find("node 6x (BNK_CLIPTextEncodeAdvanced): its text is read as a CLIPTextEncode's") != std::string::npos);
 }
