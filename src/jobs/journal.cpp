@@ -253,6 +253,12 @@ void add_journal(JournalContent& all, JournalContent more) {
   }
 }
 
+std::map<std::string, int64_t> owners_of_files(const JournalContent& content) {
+  std::map<std::string, int64_t> owners;
+  for (const auto& [index, picture] : content.pictures) owners.emplace(picture.path, index);
+  return owners;
+}
+
 std::string journal_text(const JournalContent& content) {
   std::string text;
   const auto add = [&](const json& line) { text += line.dump() + "\n"; };
