@@ -167,6 +167,8 @@ int open_locked(const fs::path& path, int how, bool wait) {
 }
 
 std::string text_of(const fs::path& file) {
+  std::error_code error;
+  if (!fs::is_regular_file(file, error)) fail(ErrorKind::output, file, "", "is no regular file");  // a pipe has no end
   try {
     std::ifstream in(file, std::ios::binary);
     if (in) return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
