@@ -14,6 +14,7 @@
 #include "jobs/prompt_file.hpp"
 #include "jobs/run_plan.hpp"
 #include "jobs/verify.hpp"
+#include "pipeline/dealt_seeds.hpp"
 #include "pipeline/settings_json.hpp"
 
 namespace sdtorch {
@@ -42,11 +43,13 @@ std::optional<RunRecord> expected_run(const Invocation& invocation) {
   const Settings settings = settings_of(known.runs.back(), invocation, folder.string());
   RunOptions options{.output = invocation.output, .prompt_file = *invocation.from_file, .defaults = settings};
   if (options.output.name.empty()) options.output.name = known.runs.back().name;
+  if (known.runs.back().seeds_from) deal_seeds(*known.runs.back().seeds_from);  // to lines with a seed of -1
+  const std::vector<Job> jobs =
+      read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format, invocation.expansion);
   CheckedModels models;
-  return record_of(
-      models,
-      read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format, invocation.expansion),
-      options);
+  std::vector<std::string> digests;
+  for (const Job& job : jobs) add_digests(digests, job, models.get(job.choice).check(job.request).request);
+  return record_of(models, jobs, options, std::move(digests));
 }
 
 std::string json_text(const FolderReport& report) {

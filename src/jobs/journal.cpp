@@ -167,6 +167,8 @@ int open_locked(const fs::path& path, int how, bool wait) {
 }
 
 std::string text_of(const fs::path& file) {
+  std::error_code error;
+  if (!fs::is_regular_file(file, error)) fail(ErrorKind::output, file, "", "is no regular file");  // a pipe has no end
   try {
     std::ifstream in(file, std::ios::binary);
     if (in) return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
@@ -251,6 +253,12 @@ void add_journal(JournalContent& all, JournalContent more) {
   for (auto& [index, failure] : more.failures) {
     if (!all.pictures.contains(index)) all.failures[index] = std::move(failure);
   }
+}
+
+std::map<std::string, int64_t> owners_of_files(const JournalContent& content) {
+  std::map<std::string, int64_t> owners;
+  for (const auto& [index, picture] : content.pictures) owners.emplace(picture.path, index);
+  return owners;
 }
 
 std::string journal_text(const JournalContent& content) {

@@ -57,6 +57,9 @@ struct JournalContent {
   std::map<int64_t, FailureRecord> failures{};  ///< the last of each picture that has no record of success
 };
 
+/// Whose each file is, by its name: the first picture's that names it. Of another one that does the file is gone.
+std::map<std::string, int64_t> owners_of_files(const JournalContent& content);
+
 inline constexpr std::string_view journal_name = "sdtorch.jobs.jsonl";
 
 /// `sdtorch.jobs.jsonl`, or a shard's `sdtorch.jobs.3-of-16.jsonl`.

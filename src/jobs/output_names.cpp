@@ -68,7 +68,16 @@ std::string slug(std::string_view text, size_t most_bytes) {
   return out.empty() ? "image" : out;
 }
 
+bool is_picture_name(std::string_view file_name) {
+  constexpr std::string_view ending = ".png";
+  return file_name.size() >= ending.size() && ascii_lower(file_name.substr(file_name.size() - ending.size())) == ending;
+}
+
 NameTemplate::NameTemplate(std::string_view text) {
+  const auto is_control = [](unsigned char c) { return c < ' ' || c == '\x7f'; };
+  if (invalid_utf8_offset(text) || std::ranges::any_of(text, is_control)) {
+    refuse("--name", "holds bytes that are no text", "names stand in the journal, and in lines of output");
+  }
   Part literal;
   const auto flush = [&] {
     if (!literal.literal.empty()) parts_.push_back(literal);
@@ -100,7 +109,7 @@ NameTemplate::NameTemplate(std::string_view text) {
     i = end;
   }
   flush();
-  if (parts_.empty() || !ascii_lower(parts_.back().literal).ends_with(".png")) {
+  if (parts_.empty() || !is_picture_name(parts_.back().literal)) {
     refuse("--name", fmt::format("'{}' does not end in .png", text), "pictures are PNG files");
   }
 }
@@ -132,6 +141,11 @@ std::optional<int64_t> NameTemplate::index_in(std::string_view file_name) const 
   const bool leading = parts_.front().field == "index";
   const bool after_literal = parts_.size() > 1 && parts_[0].field.empty() && parts_[1].field == "index";
   if (!leading && !after_literal) return std::nullopt;
+  const size_t behind = leading ? 1 : 2;
+  if (behind < parts_.size()) {
+    const std::string& text = parts_[behind].literal;
+    if (text.empty() || (text.front() >= '0' && text.front() <= '9')) return std::nullopt;  // the index has no end
+  }
   const std::string& before = parts_.front().literal;  // empty for a field
   if (!file_name.starts_with(before)) return std::nullopt;
   const std::string_view rest = file_name.substr(before.size());

@@ -18,12 +18,15 @@ inline constexpr std::string_view default_name_template = "{index:05}-{seed}-{sl
 /// UTF-8, cut at a character, at a word where there is one; `image` where nothing remains.
 std::string slug(std::string_view text, size_t most_bytes = 48);
 
+/// Whether a file's name ends in .png, in any case.
+bool is_picture_name(std::string_view file_name);
+
 /// A template of file names, read. Literal text, `{{` and `}}` for braces, and the fields index, seed, steps, width,
 /// height (`{index:05}`: at least 5 digits), cfg, sampler, model and slug (the prompt's).
 class NameTemplate {
  public:
   /// Throws ErrorKind::usage naming --name: an unknown field with the nearest, a folder in the name, another ending
-  /// than .png.
+  /// than .png, what is no UTF-8 or would break a line.
   explicit NameTemplate(std::string_view text);
 
   /// picture: all but its pixels.
@@ -32,7 +35,7 @@ class NameTemplate {
   bool has_index() const;
 
   /// The index in a file name, if the name starts with the template's text before {index} and digits after it.
-  /// None where another field comes before {index}.
+  /// None where another field comes before {index}, or a field or a digit right behind it.
   std::optional<int64_t> index_in(std::string_view file_name) const;
 
  private:

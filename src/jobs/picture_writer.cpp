@@ -15,8 +15,8 @@ namespace fs = std::filesystem;
 /// name, name-2, name-3… for names that hold no index.
 std::string numbered(const std::string& name, int64_t attempt) {
   if (attempt == 1) return name;
-  const fs::path path(name);
-  return fmt::format("{}-{}{}", path.stem().string(), attempt, path.extension().string());
+  const size_t ending = name.size() - std::string_view(".png").size();
+  return fmt::format("{}-{}{}", name.substr(0, ending), attempt, name.substr(ending));
 }
 
 }  // namespace

@@ -87,12 +87,16 @@ void check_places(const OutputOptions& output) {
 }
 
 /// Each job against its model, before anything is drawn. What is wrong with lines of a prompt file is told together.
-void check_requests(CheckedModels& models, const std::vector<Job>& jobs) {
+/// Returns the digests of their pictures.
+std::vector<std::string> check_requests(CheckedModels& models, const std::vector<Job>& jobs) {
+  std::vector<std::string> digests;
   std::vector<std::string> faults;
   std::set<std::string> said;  // each warning once
   for (const Job& job : jobs) {
     try {
-      for (const std::string& line : models.get(job.choice).check(job.request).warnings) {
+      const auto checked = models.get(job.choice).check(job.request);
+      add_digests(digests, job, checked.request);
+      for (const std::string& line : checked.warnings) {
         if (said.insert(line).second) log_warning(line);
       }
     } catch (const Error& error) {
@@ -102,18 +106,24 @@ void check_requests(CheckedModels& models, const std::vector<Job>& jobs) {
     }
   }
   if (!faults.empty()) throw_faults(faults);
+  return digests;
 }
 
+struct CheckedRun {
+  CheckedModels models{};
+  std::vector<std::string> digests{};  ///< of its pictures
+};
+
 /// All checks of a run, short of its weights.
-CheckedModels check_run(const std::vector<Job>& jobs, const RunOptions& options) {
+CheckedRun check_run(const std::vector<Job>& jobs, const RunOptions& options) {
   check_single(jobs, options.output);
   check_workers(jobs, options);
   check_journal_flags(options);
-  CheckedModels models;
-  models.get(jobs.front().choice);  // whose faults are no line's
-  check_requests(models, jobs);
+  CheckedRun run;
+  run.models.get(jobs.front().choice);  // whose faults are no line's
+  run.digests = check_requests(run.models, jobs);
   check_places(options.output);
-  return models;
+  return run;
 }
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -136,10 +146,10 @@ struct JournalledRun {
 };
 
 /// Locks the folder, reads what it holds, and writes down that the run begins.
-std::unique_ptr<JournalledRun> begin_journal(CheckedModels& models, const std::vector<Job>& jobs,
+std::unique_ptr<JournalledRun> begin_journal(CheckedRun& checked, const std::vector<Job>& jobs,
                                              const RunOptions& options) {
   if (!keeps_journal(options)) return nullptr;
-  RunRecord record = record_of(models, jobs, options);
+  RunRecord record = record_of(checked.models, jobs, options, std::move(checked.digests));
   const fs::path& folder = options.output.outdir;
   make_folder(folder);
   auto run = std::make_unique<JournalledRun>(options);
@@ -210,6 +220,7 @@ class Run {
     finish_pictures();
     if (!options_.output.dump.empty()) dump_.save(options_.output.dump);
     if (steps_) steps_->finish();
+    throw_if_told_to_end();  // while the last picture was drawn or written
     if (failed_ == 0) return;
     throw Error(ErrorKind::jobs_failed,
                 {.reason = fmt::format("{} of {} pictures could not be drawn", failed_, reported_ + failed_),
@@ -390,8 +401,8 @@ class Run {
 
 void run_jobs(const std::vector<Job>& jobs, const RunOptions& options, Reporter& reporter) {
   if (jobs.empty()) return;
-  CheckedModels models = check_run(jobs, options);
-  const std::unique_ptr<JournalledRun> journalled = begin_journal(models, jobs, options);
+  CheckedRun checked = check_run(jobs, options);
+  const std::unique_ptr<JournalledRun> journalled = begin_journal(checked, jobs, options);
   std::vector<bool> wanted = journalled ? journalled->plan.wanted : std::vector<bool>();
   const int64_t total = journalled ? std::ranges::count(wanted, true) : count_images(jobs);
   if (journalled && total < count_images(jobs)) {
@@ -403,7 +414,7 @@ void run_jobs(const std::vector<Job>& jobs, const RunOptions& options, Reporter&
     }
   }
   if (total == 0) return;
-  Run run(models, journalled.get(), options, reporter, total);
+  Run run(checked.models, journalled.get(), options, reporter, total);
   Batches batches(jobs, std::move(wanted), [&run](const Job& job) { return run.automatic_size(job); });
   try {
     run.draw_all(batches);

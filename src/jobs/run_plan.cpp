@@ -82,7 +82,7 @@ std::vector<PictureRecord> unrecorded(const RunPlan& plan, const JournalContent&
   std::vector<PictureRecord> found;
   for (const std::string& name : file_names(folder)) {
     if (missing.empty()) break;
-    if (recorded.contains(name) || !name.ends_with(".png")) continue;
+    if (recorded.contains(name) || !is_picture_name(name)) continue;
     const auto index = names.index_in(name);
     const auto is_its = [&](const auto& one) { return !index || *index == plan.run.first_index + one.second; };
     std::optional<MappedFile> file;
@@ -112,11 +112,13 @@ std::vector<PictureRecord> unrecorded(const RunPlan& plan, const JournalContent&
 
 /// Takes what is there off what is wanted.
 void leave_done(RunPlan& plan, const JournalContent& known, const RunOptions& options) {
+  const std::map<std::string, int64_t> owners = owners_of_files(known);
   size_t gone = 0;
   for (size_t number = 0; number < plan.wanted.size(); ++number) {
     const auto done = known.pictures.find(plan.run.first_index + static_cast<int64_t>(number));
     if (done == known.pictures.end() || done->second.request != plan.run.requests[number]) continue;
-    const bool there = is_there(options.output.outdir, done->second);
+    const PictureRecord& picture = done->second;
+    const bool there = owners.at(picture.path) == picture.index && is_there(options.output.outdir, picture);
     if (there) plan.wanted[number] = false;
     gone += !there;
   }
@@ -144,23 +146,25 @@ std::string run_difference(const RunRecord& before, const RunRecord& now, const 
   return lines;
 }
 
-RunRecord record_of(CheckedModels& models, const std::vector<Job>& jobs, const RunOptions& options) {
+void add_digests(std::vector<std::string>& digests, const Job& job, const Request& checked) {
+  for (int64_t image = 0; image < job.batch_count; ++image) {
+    Settings picture{job.choice, checked};
+    move_to_picture(picture, image, job.batch_count);
+    digests.push_back(digest_of(request_facts(picture)));
+  }
+}
+
+RunRecord record_of(CheckedModels& models, const std::vector<Job>& jobs, const RunOptions& options,
+                    std::vector<std::string> digests) {
   RunRecord run{.prompt_file = fs::path(options.prompt_file).filename().string(),
                 .model = jobs.front().choice.model,
                 .name = options.output.name.empty() ? std::string(default_name_template) : options.output.name,
                 .settings = run_facts(models.get(jobs.front().choice).choice()),
                 .defaults = request_facts(options.defaults),
-                .files = fingerprints_of(jobs)};
+                .files = fingerprints_of(jobs),
+                .requests = std::move(digests)};
   run.seeds_from = start_of_dealt_seeds();
   run.defaults["batch-count"] = options.defaults.batch_count;
-  for (const Job& job : jobs) {
-    const Request whole = models.get(job.choice).check(job.request).request;
-    for (int64_t image = 0; image < job.batch_count; ++image) {
-      Settings picture{job.choice, whole};
-      move_to_picture(picture, image, job.batch_count);
-      run.requests.push_back(digest_of(request_facts(picture)));
-    }
-  }
   return run;
 }
 

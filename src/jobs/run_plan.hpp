@@ -19,8 +19,12 @@ struct RunPlan {
   std::vector<PictureRecord> found{};  ///< pictures of the run that are in the folder and in no journal
 };
 
-/// The run as it would be begun in an empty folder. Fills in what the models say of sizes.
-RunRecord record_of(CheckedModels& models, const std::vector<Job>& jobs, const RunOptions& options);
+/// Puts the digests of a job's pictures to `digests`. checked: its request as CheckedModel::check gave it.
+void add_digests(std::vector<std::string>& digests, const Job& job, const Request& checked);
+
+/// The run as it would be begun in an empty folder. digests: of all pictures of the jobs, by add_digests.
+RunRecord record_of(CheckedModels& models, const std::vector<Job>& jobs, const RunOptions& options,
+                    std::vector<std::string> digests);
 
 /// Whether a run goes on with one that was begun before: see plan_run.
 bool continues(const RunRecord& before, const RunRecord& now);

@@ -12,6 +12,7 @@
 #include "io/mapped_file.hpp"
 #include "io/sha256.hpp"
 #include "jobs/output_folder.hpp"
+#include "jobs/output_names.hpp"
 #include "jobs/request_facts.hpp"
 #include "jobs/run_plan.hpp"
 #include "pipeline/metadata.hpp"
@@ -63,10 +64,15 @@ std::optional<FaultyPicture> fault_of(const fs::path& folder, const PictureRecor
 }
 
 void check_picture(FolderReport& report, const fs::path& folder, const JournalContent& known, int64_t index,
-                   const std::string& request) {
+                   const std::string& request, int64_t owner) {
   const auto picture = known.pictures.find(index);
   if (picture != known.pictures.end()) {
-    if (auto fault = fault_of(folder, picture->second, request)) {
+    if (owner != index) {
+      report.faults.push_back({.fault = PictureFault::gone,
+                               .index = index,
+                               .path = picture->second.path,
+                               .reason = fmt::format("is picture {}'s file", owner)});
+    } else if (auto fault = fault_of(folder, picture->second, request)) {
       report.faults.push_back(std::move(*fault));
     } else {
       ++report.right;
@@ -88,7 +94,7 @@ void check_others(FolderReport& report, const fs::path& folder, const JournalCon
   for (const std::string& name : file_names(folder)) {
     if (is_temporary_name(name)) {
       report.faults.push_back({.fault = PictureFault::torn, .path = name, .reason = "is a piece that a kill left"});
-    } else if (name.ends_with(".png") && !recorded.contains(name)) {
+    } else if (is_picture_name(name) && !recorded.contains(name)) {
       report.others.push_back(name);
     }
   }
@@ -98,7 +104,7 @@ void check_is_known(const RunRecord& expected, const JournalContent& known, cons
   const auto same = [&](const RunRecord& run) {
     return continues(run, expected) && run.requests.size() == expected.requests.size();
   };
-  if (std::ranges::any_of(known.runs, same) || known.runs.empty()) return;
+  if (std::ranges::any_of(known.runs, same)) return;
   // The run that comes nearest tells the most.
   const auto nearest = std::ranges::find_if(known.runs, [&](const RunRecord& run) { return continues(run, expected); });
   const RunRecord& other = nearest == known.runs.end() ? known.runs.back() : *nearest;
@@ -111,11 +117,21 @@ void check_is_known(const RunRecord& expected, const JournalContent& known, cons
 FolderReport verify_folder(const fs::path& folder, const std::optional<RunRecord>& expected) {
   check_has_journal(folder);
   const JournalContent known = read_journals(folder);
-  if (expected) check_is_known(*expected, known, folder);
   FolderReport report;
+  if (known.runs.empty()) {
+    report.faults.push_back(
+        {.fault = PictureFault::missing, .reason = "no run has got so far as to say what it draws"});
+  } else if (expected) {
+    check_is_known(*expected, known, folder);
+  }
   const std::map<int64_t, std::string> requests = requests_of(known);
   report.asked = std::ssize(requests);
-  for (const auto& [index, request] : requests) check_picture(report, folder, known, index, request);
+  const std::map<std::string, int64_t> owners = owners_of_files(known);
+  for (const auto& [index, request] : requests) {
+    const auto record = known.pictures.find(index);
+    const int64_t owner = record == known.pictures.end() ? index : owners.at(record->second.path);
+    check_picture(report, folder, known, index, request, owner);
+  }
   check_others(report, folder, known);
   return report;
 }

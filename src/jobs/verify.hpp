@@ -13,7 +13,7 @@ namespace sdtorch {
 
 /// What is wrong with one picture of a folder.
 enum class PictureFault {
-  missing,    ///< asked for, and neither in the journal nor in the folder
+  missing,    ///< asked for, and neither in the journal nor in the folder; without an index: the run itself
   failed,     ///< could not be drawn
   gone,       ///< in the journal, not in the folder
   damaged,    ///< another size or SHA-256 than the journal's
@@ -37,8 +37,8 @@ struct FolderReport {
 
 /// Looks at every picture of every run in the folder's journals: present, complete, of the right hash and parameters.
 /// expected: the run that a prompt file asks for (record_of), which the folder must hold; none: the journal is
-/// believed. Throws ErrorKind::output where there is no journal, or it is damaged; ErrorKind::usage where `expected` is
-/// none of the folder's runs, with what differs.
+/// believed. Throws ErrorKind::output where there is no journal, or it is damaged; ErrorKind::usage
+/// where `expected` is none of the folder's runs, with what differs.
 FolderReport verify_folder(const std::filesystem::path& folder, const std::optional<RunRecord>& expected);
 
 /// Puts the journals of all shards into the folder's one, sorted by picture, as a single process would have written it.

@@ -14,11 +14,11 @@
 
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
-#include "core/suggest.hpp"
 #include "io/json.hpp"
 #include "jobs/checked_models.hpp"
 #include "jobs/drawer.hpp"
 #include "jobs/output_folder.hpp"
+#include "jobs/output_names.hpp"
 #include "jobs/picture_writer.hpp"
 #include "jobs/prompt_lines.hpp"
 
@@ -51,7 +51,8 @@ Asked take_keys(nlohmann::json& object, size_t number) {
   const std::string place = fmt::format("line {}: output", number);
   asked.output = output->is_string() ? output->get<std::string>() : output->dump();
   object.erase(output);
-  const bool is_name = asked.output.find('/') == std::string::npos && ascii_lower(asked.output).ends_with(".png");
+  const auto ends_name = [](unsigned char c) { return c < ' ' || c == '/' || c == '\x7f'; };
+  const bool is_name = std::ranges::none_of(asked.output, ends_name) && is_picture_name(asked.output);
   if (asked.output != "-" && !is_name) {
     asked.error = Error(ErrorKind::input,
                         {.file = input_name,
@@ -110,8 +111,9 @@ class Worker {
     } else if (!empty && !content.starts_with('[')) {
       all.push_back(read_object(parse(content, number), content, number));
     } else if (!empty) {
-      for (const nlohmann::json& object : parse(content, number))
-        all.push_back(read_object(object, object.dump(), number));
+      const nlohmann::json list = parse(content, number);
+      if (list.empty()) fail(ErrorKind::input, input_name, fmt::format("line {}", number), "asks for nothing");
+      for (const nlohmann::json& object : list) all.push_back(read_object(object, object.dump(), number));
     }
     return all;
   }

@@ -182,6 +182,7 @@ TEST_CASE("seeds that were left to chance are drawn again as they were", "[cli]"
     return run_sdtorch(arguments, {.folder = batch.folder.path()});
   };
   REQUIRE(run({}, "out").exit_code == 0);
+  CHECK(batch.verify({"--from-file", "prompts.jsonl"}).exit_code == 0);
   const auto whole = batch.pictures();
   for (const char* name : {"0.png", "1.png", "2.png"}) fs::remove(batch.folder / "out" / name);
   REQUIRE(run({"--resume"}, "out").exit_code == 0);
@@ -255,4 +256,49 @@ TEST_CASE("verify tells a damaged picture and one that carries other parameters"
   CHECK(report["faults"][1]["reason"].get<std::string>().find("has 5 bytes") == 0);
   CHECK(report["others"] == nlohmann::json{"other.png"});
   CHECK(batch.verify({}, "nowhere").exit_code == 6);
+}
+
+TEST_CASE("a file that two records name is one picture's: the other is gone, and drawn by a resume", "[cli]") {
+  const PromptFolder batch("a\na\n");
+  REQUIRE(batch.run().exit_code == 0);
+  const fs::path journal = batch.folder / "out" / journal_name, second = batch.folder / "out" / "00001-42-a.png";
+  const std::string bytes = file_contents(second);
+  std::string text = file_contents(journal);
+  text.replace(text.find("00001-42-a.png"), 14, "00000-42-a.png");
+  write_file(journal, text);
+  fs::remove(second);
+  const ProcessResult told = batch.verify();
+  CHECK(told.exit_code == 3);
+  CHECK(told.out.find("gone 00001 00000-42-a.png: is picture 0's file\n1 of 2 pictures") == 0);
+  CHECK(batch.run({"--resume"}).exit_code == 0);
+  CHECK(file_contents(second) == bytes);
+  CHECK(batch.verify().exit_code == 0);
+}
+
+TEST_CASE("a folder whose run was killed before it wrote what it is about is not verified", "[cli]") {
+  const PromptFolder batch("a\n");
+  fs::create_directory(batch.folder / "out");
+  write_file(batch.folder / "out" / journal_name, "");
+  CHECK(batch.verify().exit_code == 3);
+  CHECK(batch.verify({"--from-file", "prompts.txt"}).out.find("missing: no run") == 0);
+  CHECK(batch.run({"--resume"}).exit_code == 0);
+  CHECK(batch.verify({"--from-file", "prompts.txt"}).exit_code == 0);
+}
+
+TEST_CASE("a picture that a kill kept from the journal is taken up whatever the names", "[cli]") {
+  for (const char* names : {"{slug}.PNG", ".png", "{index}{seed}.png", "{seed}{index}{index}.Png"}) {
+    const PromptFolder batch("a\nb\nc\n");
+    REQUIRE(batch.run({"--name", names}).exit_code == 0);
+    const fs::path journal = batch.folder / "out" / journal_name;
+    const auto files = [&] { return std::distance(fs::directory_iterator(batch.folder / "out"), {}); };
+    CHECK(files() == 4);
+    const std::string whole = file_contents(journal);
+    write_file(journal, whole.substr(0, whole.rfind('\n', whole.size() - 2) + 1));
+    const ProcessResult resumed = batch.run({"--name", names, "--resume"});
+    CHECK(resumed.exit_code == 0);
+    CHECK(resumed.out.empty());
+    CHECK(files() == 4);
+    CHECK(file_contents(journal) == whole);
+    CHECK(batch.verify().exit_code == 0);
+  }
 }

@@ -169,6 +169,8 @@ TEST_CASE("a line at fault is answered, and the worker goes on", "[cli]") {
       {R"({"id": 9, "prompt": "x", "init-img": "missing.png"})", "missing.png", 9, 5},
       {"\"text\"", "must be an object", 10, 5},
       {"{\"prompt\": \"\xff\"}", "line 11", 11, 5},
+      {R"({"id": 12, "prompt": "x", "output": "sdtorch.jobs.jsonl\u0000.png"})", "output", 12, 5},
+      {"[ ]", "asks for nothing", 13, 5},
   };
   for (const Case& one : cases) {
     INFO(one.line);

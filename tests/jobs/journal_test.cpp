@@ -1,5 +1,7 @@
 #include "jobs/journal.hpp"
 
+#include <sys/stat.h>
+
 #include <thread>
 
 #include "jobs/file_fingerprints.hpp"
@@ -152,4 +154,11 @@ TEST_CASE("a fingerprint tells another file or folder, not another place or time
   large.back() = 'y';
   write_file(folder / "large", large);
   CHECK(fingerprint(folder / "large") != before);
+}
+
+TEST_CASE("a journal that is a pipe is not waited for", "[jobs]") {
+  const TempDir folder;
+  REQUIRE(mkfifo((folder.path() / journal_name).c_str(), 0600) == 0);
+  CHECK_THROWS_AS(read_journals(folder.path()), Error);
+  CHECK_THROWS_AS(Journal(folder.path(), std::nullopt, false), Error);
 }

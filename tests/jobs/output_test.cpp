@@ -62,6 +62,13 @@ TEST_CASE("templates are filled and find their index again", "[jobs]") {
   CHECK(NameTemplate("p{index}.png").index_in("p8.png") == 8);
   CHECK_FALSE(NameTemplate("p{index}.png").index_in("8.png"));
   CHECK_FALSE(NameTemplate("{seed}-{index}.png").index_in("8-9.png"));
+  for (const char* no_end : {"{index}{seed}.png", "{index}{slug}.png", "p{index}0.png"}) {
+    CHECK_FALSE(NameTemplate(no_end).index_in("042.png"));
+    CHECK_FALSE(NameTemplate(no_end).index_in("p10.png"));
+  }
+  CHECK(NameTemplate("{index}-{seed}.PNG").index_in("12-1.PNG") == 12);
+  CHECK_THROWS_AS(NameTemplate("\xff{slug}.png"), Error);
+  CHECK_THROWS_AS(NameTemplate("a\n{slug}.png"), Error);
 }
 
 TEST_CASE("pictures take the next free name and never another's", "[jobs]") {
