@@ -27,7 +27,7 @@ struct ContextWidth {
 };
 constexpr ContextWidth context_widths[] = {{768, sd1}, {1024, sd2}, {2048, sdxl}, {1280, refiner}};
 
-constexpr int64_t largest_width = 1 << 20;
+constexpr int64_t largest_factor = 1 << 20;
 
 /// A piece of a key that only other architectures have.
 struct ForeignName {
@@ -88,7 +88,7 @@ std::optional<int64_t> inputs_told_by(const Parts& parts) {
     return of_whole ? of_whole : size(product, 1);
   };
   const auto first = columns("lokr_w1", "lokr_w1_b"), second = columns("lokr_w2", "lokr_w2_b");
-  if (first && second && *first <= largest_width && *second <= largest_width) return *first * *second;
+  if (first && second && *first <= largest_factor && *second <= largest_factor) return *first * *second;
   const auto on_input = parts.find("on_input");
   if (on_input != parts.end() && on_input->second.numel() == 1 &&
       on_input->second.to(at::kDouble).item<double>() != 0) {

@@ -14,7 +14,7 @@
 /// A picture that these settings could have drawn.
 inline sdtorch::Picture picture_for(const sdtorch::Settings& settings, std::vector<std::string> notes = {}) {
   return {.image = {.width = 1, .height = 1, .pixels = {1, 2, 3}},
-          .request = settings,
+          .request = static_cast<const sdtorch::Request&>(settings),
           .sampler = settings.sampler.value_or(""),
           .notes = std::move(notes)};
 }
