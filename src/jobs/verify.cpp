@@ -64,9 +64,10 @@ std::optional<FaultyPicture> fault_of(const fs::path& folder, const PictureRecor
 }
 
 void check_picture(FolderReport& report, const fs::path& folder, const JournalContent& known, int64_t index,
-                   const std::string& request, int64_t owner) {
+                   const std::string& request, const std::map<std::string, int64_t>& owners) {
   const auto picture = known.pictures.find(index);
   if (picture != known.pictures.end()) {
+    const int64_t owner = owners.at(picture->second.path);
     if (owner != index) {
       report.faults.push_back({.fault = PictureFault::gone,
                                .index = index,
@@ -127,11 +128,7 @@ FolderReport verify_folder(const fs::path& folder, const std::optional<RunRecord
   const std::map<int64_t, std::string> requests = requests_of(known);
   report.asked = std::ssize(requests);
   const std::map<std::string, int64_t> owners = owners_of_files(known);
-  for (const auto& [index, request] : requests) {
-    const auto record = known.pictures.find(index);
-    const int64_t owner = record == known.pictures.end() ? index : owners.at(record->second.path);
-    check_picture(report, folder, known, index, request, owner);
-  }
+  for (const auto& [index, request] : requests) check_picture(report, folder, known, index, request, owners);
   check_others(report, folder, known);
   return report;
 }

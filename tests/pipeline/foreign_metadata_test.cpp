@@ -55,6 +55,11 @@ Settings read_texts(const std::vector<PngText>& texts, const std::string& lora_d
   return *read;
 }
 
+void swap_in(std::string& text, const std::string& from, const std::string& to) {
+  REQUIRE(text.find(from) != std::string::npos);
+  text.replace(text.find(from), from.size(), to);
+}
+
 }  // namespace
 
 TEST_CASE("a ComfyUI picture's prompt chunk is its request", "[pipeline]") {
@@ -101,18 +106,15 @@ TEST_CASE("a ComfyUI picture's workflow chunk alone is its request, too", "[pipe
 
 TEST_CASE("a ComfyUI workflow's other nodes are told and passed over", "[pipeline]") {
   std::string text = comfy_prompt;
-  const auto swap = [&](const std::string& from, const std::string& to) {
-    REQUIRE(text.find(from) != std::string::npos);
-    text.replace(text.find(from), from.size(), to);
-  };
-  swap("\"positive\": [\"6\", 0]", "\"positive\": [\"20\", 0]");
-  swap("\"model\": [\"11\", 0]", "\"model\": [\"21\", 0]");
-  swap("\"12\": {", R"("20": {"class_type": "ConditioningSetArea", "inputs": {"conditioning": ["6", 0], "x": 8}},
+  swap_in(text, "\"positive\": [\"6\", 0]", "\"positive\": [\"20\", 0]");
+  swap_in(text, "\"model\": [\"11\", 0]", "\"model\": [\"21\", 0]");
+  swap_in(text, "\"12\": {",
+          R"("20": {"class_type": "ConditioningSetArea", "inputs": {"conditioning": ["6", 0], "x": 8}},
     "21": {"class_type": "ModelSamplingDiscrete", "inputs": {"sampling": "v_prediction", "zsnr": false, "model": ["11", 0]}},
     "30": {"class_type": "LatentUpscale", "inputs": {"samples": ["3", 0], "width": 128}},
     "31": {"class_type": "KSampler", "inputs": {"seed": 5, "steps": 99, "latent_image": ["30", 0], "positive": ["6", 0]}},
     "12": {)");
-  swap("\"samples\": [\"3\", 0], \"vae\"", "\"samples\": [\"31\", 0], \"vae\"");
+  swap_in(text, "\"samples\": [\"3\", 0], \"vae\"", "\"samples\": [\"31\", 0], \"vae\"");
   Settings read;
   const std::string log = stderr_of([&] { read = read_texts({{"prompt", text}}); });
   CHECK(read.steps == 8);
@@ -314,17 +316,13 @@ TEST_CASE("InvokeAI's empty negative prompt is none, and quotes in its prompts s
 
 TEST_CASE("of a ComfyUI graph values are told that come from nodes which are not read", "[pipeline]") {
   std::string text = comfy_prompt;
-  const auto swap = [&](const std::string& from, const std::string& to) {
-    REQUIRE(text.find(from) != std::string::npos);
-    text.replace(text.find(from), from.size(), to);
-  };
-  swap("\"seed\": 18446744073709551615", "\"seed\": [\"40\", 0]");
-  swap("\"steps\": 8", "\"steps\": [\"41\", 1]");
-  swap("\"cfg\": 6.5", "\"cfg\": [\"41\", 2]");
-  swap("\"sampler_name\": \"dpmpp_2m\"", "\"sampler_name\": [\"40\", 1]");
-  swap("\"width\": 64", "\"width\": [\"42\", 0]");
-  swap("\"height\": 96", "\"height\": [\"42\", 1]");
-  swap("\"12\": {", R"("40": {"class_type": "Dice", "inputs": {"sides": 6}},
+  swap_in(text, "\"seed\": 18446744073709551615", "\"seed\": [\"40\", 0]");
+  swap_in(text, "\"steps\": 8", "\"steps\": [\"41\", 1]");
+  swap_in(text, "\"cfg\": 6.5", "\"cfg\": [\"41\", 2]");
+  swap_in(text, "\"sampler_name\": \"dpmpp_2m\"", "\"sampler_name\": [\"40\", 1]");
+  swap_in(text, "\"width\": 64", "\"width\": [\"42\", 0]");
+  swap_in(text, "\"height\": 96", "\"height\": [\"42\", 1]");
+  swap_in(text, "\"12\": {", R"("40": {"class_type": "Dice", "inputs": {"sides": 6}},
     "41": {"class_type": "Several", "inputs": {"seed": 3, "steps": 11, "scale": 2}},
     "42": {"class_type": "A size", "inputs": {"height": 72, "width": 88}}, "12": {)");
   Settings read;
