@@ -115,6 +115,8 @@ int cores_at_hand() {
   return known ? CPU_COUNT(&cores) : static_cast<int>(std::thread::hardware_concurrency());
 }
 
+bool leaves_cores_idle(at::Device device) { return device.is_cuda() || cores_at_hand() >= 2 * at::get_num_threads(); }
+
 double peak_rss_mib() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

@@ -46,6 +46,9 @@ void use_threads(int threads);
 /// Cores that this process may run on.
 int cores_at_hand();
 
+/// Whether cores are idle while networks compute on the device.
+bool leaves_cores_idle(at::Device device);
+
 /// The largest resident memory that this process has had, in MiB.
 double peak_rss_mib();
 

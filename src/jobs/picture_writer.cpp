@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <system_error>
+#include <utility>
+
+#include "core/device.hpp"
 #include "core/error.hpp"
 #include "io/atomic_file.hpp"
 #include "io/sha256.hpp"
@@ -20,6 +24,17 @@ std::string numbered(const std::string& name, int64_t attempt) {
 }
 
 }  // namespace
+
+std::future<std::vector<std::byte>> png_of(Picture picture, const ModelChoice& choice) {
+  auto encode = [picture = std::move(picture), &choice] { return encode_png(picture, choice); };
+  if (leaves_cores_idle(at::Device(choice.device))) {
+    try {
+      return std::async(std::launch::async, encode);
+    } catch (const std::system_error&) {  // no thread is to be had
+    }
+  }
+  return std::async(std::launch::deferred, std::move(encode));
+}
 
 PictureWriter::PictureWriter(const OutputOptions& output, std::optional<int64_t> first_index)
     : file_(output.output),

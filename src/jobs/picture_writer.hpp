@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <future>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,6 +15,10 @@
 #include "sdtorch/pipeline.hpp"
 
 namespace sdtorch {
+
+/// The picture's file: made in a thread of its own where cores are idle while networks compute, else once it is asked
+/// for. choice: what drew it; must outlive it.
+std::future<std::vector<std::byte>> png_of(Picture picture, const ModelChoice& choice);
 
 /// A picture that is complete on disk.
 struct WrittenPicture {

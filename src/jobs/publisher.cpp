@@ -20,7 +20,9 @@ void Publisher::add(DrawnPicture picture) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return failure_ || waiting_.size() < most_waiting; });
   if (failure_) std::rethrow_exception(failure_);
-  waiting_.push_back(std::move(picture));
+  std::future<std::vector<std::byte>> png;
+  if (picture.png.empty()) png = png_of(picture.picture, *picture.choice);
+  waiting_.push_back({.drawn = std::move(picture), .png = std::move(png)});
   changed_.notify_all();
 }
 
@@ -45,7 +47,7 @@ void Publisher::work() {
   for (;;) {
     changed_.wait(lock, [&] { return ending_ || !waiting_.empty(); });
     if (waiting_.empty()) return;
-    DrawnPicture next = std::move(waiting_.front());
+    Waiting next = std::move(waiting_.front());
     waiting_.pop_front();
     writing_ = true;
     lock.unlock();
@@ -56,8 +58,10 @@ void Publisher::work() {
   }
 }
 
-void Publisher::write(DrawnPicture picture) {
+void Publisher::write(Waiting waiting) {
+  DrawnPicture picture = std::move(waiting.drawn);
   try {
+    if (waiting.png.valid()) picture.png = waiting.png.get();
     const WrittenPicture written = writer_.write(picture.picture, *picture.choice, picture.number, picture.png);
     record_(picture, written);
     const std::lock_guard lock(mutex_);

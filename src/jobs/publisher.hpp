@@ -2,10 +2,12 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
 #include <deque>
 #include <exception>
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -20,8 +22,8 @@ struct PublishedPicture {
   std::filesystem::path path{};
 };
 
-/// Writes pictures one after another in a thread of its own. Of what was added before a failure all is written that can
-/// be.
+/// Writes pictures one after another in a thread of its own, in which they become PNG files, too, or side by side where
+/// cores are idle. Of what was added before a failure all is written that can be.
 class Publisher {
  public:
   /// Called in that thread once a picture is complete on disk.
@@ -45,15 +47,20 @@ class Publisher {
  private:
   static constexpr size_t most_waiting = 16;  // pictures: 1024² are 3 MB each
 
+  struct Waiting {
+    DrawnPicture drawn{};
+    std::future<std::vector<std::byte>> png{};  ///< where it is not there yet
+  };
+
   void work();
-  void write(DrawnPicture picture);
+  void write(Waiting picture);
   std::vector<PublishedPicture> take_locked();
 
   PictureWriter writer_;
   Record record_;
   std::mutex mutex_{};
   std::condition_variable changed_{};
-  std::deque<DrawnPicture> waiting_{};
+  std::deque<Waiting> waiting_{};
   std::vector<PublishedPicture> published_{};
   std::exception_ptr failure_{};
   bool writing_ = false, ending_ = false;

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <filesystem>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
@@ -203,10 +204,13 @@ class Worker {
     const auto start = std::chrono::steady_clock::now();
     const DrawnBatch drawn = drawer_.draw(*batch.choice, requests, {});
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    std::vector<std::future<std::vector<std::byte>>> files;
+    for (const Picture& picture : drawn.pictures) files.push_back(png_of(picture, *drawn.choice));
     for (size_t i = 0; i < drawn.pictures.size(); ++i) {
       Asked& owner = *owners[static_cast<size_t>(batch.numbers[begin + i])];
       try {
-        keep(drawn.pictures[i], *drawn.choice, owner, seconds.count() / static_cast<double>(drawn.pictures.size()));
+        keep(drawn.pictures[i], *drawn.choice, files[i].get(), owner,
+             seconds.count() / static_cast<double>(drawn.pictures.size()));
       } catch (const Error& error) {
         owner.error = error;
       }
@@ -214,10 +218,10 @@ class Worker {
   }
 
   /// Puts a picture where it is to go.
-  void keep(const Picture& picture, const ModelChoice& choice, Asked& owner, double seconds) {
+  void keep(const Picture& picture, const ModelChoice& choice, const std::vector<std::byte>& png, Asked& owner,
+            double seconds) {
     Json facts = Json::object();
     if (owner.output == "-") {
-      const std::vector<std::byte> png = encode_png(picture, choice);
       owner.bytes.assign(reinterpret_cast<const char*>(png.data()), png.size());
       facts["bytes"] = png.size();
     } else if (owner.output.empty()) {
@@ -225,7 +229,7 @@ class Worker {
       facts["path"] = writer_->write(picture, choice, index_).path.string();
     } else {
       const std::filesystem::path file = options_.output.outdir / owner.output;
-      facts["path"] = PictureWriter({.output = file}).write(picture, choice, index_).path.string();
+      facts["path"] = PictureWriter({.output = file}).write(picture, choice, index_, png).path.string();
     }
     facts["index"] = index_++;
     facts["seed"] = picture.request.seed;

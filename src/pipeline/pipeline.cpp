@@ -1,7 +1,5 @@
 #include "sdtorch/pipeline.hpp"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 
 #include "core/device.hpp"
@@ -111,9 +109,7 @@ void Pipeline::prepare(std::span<const Request> batch) const {
   if (!resolved.empty()) encode_ahead(*networks_, resolved);
 }
 
-bool Pipeline::prepares_beside() const {
-  return networks_->model.device.is_cuda() || cores_at_hand() >= 2 * at::get_num_threads();
-}
+bool Pipeline::prepares_beside() const { return leaves_cores_idle(networks_->model.device); }
 
 Picture Pipeline::draw(const Request& request, const Observer& observer) const {
   return std::move(draw(std::span(&request, 1), observer).front());
