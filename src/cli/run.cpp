@@ -120,11 +120,7 @@ int generate(const Invocation& invocation, int (*run)(const Invocation&)) {
   }
 }
 
-int generate_command(const Invocation& invocation) {
-  if (invocation.from_file == "-" && !invocation.dry_run) {
-    if (invocation.seed_drawn) log_info(fmt::format("seed: {}", invocation.settings.seed));
-    return worker_command(invocation);
-  }
+int draw_jobs(const Invocation& invocation) {
   RunOptions options = run_options(invocation);
   begin_drawn_seeds(options, invocation.seed_drawn);
   if (invocation.seed_drawn) log_info(fmt::format("seed: {}", options.defaults.seed));
@@ -154,6 +150,18 @@ int generate_command(const Invocation& invocation) {
   reporter.finish();
   write_pages(invocation.seeing, options.output, sheet, reporter);
   return 0;
+}
+
+int generate_command(const Invocation& invocation) {
+  if (invocation.from_file == "-" && !invocation.dry_run) {
+    if (invocation.seed_drawn) log_info(fmt::format("seed: {}", invocation.settings.seed));
+    return worker_command(invocation);
+  }
+  try {
+    return draw_jobs(invocation);
+  } catch (const SeedsOutOfDate&) {
+    return draw_jobs(invocation);
+  }
 }
 
 /// Prints a part's line and waits for the turn to be given back; false where standard input has ended.

@@ -36,6 +36,7 @@ void begin_drawn_seeds(RunOptions& options, bool seed_drawn) {
   if (options.prompt_file.empty()) return;
   std::optional<RunRecord> before;
   if (options.resume || options.shard) before = last_run(options.output.outdir);
+  options.first_of_folder = options.resume && !options.shard && !before;
   const uint64_t first = options.shard ? seed_of_file(options.prompt_file) : draw_seed();
   deal_seeds(before && before->seeds_from ? *before->seeds_from : first);
   if (!seed_drawn) return;

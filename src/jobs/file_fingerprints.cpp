@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <span>
 
 #include "core/error.hpp"
@@ -29,6 +30,14 @@ std::string of_bytes(const fs::path& file) {
   const size_t last = bytes.size() - piece_bytes;
   for (size_t i = 0; i < pieces; ++i) all += sha256(bytes.subspan(last / (pieces - 1) * i, piece_bytes));
   return all + sha256(bytes.subspan(last, piece_bytes));
+}
+
+/// Whether a model's folder is another one with another such file: what weights, configs and tokenizers are kept in,
+/// not what else lies beside them.
+bool is_of_model(const fs::path& file) {
+  static const std::set<std::string> endings{".safetensors", ".bin",  ".pt",  ".pth",  ".ckpt",
+                                             ".json",        ".yaml", ".yml", ".model"};
+  return endings.contains(file.extension().string()) || file.filename() == "merges.txt";
 }
 
 /// Its files below, in the order of their names; hidden ones are nobody's weights.
@@ -112,7 +121,7 @@ std::string fingerprint(const fs::path& path) {
   if (!fs::is_directory(path, error)) return {};
   std::string all;
   for (const fs::path& file : files_below(path)) {
-    all += fmt::format("{} {}\n", file.lexically_relative(path).string(), of_bytes(file));
+    if (is_of_model(file)) all += fmt::format("{} {}\n", file.lexically_relative(path).string(), of_bytes(file));
   }
   return digest_of_text(all);
 }

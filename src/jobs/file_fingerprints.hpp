@@ -12,9 +12,10 @@
 
 namespace sdtorch {
 
-/// 16 hexadecimal digits of what a file or a folder holds: of names, sizes and bytes, up to `whole_bytes` of a file
-/// all of them, of a larger one its head, its tail and pieces spread between (16 MiB), which another training or
-/// another precision changes everywhere. The same on every machine. Empty where there is none.
+/// 16 hexadecimal digits of what a file holds, or a folder of weights, configs and tokenizers: of names, sizes and
+/// bytes, up to `whole_bytes` of a file all of them, of a larger one its head, its tail and pieces spread between
+/// (16 MiB), which another training or another precision changes everywhere. The same on every machine. Empty where
+/// there is none.
 std::string fingerprint(const std::filesystem::path& path);
 
 inline constexpr size_t whole_bytes = size_t{64} << 20;

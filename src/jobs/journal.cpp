@@ -151,6 +151,20 @@ int open_journal(const fs::path& path) {
   return file;
 }
 
+/// The journal of another number of shards, in which a run works now; none: an empty path.
+fs::path other_division_at_work(const fs::path& folder, const Shard& shard) {
+  for (const fs::path& path : journals_in(folder)) {
+    const auto count = shards_of_journal(path.filename().string());
+    if (!count || *count == shard.count) continue;
+    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (file < 0) continue;  // joined meanwhile
+    const bool works = flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    close(file);
+    if (works) return path;
+  }
+  return {};
+}
+
 /// The file behind the name, opened and locked.
 int open_locked(const fs::path& path, int how, bool wait) {
   for (;;) {
@@ -272,9 +286,11 @@ std::string journal_text(const JournalContent& content) {
 
 Journal::Journal(const fs::path& folder, const std::optional<Shard>& shard, bool wait)
     : path_((folder.empty() ? fs::path(".") : folder) / journal_name_of(shard)) {
-  if (shard) folder_lock_ = open_locked(path_.parent_path() / journal_name, LOCK_SH, wait);
   try {
-    file_ = open_locked(path_, LOCK_EX, wait);
+    for (bool told = false; !lock_files(shard, wait, told); told = true) {
+      throw_if_interrupted();
+      usleep(between_tries + static_cast<useconds_t>(getpid() % between_tries));  // not in step with who waits for this
+    }
     cut_torn_line(file_, path_);
     sync_folder(path_.parent_path());
   } catch (...) {
@@ -285,9 +301,27 @@ Journal::Journal(const fs::path& folder, const std::optional<Shard>& shard, bool
 
 Journal::~Journal() { close_files(); }
 
-void Journal::close_files() const {
-  if (file_ >= 0) close(file_);
-  if (folder_lock_ >= 0) close(folder_lock_);
+/// False where a run of another number of shards, some of whose pictures are this one's, is to be waited for.
+bool Journal::lock_files(const std::optional<Shard>& shard, bool wait, bool told) {
+  const fs::path folder = path_.parent_path();
+  if (shard) folder_lock_ = open_locked(folder / journal_name, LOCK_SH, wait);
+  file_ = open_locked(path_, LOCK_EX, wait);
+  const fs::path other = shard ? other_division_at_work(folder, *shard) : fs::path();
+  if (other.empty()) return true;
+  close_files();
+  if (!wait) {
+    fail(ErrorKind::in_use, other, "", "a run of another number of shards works in this folder",
+         "--wait waits for its end");
+  }
+  if (!told) log_info(fmt::format("waiting for a run of another number of shards in {}", folder.string()));
+  return false;
+}
+
+void Journal::close_files() {
+  for (int* file : {&file_, &folder_lock_}) {
+    if (*file >= 0) close(*file);
+    *file = -1;
+  }
 }
 
 void Journal::add(const RunRecord& run) { append(to_json(run)); }

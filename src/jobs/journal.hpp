@@ -84,9 +84,9 @@ std::string journal_text(const JournalContent& content);
 /// A journal that is being written. Each record is on disk when its call returns.
 class Journal {
  public:
-  /// Opens, or makes, the folder's journal and locks it against other processes, and a shard's against all but other
-  /// shards, until this ends. Cuts off a torn last line. wait: for as long as another holds it; otherwise
-  /// Throws ErrorKind::in_use. Throws ErrorKind::output.
+  /// Opens, or makes, the folder's journal and locks it against other processes, and a shard's against all but the
+  /// other shards of its number, until this ends. Cuts off a torn last line. wait: for as long as another holds it;
+  /// otherwise Throws ErrorKind::in_use. Throws ErrorKind::output.
   Journal(const std::filesystem::path& folder, const std::optional<Shard>& shard, bool wait);
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
@@ -98,7 +98,8 @@ class Journal {
 
  private:
   void append(const nlohmann::json& line);
-  void close_files() const;
+  bool lock_files(const std::optional<Shard>& shard, bool wait, bool told);
+  void close_files();
 
   std::filesystem::path path_;
   int file_ = -1;

@@ -19,6 +19,7 @@ struct RunOptions {
   bool wait = false;             ///< for a folder in which another run works, instead of leaving it
   bool keep_going = false;       ///< a picture that cannot be drawn is told and left out
   std::optional<Shard> shard{};  ///< draw these alone; implies `resume`
+  bool first_of_folder = false;  ///< to be resumed, but no run was in the folder when seeds were drawn
   /// More than one: a worker each draws pictures as it becomes free (devices.hpp). One or none: the jobs say it.
   std::vector<std::string> devices{};
 };

@@ -1,5 +1,6 @@
 #include "jobs/run_plan.hpp"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,9 +9,11 @@
 #include <set>
 
 #include "core/error.hpp"
+#include "core/interrupt.hpp"
 #include "core/log.hpp"
 #include "io/mapped_file.hpp"
 #include "io/sha256.hpp"
+#include "jobs/drawn_seeds.hpp"
 #include "jobs/file_fingerprints.hpp"
 #include "jobs/output_folder.hpp"
 #include "jobs/output_names.hpp"
@@ -55,7 +58,8 @@ std::string request_difference(const RunRecord& before, const RunRecord& now, co
   return text + fmt::format(" ({})", in_folder(folder, drawn->second.path).string());
 }
 
-/// Throws where that is not to be found out: a picture is not drawn again because a disk has a bad moment.
+/// Whole, as it was written. Throws where that is not to be found out: a picture is not drawn again because a disk has
+/// a bad moment.
 bool is_there(const fs::path& folder, const PictureRecord& picture) {
   const fs::path path = in_folder(folder, picture.path);
   std::error_code error;
@@ -65,7 +69,19 @@ bool is_there(const fs::path& folder, const PictureRecord& picture) {
   if (!fs::status_known(status) || (file && error)) {
     fail(ErrorKind::output, path, "", "cannot be looked at: " + error.message());
   }
-  return file && bytes == picture.bytes;
+  return file && bytes == picture.bytes && sha256(MappedFile(path, ErrorKind::output).bytes()) == picture.sha256;
+}
+
+/// Which of the pictures are there, read by all threads.
+std::vector<char> are_there(const fs::path& folder, const std::vector<const PictureRecord*>& pictures) {
+  std::vector<char> there(pictures.size());
+  at::parallel_for(0, std::ssize(pictures), 1, [&](int64_t begin, int64_t end) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      throw_if_interrupted();
+      there[i] = is_there(folder, *pictures[i]);
+    }
+  });
+  return there;
 }
 
 /// Pictures of the run that lie in the folder, complete, and that a kill kept from being recorded. Throws where one has
@@ -113,17 +129,26 @@ std::vector<PictureRecord> unrecorded(const RunPlan& plan, const JournalContent&
 /// Takes what is there off what is wanted.
 void leave_done(RunPlan& plan, const JournalContent& known, const RunOptions& options) {
   const std::map<std::string, int64_t> owners = owners_of_files(known);
+  std::vector<const PictureRecord*> done;
   size_t gone = 0;
   for (size_t number = 0; number < plan.wanted.size(); ++number) {
-    const auto done = known.pictures.find(plan.run.first_index + static_cast<int64_t>(number));
-    if (done == known.pictures.end() || done->second.request != plan.run.requests[number]) continue;
-    const PictureRecord& picture = done->second;
-    const bool there = owners.at(picture.path) == picture.index && is_there(options.output.outdir, picture);
-    if (there) plan.wanted[number] = false;
-    gone += !there;
+    const auto found = known.pictures.find(plan.run.first_index + static_cast<int64_t>(number));
+    if (found == known.pictures.end() || found->second.request != plan.run.requests[number]) continue;
+    const bool owned = owners.at(found->second.path) == found->first;
+    const bool others = options.shard && !options.shard->has(static_cast<int64_t>(number));
+    if (owned && !others) done.push_back(&found->second);
+    if (owned && others) plan.wanted[number] = false;  // it is theirs to look at
+    gone += !owned && !others;
   }
-  if (gone > 0)
-    log_warning(fmt::format("{} pictures of the journal are not in the folder: they are drawn again", gone));
+  const std::vector<char> there = are_there(options.output.outdir, done);
+  for (size_t i = 0; i < done.size(); ++i) {
+    if (there[i]) plan.wanted[static_cast<size_t>(done[i]->index - plan.run.first_index)] = false;
+    gone += !there[i];
+  }
+  if (gone > 0) {
+    log_warning(
+        fmt::format("{} pictures of the journal are not in the folder, or damaged: they are drawn again", gone));
+  }
   plan.found = unrecorded(plan, known, options);
   for (const PictureRecord& picture : plan.found) {
     plan.wanted[static_cast<size_t>(picture.index - plan.run.first_index)] = false;
@@ -180,6 +205,7 @@ RunPlan plan_run(RunRecord run, const JournalContent& known, const RunOptions& o
     plan.run.first_index = before->first_index;
     leave_done(plan, known, options);
   } else if (resume && !known.runs.empty()) {
+    if (options.first_of_folder) throw SeedsOutOfDate();
     refuse("--resume",
            fmt::format("{} holds another run:{}", folder.empty() ? "the folder" : folder.string(),
                        run_difference(known.runs.back(), plan.run, known, folder)),

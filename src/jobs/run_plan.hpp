@@ -36,7 +36,7 @@ std::string run_difference(const RunRecord& before, const RunRecord& now, const 
 /// Fits the run into a folder. A resumed one goes on with the last of `known` that it continues: the same settings,
 /// files and names, and its requests the first of this one's, which may have got more at the end. Throws
 /// ErrorKind::usage naming --resume and what differs where there are others only. Without --resume its pictures come
-/// after all that are there.
+/// after all that are there. Throws SeedsOutOfDate.
 RunPlan plan_run(RunRecord run, const JournalContent& known, const RunOptions& options);
 
 }  // namespace sdtorch

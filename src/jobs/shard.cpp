@@ -170,16 +170,6 @@ Shard shard_of_environment(const Variables& variables) {
   return *rank;
 }
 
-/// Of a journal's name: the number of shares; none for another file.
-std::optional<int64_t> shares_in(std::string_view name) {
-  if (!name.starts_with(journal_begin) || !name.ends_with(journal_end)) return std::nullopt;
-  const size_t middle = name.find(journal_middle);
-  if (middle == std::string_view::npos) return std::nullopt;
-  const size_t start = middle + journal_middle.size();
-  if (start + journal_end.size() > name.size()) return std::nullopt;
-  return parse_count(name.substr(start, name.size() - journal_end.size() - start));
-}
-
 }  // namespace
 
 std::optional<std::string> environment_variable(const char* name) {
@@ -205,12 +195,21 @@ Shard parse_shard(const std::string& text, const Variables& variables) {
   return {.index = *index, .count = *count};
 }
 
+std::optional<int64_t> shards_of_journal(std::string_view name) {
+  if (!name.starts_with(journal_begin) || !name.ends_with(journal_end)) return std::nullopt;
+  const size_t middle = name.find(journal_middle);
+  if (middle == std::string_view::npos) return std::nullopt;
+  const size_t start = middle + journal_middle.size();
+  if (start + journal_end.size() > name.size()) return std::nullopt;
+  return parse_count(name.substr(start, name.size() - journal_end.size() - start));
+}
+
 void check_same_count(const fs::path& folder, const Shard& shard) {
   std::error_code error;
   for (fs::directory_iterator entry(folder.empty() ? "." : folder, error), end; !error && entry != end;
        entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    const auto shares = shares_in(name);
+    const auto shares = shards_of_journal(name);
     if (!shares || *shares == shard.count) continue;
     refuse_shard(fmt::format("auto: this is a share of {}, but {} holds {}, a share of {}", shard.count,
                              folder.empty() ? "the current folder" : folder.string(), name, *shares),

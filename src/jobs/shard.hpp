@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace sdtorch {
 
@@ -39,6 +40,9 @@ std::optional<std::string> environment_variable(const char* name);
 /// - a pod of a Kubernetes Indexed Job: JOB_COMPLETION_INDEX of SDTORCH_SHARDS.
 /// Throws ErrorKind::usage naming --shard and the variable that is missing or does not fit.
 Shard parse_shard(const std::string& text, const Variables& variables = environment_variable);
+
+/// Of a shard's journal by its name (`sdtorch.jobs.3-of-8.jsonl`): the number of shards; none for another file.
+std::optional<int64_t> shards_of_journal(std::string_view name);
 
 /// Throws ErrorKind::usage where the folder holds journals (`sdtorch.jobs.3-of-8.jsonl`) of another number of shares
 /// than this one's: then the number that `auto` found is not the one that the others go by.

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import select
+import shlex
 import shutil
 import struct
 import subprocess
@@ -57,7 +58,9 @@ class Batch:
         self.area = pathlib.Path(tempfile.mkdtemp(prefix="sdtorch-batch-"))
         self.prompts = self.area / "prompts.txt"
         self.prompts.write_text(prompts)
-        self.flags = ["--steps", str(steps), "--cfg-scale", "1", "-t", "1"]
+        # SDTORCH_BATCH_FLAGS: what else each run is given, such as another device.
+        more = shlex.split(os.environ.get("SDTORCH_BATCH_FLAGS", ""))
+        self.flags = ["--steps", str(steps), "--cfg-scale", "1", "-t", "1", *more]
         self.environment = dict(os.environ, OMP_NUM_THREADS="1")
 
     def __enter__(self):

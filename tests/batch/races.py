@@ -84,6 +84,18 @@ class Races:
         expect(sorted(record["index"] for record in now.records) == list(range(count)), "doubled or lost")
         expect(self.batch.verify(out).returncode == 0, "sdtorch verify is not content")
 
+    def two_resume_nothing(self):
+        """two that resume an empty folder at once, and draw their seeds, agree on the seeds of one"""
+        for number in range(4):
+            out = self.batch.area / f"nothing-{number}"
+            both = [self.batch.start(out, "--resume", "--wait", "--seed", "-1") for _ in range(2)]
+            for one in both:
+                code, _, told = finish(one)
+                expect(code == 0, f"one ends with {code}: {told}")
+            expect(len(Folder(out).pictures) == len(self.whole.pictures), "doubled or lost")
+            verified = self.batch.verify(out, "--join")
+            expect(verified.returncode == 0, f"sdtorch verify: {verified.stdout}{verified.stderr}")
+
     def shards(self):
         """two shards work in one folder at once, and a run without shards leaves it to them"""
         if not self.batch.has_flag("--shard"):
@@ -94,6 +106,7 @@ class Races:
         wait_for(lambda: (out / "sdtorch.jobs.0-of-2.jsonl").exists(), shards[0], "no journal comes")
         shards[0].send_signal(signal.SIGSTOP)
         expect(self.batch.run(out)[0] == 11, "a run without shards goes between them")
+        expect(self.batch.run(out, "--shard", "0/3")[0] == 11, "another number of shards goes between them")
         shards[0].send_signal(signal.SIGCONT)
         for shard in shards:
             code, _, told = finish(shard)
@@ -103,7 +116,7 @@ class Races:
         check_complete(self.batch, out, self.whole)
 
     def tests(self):
-        return [self.second_leaves, self.second_waits, self.many_resume, self.many_begin, self.shards]
+        return [self.second_leaves, self.second_waits, self.many_resume, self.many_begin, self.two_resume_nothing, self.shards]
 
 
 def main():

@@ -159,6 +159,10 @@ TEST_CASE("another model or request is refused by what differs, and nothing is d
                                     "--cfg-scale", "1",     "--steps",     "1",           "--resume"};
   other[1] = (batch.folder / "model").string();
   const fs::path weights = batch.folder / "model" / "unet" / "diffusion_pytorch_model.safetensors";
+  const auto refusal = [&] { return run_sdtorch(other, {.folder = batch.folder.path()}).err; };
+  const std::string before = refusal();
+  write_file(batch.folder / "model" / "README.md", "a note beside the weights");
+  CHECK(refusal() == before);
   std::string bytes = file_contents(weights);
   bytes.back() = static_cast<char>(bytes.back() ^ 1);
   write_file(weights, bytes);
@@ -237,7 +241,7 @@ TEST_CASE("what cannot be drawn is left out and told, unless the run is to end t
   CHECK(lines_of(fast.out) == 1);
 }
 
-TEST_CASE("verify tells a damaged picture and one that carries other parameters", "[cli]") {
+TEST_CASE("verify tells a damaged picture and one that carries other parameters; a resume draws them again", "[cli]") {
   const PromptFolder batch("a\nb\nc\n");
   REQUIRE(batch.run().exit_code == 0);
   const fs::path folder = batch.folder / "out";
@@ -256,6 +260,13 @@ TEST_CASE("verify tells a damaged picture and one that carries other parameters"
   CHECK(report["faults"][1]["reason"].get<std::string>().find("has 5 bytes") == 0);
   CHECK(report["others"] == nlohmann::json{"other.png"});
   CHECK(batch.verify({}, "nowhere").exit_code == 6);
+
+  const ProcessResult resumed = batch.run({"--resume"});
+  CHECK(resumed.exit_code == 0);
+  CHECK(resumed.out == "out/00000-42-a-2.png\nout/00001-42-b-2.png\n");
+  CHECK(resumed.err.find("2 pictures of the journal are not in the folder, or damaged") != std::string::npos);
+  CHECK(file_contents(folder / "00000-42-a.png") == bytes);  // nothing is overwritten
+  CHECK(batch.verify({"--from-file", "prompts.txt"}).exit_code == 0);
 }
 
 TEST_CASE("a file that two records name is one picture's: the other is gone, and drawn by a resume", "[cli]") {
