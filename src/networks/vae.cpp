@@ -54,6 +54,10 @@ at::Tensor VaeDecoderImpl::forward(const at::Tensor& latent) const {
 }
 
 AutoencoderKL::AutoencoderKL(const VaeConfig& c) : config_(c), decoder_(attach(*this, "decoder", VaeDecoder(c))) {
+  // Nothing comes behind it that would enlarge a rounding; a latent that is encoded goes through the U-Net.
+  for (const auto& module : decoder_->modules()) {
+    if (auto* norm = module->as<GroupNormImpl>()) norm->keep_layout_in_fp32();
+  }
   if (c.encoder) encoder_ = attach(*this, "encoder", VaeEncoder(c));
   if (c.encoder && c.use_quant_conv) {
     quant_conv_ = attach(*this, "quant_conv", Conv2d(2 * c.latent_channels, 2 * c.latent_channels, 1));

@@ -19,7 +19,8 @@ at::Tensor GroupNormImpl::forward(const at::Tensor& x, std::optional<Activation>
                                   const at::Tensor& shift) const {
   if (cuda::takes(x)) return after_bias(x, {}, shift, activation);
   const LayerTimer timer(LayerKind::norm);
-  if (cpu::group_norm_takes(x) && !recorded(x) && weight.scalar_type() == x.scalar_type()) {
+  const bool innermost = x.scalar_type() == at::kBFloat16 || keeps_layout_;
+  if (innermost && cpu::group_norm_takes(x) && !recorded(x) && weight.scalar_type() == x.scalar_type()) {
     const bool silu = activation == Activation::silu;
     at::Tensor y = cpu::group_norm(x, {weight, bias, groups_, eps_, silu}, shift);
     return activation && !silu ? activate(std::move(y), *activation) : y;

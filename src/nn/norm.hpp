@@ -27,11 +27,17 @@ class GroupNormImpl : public torch::nn::Module {
   at::Tensor after_bias(const at::Tensor& x, const at::Tensor& channel_bias, const at::Tensor& shift,
                         std::optional<Activation> activation) const;
 
+  /// In fp32 on a CPU, too, the channels of a picture stay innermost, where else it is brought into the reference's
+  /// order and back. Its sums then round otherwise than the reference's, which a network that is called step after step
+  /// would enlarge.
+  void keep_layout_in_fp32() { keeps_layout_ = true; }
+
   at::Tensor weight, bias;
 
  private:
   int64_t groups_;
   double eps_;
+  bool keeps_layout_ = false;
 };
 using GroupNorm = Layer<GroupNormImpl>;
 

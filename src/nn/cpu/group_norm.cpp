@@ -145,7 +145,8 @@ void normalise(const at::Tensor& x_tensor, const GroupNormParameters& p, const a
 }  // namespace
 
 bool group_norm_takes(const at::Tensor& x) {
-  return x.is_cpu() && x.scalar_type() == at::kBFloat16 && x.dim() == 4 && x.numel() > 0;
+  const bool known = x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kFloat;
+  return x.is_cpu() && known && x.dim() == 4 && x.numel() > 0;
 }
 
 at::Tensor group_norm(const at::Tensor& x, const GroupNormParameters& parameters, const at::Tensor& shift) {

@@ -13,8 +13,7 @@ struct GroupNormParameters {
   bool silu = false;        ///< the result is activated
 };
 
-/// Whether tensors like it are its business: bf16 [B, C, h, w] on a CPU, not empty. It takes fp32 too, but there the
-/// reference's own way of summing keeps pictures nearer to it, though no nearer to the truth.
+/// Whether tensors like it are its business: fp32 or bf16 [B, C, h, w] on a CPU, not empty.
 bool group_norm_takes(const at::Tensor& x);
 
 /// x: fp32 or bf16, as above; shift: of x's type [B, C], added to every pixel of x before it is normalised, or
