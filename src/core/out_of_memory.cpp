@@ -4,6 +4,7 @@
 
 #include <new>
 #include <string>
+#include <string_view>
 
 #include "core/error.hpp"
 
@@ -12,7 +13,10 @@ namespace sdtorch {
 bool is_out_of_memory(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error) || dynamic_cast<const c10::OutOfMemoryError*>(&error)) return true;
   const auto* from_torch = dynamic_cast<const c10::Error*>(&error);
-  if (!from_torch) return false;
+  if (!from_torch) {
+    const std::string_view reason = error.what();
+    return reason == "could not create a primitive" || reason == "could not execute a primitive";
+  }
   const std::string message = from_torch->what_without_backtrace();
   return message.find("can't allocate memory") != message.npos || message.find("not enough memory") != message.npos;
 }

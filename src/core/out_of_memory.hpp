@@ -6,7 +6,7 @@
 namespace sdtorch {
 
 /// Whether an allocator threw it: the C++ library's, LibTorch's on the CPU, which has no exception of its own for it,
-/// or a GPU's.
+/// a GPU's, or oneDNN, which finds no room for what it has described already.
 bool is_out_of_memory(const std::exception& error);
 
 /// ErrorKind::memory, with what needs less.

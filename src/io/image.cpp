@@ -39,7 +39,8 @@ class PngEncoder {
 
   Bytes encode() {
     if (setjmp(png_jmpbuf(png_))) {
-      if (out_of_memory_) throw std::bad_alloc();
+      // Its own allocator, and zlib's, say no more of it than this word.
+      if (std::string_view(reason_.data()).find("emory") != std::string_view::npos) throw std::bad_alloc();
       throw Error(ErrorKind::output, {.reason = std::string("the PNG encoder fails: ") + reason_.data()});
     }
     write();
@@ -81,8 +82,7 @@ class PngEncoder {
       const auto* first = reinterpret_cast<const std::byte*>(bytes);
       self->bytes_.insert(self->bytes_.end(), first, first + count);
       return;
-    } catch (const std::bad_alloc&) {
-      self->out_of_memory_ = true;
+    } catch (const std::bad_alloc&) {  // and no jump goes out of a handler
     }
     png_error(png, "out of memory");
   }
@@ -91,7 +91,6 @@ class PngEncoder {
   png_structp png_ = nullptr;
   png_infop info_ = nullptr;
   Bytes bytes_{};
-  bool out_of_memory_ = false;
   std::array<char, 200> reason_{};
 };
 

@@ -78,7 +78,9 @@ std::vector<Picture> Drawer::draw_as_asked(const ModelChoice& choice, const std:
   try {
     return naming_out_of_memory(draw_now);
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::memory || !wide_) throw;
+    if (error.kind() != ErrorKind::memory) throw;
+    if (opened_) release_device_memory(at::Device(opened_->pipeline.model().choice().device));  // for what comes next
+    if (!wide_) throw;
   }
   const at::Device device(wide_->pipeline.model().choice().device);
   wide_.reset();  // there is no room for it beside this

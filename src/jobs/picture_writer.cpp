@@ -2,11 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
+#include <new>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "core/device.hpp"
 #include "core/error.hpp"
+#include "core/kept_memory.hpp"
 #include "io/atomic_file.hpp"
 #include "io/sha256.hpp"
 #include "jobs/output_folder.hpp"
@@ -23,10 +27,25 @@ std::string numbered(const std::string& name, int64_t attempt) {
   return fmt::format("{}-{}{}", name.substr(0, ending), attempt, name.substr(ending));
 }
 
+/// The next pictures' networks may hold all memory that there is, and do so for moments only.
+std::vector<std::byte> encode_patiently(const Picture& picture, const ModelChoice& choice) {
+  constexpr int most_tries = 40;
+  constexpr std::chrono::milliseconds between_tries(250);
+  for (int tries = 1;; ++tries) {
+    try {
+      return encode_png(picture, choice);
+    } catch (const std::bad_alloc&) {
+      if (tries == most_tries) throw;
+    }
+    release_kept_memory();
+    std::this_thread::sleep_for(between_tries);
+  }
+}
+
 }  // namespace
 
 std::future<std::vector<std::byte>> png_of(Picture picture, const ModelChoice& choice) {
-  auto encode = [picture = std::move(picture), &choice] { return encode_png(picture, choice); };
+  auto encode = [picture = std::move(picture), &choice] { return encode_patiently(picture, choice); };
   if (leaves_cores_idle(at::Device(choice.device))) {
     try {
       return std::async(std::launch::async, encode);

@@ -3,18 +3,23 @@
 #include <ATen/Parallel.h>
 
 #include <exception>
+#include <system_error>
 
 namespace sdtorch {
 
 void TextAhead::begin(const Pipeline& pipeline, const std::vector<Request>& pictures) {
   if (running_.valid() || pictures.empty() || !pipeline.prepares_beside()) return;
-  running_ = std::async(std::launch::async, [&pipeline, pictures] {
+  const auto prepare = [&pipeline, pictures] {
     at::get_num_threads();  // as many in this thread as in others: LibTorch sees to it when it is asked
     try {
       pipeline.prepare(pictures);
     } catch (const std::exception&) {  // told where they are drawn
     }
-  });
+  };
+  try {
+    running_ = std::async(std::launch::async, prepare);
+  } catch (const std::system_error&) {  // no thread is to be had
+  }
 }
 
 void TextAhead::finish() {
