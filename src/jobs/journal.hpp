@@ -85,8 +85,8 @@ std::string journal_text(const JournalContent& content);
 class Journal {
  public:
   /// Opens, or makes, the folder's journal and locks it against other processes, and a shard's against all but the
-  /// other shards of its number, until this ends. Cuts off a torn last line. wait: for as long as another holds it;
-  /// otherwise Throws ErrorKind::in_use. Throws ErrorKind::output.
+  /// other shards of its number, until this ends. Cuts off a torn last line. wait: for as long as another holds it.
+  /// Throws ErrorKind::in_use (without wait) and ErrorKind::output.
   Journal(const std::filesystem::path& folder, const std::optional<Shard>& shard, bool wait);
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
