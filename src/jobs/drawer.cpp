@@ -1,13 +1,18 @@
 #include "jobs/drawer.hpp"
 
+#include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 
 #include <exception>
+#include <future>
+#include <system_error>
 #include <utility>
 
+#include "core/cancel.hpp"
 #include "core/error.hpp"
 #include "core/free_memory.hpp"
+#include "core/interrupt.hpp"
 #include "core/log.hpp"
 #include "core/out_of_memory.hpp"
 
@@ -29,6 +34,23 @@ auto naming_faults(const Work& work) {
   } catch (const std::exception& error) {
     throw Error(ErrorKind::bug, {.reason = fmt::format("a bug in sdtorch: {}", error.what())});
   }
+}
+
+/// What `work` returns, from a thread of its own where one is to be had.
+template <typename Work>
+auto in_new_thread(const Work& work) {
+  const auto alike = [&] {
+    const CancelScope cancel(throw_if_interrupted);
+    at::get_num_threads();  // as many in this thread as in others: LibTorch sees to it when it is asked
+    return work();
+  };
+  std::future<decltype(work())> result;
+  try {
+    result = std::async(std::launch::async, alike);
+  } catch (const std::system_error&) {
+    return work();
+  }
+  return result.get();
 }
 
 ModelChoice in_wide_type(ModelChoice choice) {
@@ -73,12 +95,14 @@ std::vector<Picture> Drawer::draw_as_asked(const ModelChoice& choice, const std:
                                            const Observer& observer) {
   const auto draw_now = [&] {
     drawing_ = &open(choice);
-    return drawing_->draw(pictures, observer);
+    const auto draw = [&] { return drawing_->draw(pictures, observer); };
+    return was_short_ ? in_new_thread(draw) : draw();
   };
   try {
     return naming_out_of_memory(draw_now);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::memory) throw;
+    was_short_ = true;
     if (opened_) release_device_memory(at::Device(opened_->pipeline.model().choice().device));  // for what comes next
     if (!wide_) throw;
   }

@@ -55,7 +55,10 @@ class Drawer {
   std::optional<Opened> opened_{};
   std::optional<Opened> wide_{};       ///< in fp32, kept for the next picture that needs it where memory holds both
   const Pipeline* drawing_ = nullptr;  ///< the one of them that drew last
-  TextAhead ahead_{};                  ///< of opened_: last, so that it ends first
+  /// Memory has once been short: oneDNN's generator of code does not forget that as long as a thread lives, and fails
+  /// in it ever after. So each later batch is drawn in a new one.
+  bool was_short_ = false;
+  TextAhead ahead_{};  ///< of opened_: last, so that it ends first
 };
 
 }  // namespace sdtorch
