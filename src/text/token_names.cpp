@@ -241,7 +241,8 @@ TokenizerSettings read_settings(const JsonFile& config, std::initializer_list<st
   TokenizerSettings settings;
   if (const json& name = config.value("tokenizer_class");
       !name.is_null() && std::ranges::find(classes, name.is_string() ? name.get<std::string>() : "") == classes.end())
-    fail_expected(config.file, "tokenizer_class", fmt::format("{}", fmt::join(classes, " or ")), name);
+    fail_expected(config.file, "tokenizer_class", fmt::format("{}", fmt::join(classes.begin(), classes.end(), " or ")),
+                  name);
   if (const json& side = config.value("padding_side"); !side.is_null() && side != "right")
     fail_expected(config.file, "padding_side", "right", side);
   if (const json& split = config.value("split_special_tokens"); !split.is_null()) {
