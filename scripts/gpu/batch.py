@@ -96,6 +96,7 @@ class OnGpu:
         with Batch(self.sdtorch, self.prompts(40), steps=8) as batch:
             batch.flags += ["--device", "cuda"]
             whole = batch.clean()
+            del batch.flags[-2:]  # each run names its own
             for name, devices in ("listed", "cuda:0,cuda:1"), ("all", "cuda:all"):
                 out = batch.area / name
                 process = batch.start(out, "--device", devices, env=self.two())
@@ -148,14 +149,18 @@ class OnGpu:
         expect(not list(out.glob("*.png")), "a picture, all the same")
         return f"({told.strip().splitlines()[-1]}) "
 
+    def draw_short_of_memory(self, name, count, size):
+        """The prompt file, the folder, and what was told."""
+        prompts, out = self.area / f"{name}.txt", self.area / name
+        prompts.write_text(self.prompts(count))
+        with Held(int(4.5e9)):
+            code, said, told = self.full("--from-file", prompts, "--outdir", out, "--steps", 2, "--batch-size", size)
+        expect(code == 0 and len(said.splitlines()) == count, f"exit {code}: {told}")
+        return prompts, out, told
+
     def batch_without_memory(self):
         """a batch for which the GPU has no memory is drawn in halves, and all of it is drawn"""
-        prompts = self.area / "many.txt"
-        prompts.write_text(self.prompts(64))
-        out = self.area / "halves"
-        with Held(int(4.5e9)):
-            code, said, told = self.full("--from-file", prompts, "--outdir", out, "--steps", 2, "--batch-size", 64)
-        expect(code == 0 and len(said.splitlines()) == 64, f"exit {code}: {told}")
+        prompts, out, told = self.draw_short_of_memory("halves", 64, 64)
         expect("in halves" in told, f"nothing was said: {told}")
         verified = self.run("verify", out, "--from-file", prompts, "--batch-size", 64)
         expect(verified[0] == 0, f"{verified}")
@@ -163,12 +168,7 @@ class OnGpu:
 
     def automatic(self):
         """--batch-size auto takes no more pictures at once than there is memory for"""
-        prompts = self.area / "some.txt"
-        prompts.write_text(self.prompts(32))
-        out = self.area / "automatic"
-        with Held(int(4.5e9)):
-            code, said, told = self.full("--from-file", prompts, "--outdir", out, "--steps", 2, "--batch-size", "auto")
-        expect(code == 0 and len(said.splitlines()) == 32, f"exit {code}: {told}")
+        _, _, told = self.draw_short_of_memory("automatic", 32, "auto")
         expect("out of memory" not in told, f"it took too many: {told}")
 
     def vae_without_memory(self):

@@ -1,12 +1,9 @@
 #include "jobs/drawer.hpp"
 
-#include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 
 #include <exception>
-#include <future>
-#include <system_error>
 #include <utility>
 
 #include "core/cancel.hpp"
@@ -15,6 +12,7 @@
 #include "core/interrupt.hpp"
 #include "core/log.hpp"
 #include "core/out_of_memory.hpp"
+#include "core/own_thread.hpp"
 
 namespace sdtorch {
 namespace {
@@ -34,23 +32,6 @@ auto naming_faults(const Work& work) {
   } catch (const std::exception& error) {
     throw Error(ErrorKind::bug, {.reason = fmt::format("a bug in sdtorch: {}", error.what())});
   }
-}
-
-/// What `work` returns, from a thread of its own where one is to be had.
-template <typename Work>
-auto in_new_thread(const Work& work) {
-  const auto alike = [&] {
-    const CancelScope cancel(throw_if_interrupted);
-    at::get_num_threads();  // as many in this thread as in others: LibTorch sees to it when it is asked
-    return work();
-  };
-  std::future<decltype(work())> result;
-  try {
-    result = std::async(std::launch::async, alike);
-  } catch (const std::system_error&) {
-    return work();
-  }
-  return result.get();
 }
 
 ModelChoice in_wide_type(ModelChoice choice) {
@@ -96,7 +77,12 @@ std::vector<Picture> Drawer::draw_as_asked(const ModelChoice& choice, const std:
   const auto draw_now = [&] {
     drawing_ = &open(choice);
     const auto draw = [&] { return drawing_->draw(pictures, observer); };
-    return was_short_ ? in_new_thread(draw) : draw();
+    if (!was_short_) return draw();
+    return in_own_thread([&] {
+             const CancelScope cancel(throw_if_interrupted);
+             return draw();
+           })
+        .get();
   };
   try {
     return naming_out_of_memory(draw_now);

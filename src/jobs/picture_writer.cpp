@@ -4,13 +4,13 @@
 
 #include <chrono>
 #include <new>
-#include <system_error>
 #include <thread>
 #include <utility>
 
 #include "core/device.hpp"
 #include "core/error.hpp"
 #include "core/kept_memory.hpp"
+#include "core/own_thread.hpp"
 #include "io/atomic_file.hpp"
 #include "io/sha256.hpp"
 #include "jobs/output_folder.hpp"
@@ -46,12 +46,7 @@ std::vector<std::byte> encode_patiently(const Picture& picture, const ModelChoic
 
 std::future<std::vector<std::byte>> png_of(Picture picture, const ModelChoice& choice) {
   auto encode = [picture = std::move(picture), &choice] { return encode_patiently(picture, choice); };
-  if (leaves_cores_idle(at::Device(choice.device))) {
-    try {
-      return std::async(std::launch::async, encode);
-    } catch (const std::system_error&) {  // no thread is to be had
-    }
-  }
+  if (leaves_cores_idle(at::Device(choice.device))) return in_own_thread(std::move(encode));
   return std::async(std::launch::deferred, std::move(encode));
 }
 

@@ -226,7 +226,7 @@ class Worker {
       facts["bytes"] = png.size();
     } else if (owner.output.empty()) {
       if (!writer_) writer_.emplace(options_.output);
-      facts["path"] = writer_->write(picture, choice, index_).path.string();
+      facts["path"] = writer_->write(picture, choice, index_, png).path.string();
     } else {
       const std::filesystem::path file = options_.output.outdir / owner.output;
       facts["path"] = PictureWriter({.output = file}).write(picture, choice, index_, png).path.string();
