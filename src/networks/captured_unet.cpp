@@ -41,7 +41,7 @@ UNetInput from_flat(const std::vector<at::Tensor>& tensors, const UNetInput& lik
 
 at::Tensor forward_captured(const UNet2DConditionModel& unet, CapturedCalls& calls, const UNetInput& input,
                             int64_t expected) {
-  if (input.attention || input.freeu || input.deep_cache) return unet.forward(input);
+  if (input.sample.is_cpu() || input.attention || input.freeu || input.deep_cache) return unet.forward(input);
   const auto forward = [&](const std::vector<at::Tensor>& tensors) { return unet.forward(from_flat(tensors, input)); };
   const std::string image = input.image.attention ? input.image.attention->name() : "";
   return calls(flat(input), forward,

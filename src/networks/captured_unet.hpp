@@ -9,7 +9,8 @@
 namespace sdtorch {
 
 /// unet.forward(input), of which calls remembers how (captured.hpp). A call with hooks into the attention, a DeepCache
-/// or FreeU is always plain. expected: calls of this kind still to come, this one included.
+/// or FreeU is always plain; in any other on a GPU, keys and values are made anew. expected: calls of this kind still
+/// to come, this one included.
 at::Tensor forward_captured(const UNet2DConditionModel& unet, CapturedCalls& calls, const UNetInput& input,
                             int64_t expected);
 

@@ -81,7 +81,7 @@ at::Tensor LatentClassifier::forward(const at::Tensor& x, const at::Tensor& time
       sinusoidal_embedding(timestep.to(x.device()), config_.block_out_channels.front(),
                            {.flip_sin_to_cos = config_.flip_sin_to_cos, .freq_shift = config_.freq_shift});
   const UNetCondition condition{
-      .time = time_linear_2_(activate(time_linear_1_(waves.to(x.scalar_type())), config_.act_fn)), .context = {}};
+      .time = time_linear_2_(activate(time_linear_1_(waves.to(x.scalar_type())), config_.act_fn))};
   std::vector<at::Tensor> skips;
   at::Tensor h = conv_in_(x);
   for (const UNetDownBlock& block : down_blocks_) h = block(h, condition, skips);

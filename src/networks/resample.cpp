@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <utility>
+
 #include "nn/attach.hpp"
 
 namespace sdtorch {
@@ -18,6 +20,7 @@ Upsample2DImpl::Upsample2DImpl(int64_t channels)
     : conv_(attach(*this, "conv", Conv2d(channels, channels, 3, Conv2dOptions{.padding = 1}))) {}
 
 at::Tensor Upsample2DImpl::forward(at::Tensor x, at::IntArrayRef size) const {
+  if (size[0] == 2 * x.size(2) && size[1] == 2 * x.size(3)) return conv_->of_doubled(std::move(x));
   x = at::upsample_nearest2d(x, size);
   return conv_(x);
 }

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "networks/shared_rows.hpp"
 #include "nn/attach.hpp"
 #include "nn/fused.hpp"
 
@@ -27,7 +28,7 @@ ResnetBlock2DImpl::ResnetBlock2DImpl(const ResnetOptions& o)
 at::Tensor ResnetBlock2DImpl::forward(at::Tensor x, const at::Tensor& time) const {
   at::Tensor h = norm1_(x, options_.activation);
   at::Tensor shift;
-  if (time_emb_proj_) shift = time_emb_proj_(activate(time, options_.activation));
+  if (time_emb_proj_) shift = for_rows(time_emb_proj_(activate(time, options_.activation)), x.size(0));
   if (options_.scale_shift) {
     const auto halves = shift.unflatten(1, {-1, 1, 1}).chunk(2, 1);
     h = activate(norm2_(conv1_(h)) * (1 + halves[0]) + halves[1], options_.activation);

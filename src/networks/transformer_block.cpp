@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "networks/shared_rows.hpp"
 #include "nn/attach.hpp"
 #include "nn/fused.hpp"
 
@@ -15,6 +16,12 @@ constexpr double layer_norm_eps = 1e-5;       // fixed in the reference, whateve
 constexpr double group_norm_eps = 1e-6;       // likewise
 constexpr int64_t feed_forward_widening = 4;  // likewise (Vaswani et al. 2017, section 3.3)
 
+/// What keys and values are made from.
+AttentionSources sources(const at::Tensor& source, const SelfAttentionHooks* hooks) {
+  if (hooks && hooks->hypernetworks) return apply_hypernetworks(*hooks->hypernetworks, source);
+  return {.keys = source, .values = source};
+}
+
 }  // namespace
 
 CrossAttentionImpl::CrossAttentionImpl(int64_t width, int64_t source_width, int64_t inner, int64_t heads)
@@ -24,31 +31,36 @@ CrossAttentionImpl::CrossAttentionImpl(int64_t width, int64_t source_width, int6
       to_v_(attach(*this, "to_v", Linear(source_width, inner, LinearOptions{.bias = false}))),
       to_out_(attach(*this, "to_out.0", Linear(inner, width))) {}
 
-at::Tensor CrossAttentionImpl::attend(const at::Tensor& x, const AttentionSources& from, SelfAttentionHooks* hooks,
-                                      const ImagePrompt* image) const {
-  const at::Tensor q = to_q_(x), k = to_k_(from.keys), v = to_v_(from.values);
-  if (hooks && hooks->observed == this) {
-    hooks->map = attention_map(q, k, heads_);
-    return attention_by_map(hooks->map, v);
-  }
-  const at::Tensor attended = attention(q, k, v, {.heads = heads_});
-  return image && image->attention ? image->attention->add(this, q, heads_, image->tokens, attended) : attended;
+at::Tensor CrossAttentionImpl::attend(const at::Tensor& x, const AttentionSources& from,
+                                      SelfAttentionHooks* hooks) const {
+  const at::Tensor q = to_q_(x);
+  const auto [k, v] = projected(from);
+  if (!hooks || hooks->observed != this) return attention(q, k, v, {.heads = heads_});
+  hooks->map = attention_map(q, k, heads_);
+  return attention_by_map(hooks->map, v);
 }
 
-at::Tensor CrossAttentionImpl::forward(const at::Tensor& x, const at::Tensor& source, SelfAttentionHooks* hooks,
-                                       const ImagePrompt* image) const {
-  AttentionSources from{.keys = source, .values = source};
-  if (hooks && hooks->hypernetworks) from = apply_hypernetworks(*hooks->hypernetworks, source);
-  if (!hooks || !hooks->perturbed.contains(this)) return to_out_(attend(x, from, hooks, image));
+at::Tensor CrossAttentionImpl::to_itself(const at::Tensor& x, SelfAttentionHooks* hooks) const {
+  const AttentionSources from = sources(x, hooks);
+  if (!hooks || !hooks->perturbed.contains(this)) return to_out_(attend(x, from, hooks));
   const int64_t rows = x.size(0), attending = std::min(hooks->first_perturbed, rows);
   std::vector<at::Tensor> mixed;
   if (attending > 0) {
     const AttentionSources first{.keys = from.keys.narrow(0, 0, attending),
                                  .values = from.values.narrow(0, 0, attending)};
-    mixed.push_back(attend(x.narrow(0, 0, attending), first, hooks, nullptr));
+    mixed.push_back(attend(x.narrow(0, 0, attending), first, hooks));
   }
   if (attending < rows) mixed.push_back(to_v_(from.values.narrow(0, attending, rows - attending)));
   return to_out_(at::cat(mixed));
+}
+
+at::Tensor CrossAttentionImpl::to_context(const at::Tensor& x, const TransformerContext& context) const {
+  const auto make = [&] { return projected(sources(context.text, context.hooks)); };
+  const at::Tensor q = to_q_(x);
+  const auto [k, v] = context.kept && !context.hooks ? context.kept->of(this, make) : make();
+  const at::Tensor attended = attention(q, k, v, {.heads = heads_});
+  const ImagePrompt& image = context.image;
+  return to_out_(image.attention ? image.attention->add(this, q, heads_, image.tokens, attended) : attended);
 }
 
 BasicTransformerBlockImpl::BasicTransformerBlockImpl(const TransformerOptions& o, int64_t inner)
@@ -62,24 +74,26 @@ BasicTransformerBlockImpl::BasicTransformerBlockImpl(const TransformerOptions& o
       ff_in_(attach(*this, "ff.net.0.proj", Linear(inner, 2 * feed_forward_widening * inner))),
       ff_out_(attach(*this, "ff.net.2", Linear(feed_forward_widening * inner, inner))) {}
 
-at::Tensor BasicTransformerBlockImpl::forward(at::Tensor x, const at::Tensor& context, SelfAttentionHooks* hooks,
-                                              const ImagePrompt* image) const {
+at::Tensor BasicTransformerBlockImpl::forward(at::Tensor x, const TransformerContext& context) const {
+  SelfAttentionHooks* const hooks = context.hooks;
+  const int64_t rows = context.text.size(0);
+  if (only_cross_attention_) x = for_rows(x, rows);
   const auto merged = hooks && hooks->merging ? hooks->merging->match(x) : std::nullopt;
   if (merged) {
-    x = merged->part(attend_first(merged->merge(norm1_(x)), context, hooks)) + x;
+    x = merged->part(attend_first(merged->merge(norm1_(x)), context)) + x;
   } else {
-    x = attend_first(norm1_(x), context, hooks) + x;
+    x = attend_first(norm1_(x), context) + x;
   }
-  const auto attend_second = [&] { return attn2_(norm2_(x), context, hooks, image); };
+  x = for_rows(x, rows);
+  const auto attend_second = [&] { return attn2_->to_context(norm2_(x), context); };
   x = (hooks && hooks->gate ? hooks->gate->pass(attn2_.get(), attend_second) : attend_second()) + x;
   return feed_forward(norm3_(x)) + x;
 }
 
-at::Tensor BasicTransformerBlockImpl::attend_first(const at::Tensor& normed, const at::Tensor& context,
-                                                   SelfAttentionHooks* hooks) const {
-  if (!only_cross_attention_) return attn1_(normed, normed, hooks);
-  const auto attend = [&] { return attn1_(normed, context, hooks); };
-  return hooks && hooks->gate ? hooks->gate->pass(attn1_.get(), attend) : attend();
+at::Tensor BasicTransformerBlockImpl::attend_first(const at::Tensor& normed, const TransformerContext& context) const {
+  if (!only_cross_attention_) return attn1_->to_itself(normed, context.hooks);
+  const auto attend = [&] { return attn1_->to_context(normed, context); };
+  return context.hooks && context.hooks->gate ? context.hooks->gate->pass(attn1_.get(), attend) : attend();
 }
 
 at::Tensor BasicTransformerBlockImpl::feed_forward(const at::Tensor& x) const { return ff_out_(gated_gelu(ff_in_(x))); }
@@ -99,16 +113,16 @@ Transformer2DModelImpl::Transformer2DModelImpl(const TransformerOptions& o)
   }
 }
 
-at::Tensor Transformer2DModelImpl::forward(const at::Tensor& x, const at::Tensor& context, SelfAttentionHooks* hooks,
-                                           const ImagePrompt* image) const {
+at::Tensor Transformer2DModelImpl::forward(const at::Tensor& x, const TransformerContext& context) const {
   const auto to_sequence = [](const at::Tensor& t) { return t.permute({0, 2, 3, 1}).flatten(1, 2); };
   const auto to_picture = [&](const at::Tensor& t) {
     return t.unflatten(1, {x.size(2), x.size(3)}).permute({0, 3, 1, 2});
   };
   at::Tensor h = norm_(x);
   h = linear_in_ ? linear_in_(to_sequence(h)) : to_sequence(conv_in_(h));
-  for (const BasicTransformerBlock& block : blocks_) h = block(h, context, hooks, image);
-  return linear_out_ ? to_picture(linear_out_(h)) + x : conv_onto(conv_out_, to_picture(h), x);
+  for (const BasicTransformerBlock& block : blocks_) h = block(h, context);
+  const at::Tensor residual = for_rows(x, h.size(0));
+  return linear_out_ ? to_picture(linear_out_(h)) + residual : conv_onto(conv_out_, to_picture(h), residual);
 }
 
 }  // namespace sdtorch

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "networks/image_attention.hpp"
+#include "networks/kept_keys.hpp"
 #include "networks/self_attention.hpp"
 #include "nn/attention.hpp"
 #include "nn/conv.hpp"
@@ -22,20 +23,29 @@ struct TransformerOptions {
   bool only_cross_attention = false;  ///< the first attention looks at the context, too
 };
 
+/// What transformers see beside the picture, in one call of their network.
+struct TransformerContext {
+  at::Tensor text{};                    ///< [B, S, context_width]
+  SelfAttentionHooks* hooks = nullptr;  ///< may be none
+  ImagePrompt image{};
+  KeptKeys* kept = nullptr;  ///< of the text, by this network; without hooks; may be none
+};
+
 /// Attention of x to a source, itself or the context, without biases but in the output.
 class CrossAttentionImpl : public torch::nn::Module {
  public:
   /// width: of x; source_width: of the source; inner: of queries, keys and values, a multiple of heads.
   CrossAttentionImpl(int64_t width, int64_t source_width, int64_t inner, int64_t heads);
 
-  /// x: [B, L, width]; source: [B, S, source_width] → [B, L, width]. hooks: may be nullptr, and may name this layer
-  /// where the source is x itself. image: pictures that are attended to beside the source; may be nullptr.
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& source, SelfAttentionHooks* hooks = nullptr,
-                     const ImagePrompt* image = nullptr) const;
+  /// x: [B, L, width] → [B, L, width], the source being x itself. hooks: may be nullptr, and may name this layer.
+  at::Tensor to_itself(const at::Tensor& x, SelfAttentionHooks* hooks) const;
+
+  /// x: [B, L, width] → [B, L, width], the source being the text, and pictures beside it.
+  at::Tensor to_context(const at::Tensor& x, const TransformerContext& context) const;
 
  private:
-  at::Tensor attend(const at::Tensor& x, const AttentionSources& from, SelfAttentionHooks* hooks,
-                    const ImagePrompt* image) const;
+  KeysAndValues projected(const AttentionSources& from) const { return {to_k_(from.keys), to_v_(from.values)}; }
+  at::Tensor attend(const at::Tensor& x, const AttentionSources& from, SelfAttentionHooks* hooks) const;
 
   int64_t heads_;
   Linear to_q_, to_k_, to_v_, to_out_;
@@ -47,12 +57,11 @@ class BasicTransformerBlockImpl : public torch::nn::Module {
  public:
   BasicTransformerBlockImpl(const TransformerOptions& options, int64_t inner);
 
-  /// x: [B, L, inner]; context: [B, S, context_width] → [B, L, inner]
-  at::Tensor forward(at::Tensor x, const at::Tensor& context, SelfAttentionHooks* hooks,
-                     const ImagePrompt* image) const;
+  /// x: [P, L, inner], P a divisor of the context's B (see shared_rows.hpp) → [B, L, inner]
+  at::Tensor forward(at::Tensor x, const TransformerContext& context) const;
 
  private:
-  at::Tensor attend_first(const at::Tensor& normed, const at::Tensor& context, SelfAttentionHooks* hooks) const;
+  at::Tensor attend_first(const at::Tensor& normed, const TransformerContext& context) const;
   at::Tensor feed_forward(const at::Tensor& x) const;
 
   bool only_cross_attention_;
@@ -69,9 +78,8 @@ class Transformer2DModelImpl : public torch::nn::Module {
  public:
   explicit Transformer2DModelImpl(const TransformerOptions& options);
 
-  /// x: [B, channels, h, w]; context: [B, S, context_width] → [B, channels, h, w]
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& context, SelfAttentionHooks* hooks = nullptr,
-                     const ImagePrompt* image = nullptr) const;
+  /// x: [P, channels, h, w], P a divisor of the context's B → [B, channels, h, w]
+  at::Tensor forward(const at::Tensor& x, const TransformerContext& context) const;
 
  private:
   GroupNorm norm_;

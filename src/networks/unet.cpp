@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "core/error.hpp"
+#include "networks/shared_rows.hpp"
 #include "nn/attach.hpp"
 
 namespace sdtorch {
@@ -47,7 +48,7 @@ at::Tensor UNet2DConditionModel::forward(const UNetInput& input) const {
   add_residuals(depths, input);
   at::Tensor x = depths.x;
   for (const UNetUpBlock& block : up_blocks_) x = block(x, depths.condition, depths.skips);
-  return conv_out_(conv_norm_out_(x, config_.act_fn));
+  return for_rows(conv_out_(conv_norm_out_(x, config_.act_fn)), input.context.size(0));
 }
 
 }  // namespace sdtorch

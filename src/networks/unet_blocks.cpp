@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "networks/shared_rows.hpp"
 #include "nn/attach.hpp"
 
 namespace sdtorch {
@@ -67,7 +68,7 @@ at::Tensor UNetDownBlockImpl::forward(at::Tensor x, const UNetCondition& conditi
   };
   for (size_t i = 0; i < resnets_.size(); ++i) {
     x = resnets_[i](x, condition.time);
-    if (!attentions_.empty()) x = attentions_[i](x, condition.context, condition.attention, &condition.image);
+    if (!attentions_.empty()) x = attentions_[i](x, condition.context);
     skips.push_back(x);
     if (i + 1 < resnets_.size() && is_deep_enough(condition.deep_cache, skips.size())) return x;
   }
@@ -97,7 +98,7 @@ UNetMidBlockImpl::UNetMidBlockImpl(const UNetConfig& config) {
 at::Tensor UNetMidBlockImpl::forward(at::Tensor x, const UNetCondition& condition) const {
   x = resnets_.front()(x, condition.time);
   if (!attention_) return x;
-  return resnets_.back()(attention_(x, condition.context, condition.attention, &condition.image), condition.time);
+  return resnets_.back()(attention_(x, condition.context), condition.time);
 }
 
 UNetUpBlockImpl::UNetUpBlockImpl(const UNetConfig& config, size_t level_index)
@@ -124,9 +125,9 @@ at::Tensor UNetUpBlockImpl::forward(at::Tensor x, const UNetCondition& condition
       continue;
     }
     if (condition.freeu) apply_freeu(*condition.freeu, place_, x, skips.back());
-    x = resnets_[i](at::cat({x, skips.back()}, 1), condition.time);
+    x = resnets_[i](at::cat({x, for_rows(skips.back(), x.size(0))}, 1), condition.time);
     skips.pop_back();
-    if (!attentions_.empty()) x = attentions_[i](x, condition.context, condition.attention, &condition.image);
+    if (!attentions_.empty()) x = attentions_[i](x, condition.context);
   }
   return upsampler_ && x.defined() ? upsampler_(x, skips.back().sizes().slice(2)) : x;
 }

@@ -14,14 +14,13 @@
 
 namespace sdtorch {
 
-/// What every block sees besides the picture.
+/// What every block sees besides the picture. Pictures come with P or with B rows, and leave with B where a transformer
+/// was on the way (see shared_rows.hpp).
 struct UNetCondition {
-  at::Tensor time;                          ///< [B, time_embedding_dim]
-  at::Tensor context;                       ///< [B, L, cross_attention_dim]
-  SelfAttentionHooks* attention = nullptr;  ///< may be none
+  at::Tensor time;               ///< [P, time_embedding_dim]
+  TransformerContext context{};  ///< of B rows, P or a multiple
   std::optional<FreeU> freeu{};
   DeepCache* deep_cache = nullptr;  ///< may be none
-  ImagePrompt image{};
 };
 
 /// A convolution of an odd kernel that keeps the size.

@@ -56,12 +56,12 @@ at::Tensor UNetDown::embed(const UNetInput& input) const {
 }
 
 UNetDepths UNetDown::operator()(const UNetInput& input, const at::Tensor& hint) const {
-  UNetDepths depths{.condition = {.time = embed(input),
-                                  .context = input.context,
-                                  .attention = input.attention,
-                                  .freeu = input.freeu,
-                                  .deep_cache = input.deep_cache,
-                                  .image = input.image}};
+  UNetDepths depths{
+      .condition = {
+          .time = embed(input),
+          .context = {.text = input.context, .hooks = input.attention, .image = input.image, .kept = input.kept_keys},
+          .freeu = input.freeu,
+          .deep_cache = input.deep_cache}};
   at::Tensor x = input.extra_channels.defined() ? at::cat({input.sample, input.extra_channels}, 1) : input.sample;
   x = conv_in_(config_.center_input_sample ? 2 * x - 1.0 : x);
   if (hint.defined()) x = x + hint;

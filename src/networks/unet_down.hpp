@@ -11,15 +11,18 @@
 namespace sdtorch {
 
 /// What a U-Net is given. B is the batch; sample, context, extra channels and residuals come in the compute type.
-/// Undefined or empty: what the config does not ask for, and what is not to be added.
+/// Undefined or empty: what the config does not ask for, and what is not to be added. Where nothing but context and
+/// pictures tells rows apart (no pooled text, sizes, further channels, residuals, hooks), sample, timestep and guidance
+/// may be those of P pictures, a divisor of B: row i is then of picture i mod P, and what the rows share is computed
+/// once.
 struct UNetInput {
-  at::Tensor sample{};    ///< [B, C, h, w]; h and w are free
-  at::Tensor timestep{};  ///< fp32 [B], may be fractional
+  at::Tensor sample{};    ///< [B or P, C, h, w]; h and w are free
+  at::Tensor timestep{};  ///< fp32, as many, may be fractional
   at::Tensor context{};   ///< [B, L, cross_attention_dim]
 
   at::Tensor pooled{};    ///< SDXL's pooled text, [B, P]
   at::Tensor time_ids{};  ///< SDXL's sizes in pixels, and a refiner's score, fp32 [B, n]
-  at::Tensor guidance{};  ///< the guidance scale's embedding, fp32 [B, time_cond_proj_dim]
+  at::Tensor guidance{};  ///< the guidance scale's embedding, fp32 [B or P, time_cond_proj_dim]
 
   at::Tensor extra_channels{};               ///< [B, in_channels - C, h, w], behind the sample's: a mask, a depth, …
   std::vector<at::Tensor> down_residuals{};  ///< one for each skip, from the finest on, added to it
@@ -29,6 +32,7 @@ struct UNetInput {
   std::optional<FreeU> freeu{};
   DeepCache* deep_cache = nullptr;  ///< may be none
   ImagePrompt image{};              ///< pictures beside the context
+  KeptKeys* kept_keys = nullptr;    ///< of the context, by this U-Net; may be none
 
   /// A T2I-Adapter's, one for each of the first down blocks, from the finest on, and one more for the mid block: added
   /// inside, so that what comes after sees them, too (see UNetDownBlock).

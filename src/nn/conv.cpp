@@ -47,6 +47,17 @@ at::Tensor Conv2dImpl::forward(const at::Tensor& x) const {
   return at::conv2d(innermost, plain_weight(), bias, options_.stride, options_.padding);
 }
 
+at::Tensor Conv2dImpl::of_doubled(at::Tensor x) const {
+  if (!filtered_ || recorded(x)) {
+    x = at::upsample_nearest2d(x, {2 * x.size(2), 2 * x.size(3)});
+    return forward(x);
+  }
+  MatrixProduct product = convolution_product(x, out_, kernel_, options_);
+  product.rows *= 4;
+  const LayerTimer timer(LayerKind::convolution, product);
+  return cpu::filtered_doubled(x.contiguous(at::MemoryFormat::ChannelsLast), weight, bias);
+}
+
 at::Tensor Conv2dImpl::onto(const at::Tensor& x, const at::Tensor& residual) const {
   const LayerTimer timer(LayerKind::convolution, convolution_product(x, out_, kernel_, options_));
   return cuda::conv2d(

@@ -26,6 +26,9 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   /// x: [B, in, h, w] → [B, out, h', w'], h' = (h + 2 padding - kernel) / stride + 1
   at::Tensor forward(const at::Tensor& x) const;
 
+  /// forward(x with each pixel doubled along both axes). x: [B, in, h, w], let go early if moved in
+  at::Tensor of_doubled(at::Tensor x) const;
+
   /// As LinearImpl's.
   void compute_in_int8() { in_int8_ = true; }
 

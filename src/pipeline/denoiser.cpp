@@ -63,6 +63,23 @@ struct Group {
   at::Tensor context{}, pooled{}, time_ids{}, extra_channels{};
   std::vector<at::Tensor> image_tokens{};
   DeepCache deep_cache{};  ///< empty until a whole call, as for rows that are others than before
+  KeptKeys kept_keys{};    ///< likewise
+
+  /// Whether row i is of picture i mod `pictures`, several rows of each.
+  bool repeats(int64_t pictures) const {
+    if (std::ssize(numbers) <= pictures || std::ssize(numbers) % pictures != 0) return false;
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      if ((numbers[i] - static_cast<int64_t>(i)) % pictures != 0) return false;
+    }
+    return true;
+  }
+
+  /// x: [pictures, 4, h, w] → each row's.
+  at::Tensor rows_of(const at::Tensor& x) const {
+    std::vector<at::Tensor> samples;
+    for (const int64_t number : numbers) samples.push_back(x.narrow(0, number % x.size(0), 1));
+    return at::cat(samples);
+  }
 };
 
 std::vector<Group> grouped(const std::vector<Row>& rows) {
@@ -164,11 +181,8 @@ class Denoiser {
   }
 
   Evaluated evaluate(Group& group, const at::Tensor& x, const DenoiserCall& call, const CrossAttentionImpl* observed) {
-    std::vector<at::Tensor> samples;
-    for (const int64_t number : group.numbers) samples.push_back(x.narrow(0, number % x.size(0), 1));
-    const at::Tensor sample = at::cat(samples);
     SelfAttentionHooks hooks{.perturbed = perturbed_, .first_perturbed = group.first_perturbed, .observed = observed};
-    std::optional<TokenMerging> merging = merging_at(sample, call);
+    std::optional<TokenMerging> merging = merging_at(x, call);
     if (merging) hooks.merging = &*merging;
     if (!hypernetworks_.networks.empty()) {
       hypernetworks_.pictures.clear();
@@ -179,14 +193,18 @@ class Denoiser {
       gate_.set_rows(at::tensor(group.numbers, at::kLong).remainder(x.size(0)).to(x.device()));
       hooks.gate = &gate_;
     }
+    const bool hooked = observed || !perturbed_.empty() || hooks.acts();
+    const bool apart = hooked || options_.steering || group.pooled.defined() || group.extra_channels.defined();
+    const at::Tensor sample = !apart && group.repeats(x.size(0)) ? x : group.rows_of(x);
     UNetInput input{.sample = sample.to(dtype_),
                     .timestep = at::full({sample.size(0)}, call.timestep, sample.options().dtype(at::kFloat)),
                     .context = group.context,
                     .pooled = group.pooled,
                     .time_ids = group.time_ids,
-                    .attention = observed || !perturbed_.empty() || hooks.acts() ? &hooks : nullptr,
+                    .attention = hooked ? &hooks : nullptr,
                     .freeu = options_.freeu,
-                    .deep_cache = options_.shortcuts.deep_cache ? &group.deep_cache : nullptr};
+                    .deep_cache = options_.shortcuts.deep_cache ? &group.deep_cache : nullptr,
+                    .kept_keys = options_.weights_stay ? &group.kept_keys : nullptr};
     if (group.extra_channels.defined()) input.extra_channels = group.extra_channels.to(dtype_);
     if (image_) input.image = {.attention = &*image_, .tokens = group.image_tokens};
     if (guidance_.defined()) input.guidance = guidance_.repeat({sample.size(0), 1});
@@ -217,14 +235,14 @@ class Denoiser {
     }
   }
 
-  /// sample: [rows, 4, h, w]. The draw depends on the call's number alone, whichever rows share it.
-  std::optional<TokenMerging> merging_at(const at::Tensor& sample, const DenoiserCall& call) const {
+  /// x: [pictures, 4, h, w]. The draw depends on the call's number alone, whichever rows share it.
+  std::optional<TokenMerging> merging_at(const at::Tensor& x, const DenoiserCall& call) const {
     const std::optional<Merging>& merging = options_.shortcuts.merging;
     if (!merging) return std::nullopt;
     return TokenMerging{.ratio = merging->ratio,
                         .coarsest = merging->coarsest,
-                        .height = sample.size(2),
-                        .width = sample.size(3),
+                        .height = x.size(2),
+                        .width = x.size(3),
                         .choice = at::detail::createCPUGenerator(static_cast<uint64_t>(call.call))};
   }
 

@@ -38,6 +38,7 @@ struct DenoiserOptions {
   Shortcuts shortcuts{};
   std::vector<WeightedHypernetwork> hypernetworks{};  ///< applied one after the other
   std::vector<double> image_scales{};                 ///< of the model's IP-Adapters; empty: no picture prompts
+  bool weights_stay = true;                           ///< the U-Net's are the same at all calls
 };
 
 /// The combined network output for a batch of as many pictures as there are lists of conditions. Evaluates all of them

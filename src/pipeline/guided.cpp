@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "pipeline/composed.hpp"
+#include "pipeline/lora_stretches.hpp"
 #include "pipeline/settings.hpp"
 
 namespace sdtorch {
@@ -209,7 +210,8 @@ Model guided(const Components& model, const std::vector<TextConditions>& texts, 
                             .freeu = guidance_of.freeu,
                             .shortcuts = shared.shortcuts,
                             .hypernetworks = shared.hypernetworks,
-                            .image_scales = image_scales(shared)});
+                            .image_scales = image_scales(shared),
+                            .weights_stay = !vary(shared.loras)});
   if (!guidance_of.target_class) return network;
   return guided_by_classifier(std::move(network), {.classifier = model.classifier,
                                                    .target = *guidance_of.target_class,

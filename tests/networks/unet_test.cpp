@@ -113,3 +113,36 @@ TEST_CASE("two threads may draw with the same U-Net", "[networks]") {
   for (std::thread& thread : threads) thread.join();
   for (size_t i = 0; i < 2; ++i) CHECK(at::equal(alone[i], beside[i]));
 }
+
+TEST_CASE("what conditions of one picture share is computed once, and equals what each would have alone",
+          "[networks]") {
+  const at::NoGradGuard no_grad;
+  for (const char* name : {"unet_sd1", "unet_sd2", "unet_plain_mid", "unet_asymmetric"}) {
+    INFO(name);
+    GoldenNetwork golden = load_golden_network(name);
+    UNet2DConditionModel unet(UNetConfig::from_json(golden.config, golden.config_file));
+    bind_weights(unet, golden.weights, at::kFloat, at::kCPU, "unet");
+    at::manual_seed(3);
+    const at::Tensor sample = golden.inputs.at("sample"), timestep = golden.inputs.at("timestep");
+    const at::Tensor context = at::randn({3 * sample.size(0), 5, unet.config().cross_attention_dim});
+    const at::Tensor apart =
+        unet.forward({.sample = sample.repeat({3, 1, 1, 1}), .timestep = timestep.repeat({3}), .context = context});
+    KeptKeys kept;
+    for (int again = 0; again < 2; ++again) {
+      const at::Tensor together =
+          unet.forward({.sample = sample, .timestep = timestep, .context = context, .kept_keys = &kept});
+      CHECK(relative_error(together, apart) <= tolerance::tensor_relative);
+    }
+  }
+}
+
+TEST_CASE("keys and values of a context are made once for all calls that see it", "[networks]") {
+  KeptKeys kept;
+  int made = 0;
+  const auto make = [&] { return KeysAndValues{.keys = at::full({1}, ++made), .values = at::full({1}, -made)}; };
+  const int layer = 0, other = 0;
+  CHECK(kept.of(&layer, make).keys.item<int>() == 1);
+  CHECK(kept.of(&layer, make).values.item<int>() == -1);
+  CHECK(kept.of(&other, make).keys.item<int>() == 2);
+  CHECK(made == 2);
+}

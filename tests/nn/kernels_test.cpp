@@ -107,6 +107,9 @@ TEST_CASE("Winograd's filters convolve as the weights that they are of", "[nn]")
     CHECK(distance(y, at::conv2d(exact(x), exact(weight), exact(bias), 1, 1)) < tolerance::bf16_filtering);
     CHECK(distance(cpu::filtered(x, filters, {}), at::conv2d(exact(x), exact(weight), {}, 1, 1)) <
           tolerance::bf16_filtering);
+    const at::Tensor doubled =
+        at::upsample_nearest2d(x, {2 * height, 2 * width}).contiguous(at::MemoryFormat::ChannelsLast);
+    CHECK(at::equal(cpu::filtered_doubled(x, filters, bias), cpu::filtered(doubled, filters, bias)));
     CHECK(at::equal(cpu::weight_of_filters(filters), weight));
     CHECK_FALSE(cpu::can_filter(weight, 2, 1));
     CHECK_FALSE(cpu::can_filter(weight.to(at::kFloat), 1, 1));

@@ -41,6 +41,10 @@ at::Tensor filtered(const at::Tensor& x, const at::Tensor& packed, const at::Ten
   return at::conv2d(x, weight_of_filters(packed), bias, 1, 1);
 }
 
+at::Tensor filtered_doubled(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias) {
+  return filtered(at::upsample_nearest2d(x, {2 * x.size(2), 2 * x.size(3)}), packed, bias);
+}
+
 }  // namespace sdtorch::cpu
 
 #else
@@ -63,6 +67,7 @@ constexpr int64_t block_tiles = 64;  // whose inputs and products lie in the sec
 /// The pixels of a picture [B, h, w, channels], and the tiles of 2×2 that it falls into.
 struct Tiling {
   int64_t batch, height, width;
+  int64_t enlarged;  ///< the input's pixels stand for so many each along both axes: 1 or 2
 
   int64_t down() const { return (height + 1) / 2; }
   int64_t across() const { return (width + 1) / 2; }
@@ -74,6 +79,16 @@ struct Tiling {
     if (y < 0 || y >= height || x < 0 || x >= width) return -1;
     return (tile / (across() * down()) * height + y) * width + x;
   }
+
+  /// The same of the input.
+  int64_t input_pixel(int64_t tile, int64_t down_by, int64_t right_by) const {
+    const int64_t at = pixel(tile, down_by, right_by);
+    if (enlarged == 1 || at < 0) return at;
+    return at / width / enlarged * (width / enlarged) + at % width / enlarged;
+  }
+
+  /// Whether a transformed tile is zero there: a difference of the two middle rows or columns, which are one doubled.
+  bool is_zero(int64_t place) const { return enlarged == 2 && (place / 4 == 2 || place % 4 == 2); }
 };
 
 SDTORCH_AVX512_BF16 inline void store_bf16(uint16_t* to, __m512 x) {
@@ -189,7 +204,7 @@ at::Tensor transformed(const at::Tensor& packed) {
 class Convolution {
  public:
   Convolution(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, at::Tensor& y)
-      : tiling_{x.size(0), x.size(2), x.size(3)},
+      : tiling_{.batch = x.size(0), .height = y.size(2), .width = y.size(3), .enlarged = y.size(2) / x.size(2)},
         in_(x.size(1)),
         out_(y.size(1)),
         from_(static_cast<const uint16_t*>(x.const_data_ptr())),
@@ -204,7 +219,7 @@ class Convolution {
     const int64_t shares = std::clamp<int64_t>(2 * at::get_num_threads() / blocks, 1, groups);
     at::parallel_for(0, blocks * shares, 1, [&](int64_t begin, int64_t end) {
       const at::Tensor inputs = at::empty({places, block_tiles, in_}, filters_.options());
-      const at::Tensor products = at::empty({places, block_tiles, product_columns}, at::kFloat);
+      const at::Tensor products = at::zeros({places, block_tiles, product_columns}, at::kFloat);
       for (int64_t i = begin; i < end; ++i) {
         const int64_t first = i / shares * block_tiles, count = std::min(block_tiles, tiling_.count() - first);
         if (i == begin || i % shares == 0) {
@@ -223,7 +238,7 @@ class Convolution {
     for (int64_t tile = 0; tile < count; ++tile) {
       std::array<const uint16_t*, places> pixels{};
       for (int64_t i = 0; i < places; ++i) {
-        const int64_t pixel = tiling_.pixel(first + tile, i / 4 - 1, i % 4 - 1);
+        const int64_t pixel = tiling_.input_pixel(first + tile, i / 4 - 1, i % 4 - 1);
         pixels[static_cast<size_t>(i)] = pixel < 0 ? outside_.data() : from_ + pixel * in_;
       }
       transform_tile(pixels, in_, inputs + tile * in_, block_tiles * in_);
@@ -236,6 +251,7 @@ class Convolution {
     const Pair* const filters =
         static_cast<const Pair*>(filters_.const_data_ptr()) + group * places * pairs * product_columns;
     for (int64_t place = 0; place < places; ++place) {
+      if (tiling_.is_zero(place)) continue;
       Avx512Products::multiply<false>(inputs + place * block_tiles * pairs, pairs, rows,
                                       filters + place * pairs * product_columns, pairs,
                                       products + place * block_tiles * product_columns);
@@ -263,13 +279,21 @@ class Convolution {
   std::vector<uint16_t> outside_;  ///< a pixel of zeros
 };
 
+at::Tensor convolved(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, int64_t enlarged) {
+  at::Tensor y = at::empty({x.size(0), packed.size(0) * product_columns, enlarged * x.size(2), enlarged * x.size(3)},
+                           x.options(), at::MemoryFormat::ChannelsLast);
+  Convolution(x, packed, bias, y).run();
+  return y;
+}
+
 }  // namespace
 
 at::Tensor filtered(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias) {
-  at::Tensor y = at::empty({x.size(0), packed.size(0) * product_columns, x.size(2), x.size(3)}, x.options(),
-                           at::MemoryFormat::ChannelsLast);
-  Convolution(x, packed, bias, y).run();
-  return y;
+  return convolved(x, packed, bias, 1);
+}
+
+at::Tensor filtered_doubled(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias) {
+  return convolved(x, packed, bias, 2);
 }
 
 }  // namespace sdtorch::cpu

@@ -22,4 +22,9 @@ at::Tensor weight_of_filters(const at::Tensor& packed);
 /// plain convolution in bf16: sums of four inputs, and of weights, are rounded before they are multiplied.
 at::Tensor filtered(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias);
 
+/// filtered() of x with each pixel doubled along both axes, bit for bit, → [B, out, 2 h, 2 w]. In a tile the two middle
+/// rows and columns are then equal, and so seven of a filter's sixteen numbers meet zeros, and are passed over: nine
+/// multiplications for four pixels in the place of sixteen, or of a plain convolution's 36.
+at::Tensor filtered_doubled(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias);
+
 }  // namespace sdtorch::cpu
