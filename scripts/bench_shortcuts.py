@@ -40,7 +40,7 @@ OPTIONS = {
 }
 
 # What a line of a prompt file cannot say has a process of its own, right behind the others'.
-OF_PROCESS = {"quantize int8": ["--quantize", "int8"]}
+OF_PROCESS = {"quantize int8": ["--quantize", "int8"], "quantize fp8": ["--quantize", "fp8"]}
 
 
 def flags_as_json(flags: list[str]) -> dict:

@@ -64,12 +64,12 @@ int64_t Batches::size_for(const Job& job) const {
 }
 
 size_t Batches::first_of_batch() {
-  if (!last_ || waiting_.front().job->batch_size == 1) return 0;
+  const auto goes_on = [&](const Waiting& one) {
+    return one.job == last_ || (one.job->choice == last_->choice && same_adapters(one.job->request, last_->request));
+  };
+  if (!last_ || goes_on(waiting_.front())) return 0;
   look_ahead(most_waiting);
-  const auto found = std::ranges::find_if(waiting_, [&](const Waiting& one) {
-    return one.job == last_ || (one.job->batch_size != 1 && one.job->choice == last_->choice &&
-                                same_adapters(one.job->request, last_->request));
-  });
+  const auto found = std::ranges::find_if(waiting_, goes_on);
   return found == waiting_.end() ? 0 : static_cast<size_t>(found - waiting_.begin());
 }
 

@@ -50,8 +50,8 @@ int64_t count_images(const std::vector<Job>& jobs);
 
 /// Goes through the pictures of some jobs a batch at a time: the next one and, as its job's batch_size has room, those
 /// of the following thousand that can share its calls (can_share_batch, and the same ModelChoice), be they of one job
-/// or of several. Where calls are shared, the next one is of the model and the adapters of the last batch as long as
-/// the thousand have any: lines that alternate do not change them at every batch.
+/// or of several. The next one is of the model and the adapters of the last batch as long as the thousand have any:
+/// lines that alternate do not change them at every batch.
 class Batches {
  public:
   /// How many pictures may share a call where a job leaves that to the machine.

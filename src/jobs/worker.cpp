@@ -16,6 +16,7 @@
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
 #include "io/json.hpp"
+#include "jobs/automatic_batch.hpp"
 #include "jobs/checked_models.hpp"
 #include "jobs/drawer.hpp"
 #include "jobs/output_folder.hpp"
@@ -175,7 +176,9 @@ class Worker {
       owners.insert(owners.end(), static_cast<size_t>(count_images(one.jobs)), &one);
       jobs.insert(jobs.end(), one.jobs.begin(), one.jobs.end());
     }
-    Batches batches(jobs);
+    Batches batches(jobs, {}, [this](const Job& job) { return automatic_.size_for(job); });
+    // The memory that is free is told when the model is there.
+    if (!jobs.empty() && jobs.front().choice == options_.choice) drawer_.open(options_.choice);
     for (Batch batch = batches.next(); !batch.pictures.empty(); batch = batches.next()) {
       draw(batch, 0, batch.pictures.size(), owners);
     }
@@ -190,6 +193,7 @@ class Worker {
       draw_together(batch, begin, end, owners);
     } catch (const Error& error) {
       if (end - begin > 1 && !ends_worker(error)) {
+        if (error.kind() == ErrorKind::memory) automatic_.did_not_fit(static_cast<int64_t>(end - begin));
         const size_t middle = begin + (end - begin) / 2;
         draw(batch, begin, middle, owners);
         return draw(batch, middle, end, owners);
@@ -264,6 +268,7 @@ class Worker {
   std::optional<bool> json_;
   CheckedModels models_{};
   Drawer drawer_{models_};
+  AutomaticBatch automatic_{models_};
   std::optional<PictureWriter> writer_{};
   int64_t index_ = 0;
   bool failed_ = false;

@@ -5,6 +5,7 @@
 #include "core/profile.hpp"
 #include "nn/cpu/winograd.hpp"
 #include "nn/cuda/layers.hpp"
+#include "nn/int8.hpp"
 #include "nn/recorded.hpp"
 
 namespace sdtorch {

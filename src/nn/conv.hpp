@@ -7,8 +7,8 @@
 
 #include "core/placement.hpp"
 #include "nn/cpu/packed.hpp"
-#include "nn/int8.hpp"
 #include "nn/layer.hpp"
+#include "nn/quantized.hpp"
 
 namespace sdtorch {
 
@@ -29,8 +29,8 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   /// forward(x with each pixel doubled along both axes). x: [B, in, h, w], let go early if moved in
   at::Tensor of_doubled(at::Tensor x) const;
 
-  /// As LinearImpl's.
-  void compute_in_int8() { in_int8_ = true; }
+  /// As LinearImpl's; in fp8 a convolution stays what it is.
+  void quantize(Quantization quantization) { in_int8_ = quantization == Quantization::int8; }
 
   /// On a GPU (cuda::takes): forward(x) + residual, and forward without its bias.
   at::Tensor onto(const at::Tensor& x, const at::Tensor& residual) const;
@@ -53,7 +53,7 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   Conv2dOptions options_;
   bool filtered_ = false;  ///< the weight has become Winograd's filters
   bool in_int8_ = false;
-  std::shared_ptr<const Int8Weights> int8_{};
+  std::shared_ptr<const QuantizedWeights> int8_{};
   std::shared_ptr<cpu::PackedBySize> by_size_{};
 };
 using Conv2d = Layer<Conv2dImpl>;

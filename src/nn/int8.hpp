@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "nn/quantized.hpp"
+
 namespace sdtorch {
 
 /// Whether this CPU has instructions for them (AVX512-VNNI, AMX) and this LibTorch calls them.
@@ -22,7 +24,7 @@ RoundedToInt8 rounded_to_int8(const at::Tensor& x, int64_t rows);
 /// A layer's weights in int8, each output channel by a scale of its own, ± 127 scales at most. What they are multiplied
 /// by is rounded at each call: each token by a scale of its own in a linear layer, each picture in a convolution, so
 /// that a picture is the same in any batch. Sums are exact in int32, and what comes of them has x's type.
-class Int8Weights {
+class Int8Weights final : public QuantizedWeights {
  public:
   /// weight: [out, in]; bias: [out] or undefined.
   Int8Weights(const at::Tensor& weight, const at::Tensor& bias);
@@ -30,8 +32,8 @@ class Int8Weights {
   /// weight: [out, in, k, k], of a convolution.
   Int8Weights(const at::Tensor& weight, const at::Tensor& bias, int64_t stride, int64_t padding);
 
-  /// x: […, in] → […, out]; [B, in, h, w] → [B, out, h', w'] with the channels innermost.
-  at::Tensor multiply(const at::Tensor& x) const;
+  /// A convolution's output has the channels innermost.
+  at::Tensor multiply(const at::Tensor& x) const override;
 
  private:
   void round(const at::Tensor& weight);

@@ -6,8 +6,8 @@
 #include <memory>
 
 #include "core/placement.hpp"
-#include "nn/int8.hpp"
 #include "nn/layer.hpp"
+#include "nn/quantized.hpp"
 
 namespace sdtorch {
 
@@ -23,8 +23,8 @@ class LinearImpl : public torch::nn::Module, public Prepared {
   /// x: […, in] → […, out]
   at::Tensor forward(const at::Tensor& x) const;
 
-  /// Before the weights are there: they become 8-bit integers, where has_int8_products(), and leave this class.
-  void compute_in_int8() { in_int8_ = true; }
+  /// Before the weights are there, where has_products(): they are then rounded, and leave this class.
+  void quantize(Quantization quantization) { quantization_ = quantization; }
 
   /// On a CPU the weight becomes opaque (nn/cpu/packed.hpp), or comes to begin at a multiple of 64 bytes.
   void prepare(const Placement& to) override;
@@ -33,8 +33,8 @@ class LinearImpl : public torch::nn::Module, public Prepared {
   at::Tensor weight, bias;
 
  private:
-  bool in_int8_ = false;
-  std::shared_ptr<const Int8Weights> int8_{};
+  Quantization quantization_ = Quantization::none;
+  std::shared_ptr<const QuantizedWeights> quantized_{};
 };
 using Linear = Layer<LinearImpl>;
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "networks/int8_layers.hpp"
+#include "networks/quantized_layers.hpp"
 #include "pipeline/memory_need.hpp"
 #include "weights/bind.hpp"
 
@@ -33,14 +33,15 @@ struct Components::Spare {
   std::shared_ptr<const Autoencoder> decoder_in_fp32{}, encoder_in_fp32{};
 };
 
-Components load_components(ModelDescription description, at::Device device, at::ScalarType dtype, bool in_int8) {
+Components load_components(ModelDescription description, at::Device device, at::ScalarType dtype,
+                           Quantization quantization) {
   Components components{.description = std::move(description), .device = device, .dtype = dtype};
   components.spare = std::make_shared<Components::Spare>();
   const ModelDescription& model = components.description;
   std::map<std::string, StateDict> files;  // mapped, and not read yet
   for (const TextEncoderDescription& text : model.text_encoders) files[text.name] = model.source->weights(text.name);
   files[unet_part] = model.source->weights(unet_part);
-  require_memory(model, files, {.dtype = dtype, .device = device}, in_int8);
+  require_memory(model, files, {.dtype = dtype, .device = device}, quantization);
   for (const TextEncoderDescription& text : model.text_encoders) {
     StateDict weights = std::move(files[text.name]);
     if (const auto* roberta = std::get_if<XlmRobertaConfig>(&text.config)) {
@@ -52,7 +53,7 @@ Components load_components(ModelDescription description, at::Device device, at::
     }
   }
   components.unet = std::make_shared<UNet2DConditionModel>(model.unet);
-  if (in_int8) compute_in_int8(*components.unet);
+  quantize(*components.unet, quantization);
   bind_weights(*components.unet, std::move(files[unet_part]), dtype, device, unet_part);
   components.unet->eval();
   components.vae = load_decoder(model, dtype, device);

@@ -10,6 +10,7 @@
 #include "networks/text_encoder.hpp"
 #include "networks/unet.hpp"
 #include "nn/captured.hpp"
+#include "nn/quantized.hpp"
 #include "pipeline/autoencoder.hpp"
 #include "pipeline/model_description.hpp"
 
@@ -49,9 +50,10 @@ struct Components {
                                           at::ScalarType type) const;
 };
 
-/// Loads all weights. in_int8: the U-Net's layers, where has_int8_products() (see compute_in_int8).
+/// Loads all weights. quantization: of the U-Net's layers, where has_products() (see quantize).
 /// Throws ErrorKind::model with every missing, unexpected and misshapen key, ErrorKind::memory before anything is
 /// loaded where there is not memory enough (memory_need.hpp).
-Components load_components(ModelDescription description, at::Device device, at::ScalarType dtype, bool in_int8 = false);
+Components load_components(ModelDescription description, at::Device device, at::ScalarType dtype,
+                           Quantization quantization = Quantization::none);
 
 }  // namespace sdtorch

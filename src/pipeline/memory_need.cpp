@@ -8,6 +8,7 @@
 #include "core/dtype.hpp"
 #include "core/error.hpp"
 #include "core/free_memory.hpp"
+#include "nn/fp8.hpp"
 
 namespace sdtorch {
 namespace {
@@ -20,10 +21,11 @@ bool is_reordered(const at::Tensor& weight, at::ScalarType type) {
   return false;
 }
 
-uint64_t bytes_of(const at::Tensor& weight, const Placement& to, bool in_int8) {
+uint64_t bytes_of(const at::Tensor& weight, const Placement& to, Quantization quantization) {
   if (!weight.is_floating_point()) return 0;
   const auto numbers = static_cast<uint64_t>(weight.numel());
-  if (in_int8 && weight.dim() > 1) return numbers;
+  if (quantization == Quantization::int8 && weight.dim() > 1) return numbers;
+  if (quantization == Quantization::fp8 && Fp8Weights::take(weight)) return numbers;
   const bool own = to.device.is_cuda() || weight.scalar_type() != to.dtype || is_reordered(weight, to.dtype);
   return own ? numbers * at::elementSize(to.dtype) : 0;
 }
@@ -35,16 +37,17 @@ std::string hint_for(const Placement& to) {
 
 }  // namespace
 
-uint64_t bytes_needed(const StateDict& weights, const Placement& to, bool in_int8) {
+uint64_t bytes_needed(const StateDict& weights, const Placement& to, Quantization quantization) {
   uint64_t bytes = 0;
-  for (const auto& [key, weight] : weights) bytes += bytes_of(weight.tensor, to, in_int8);
+  for (const auto& [key, weight] : weights) bytes += bytes_of(weight.tensor, to, quantization);
   return bytes;
 }
 
 void require_memory(const ModelDescription& model, const std::map<std::string, StateDict>& files, const Placement& to,
-                    bool in_int8) {
+                    Quantization quantization) {
   uint64_t needed = 0;
-  for (const auto& [component, weights] : files) needed += bytes_needed(weights, to, in_int8 && component == "unet");
+  for (const auto& [component, weights] : files)
+    needed += bytes_needed(weights, to, component == "unet" ? quantization : Quantization::none);
   std::optional<FreeMemory> free = to.device.is_cuda() ? free_device_memory(to.device) : free_memory();
   if (const auto addresses = free_addresses(); addresses && to.device.is_cpu()) {
     if (!free || addresses->bytes < free->bytes) free = addresses;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/placement.hpp"
+#include "nn/quantized.hpp"
 #include "pipeline/model_description.hpp"
 #include "weights/state_dict.hpp"
 
@@ -13,13 +14,13 @@ namespace sdtorch {
 
 /// Bytes that a component's weights take beside their files, at the least: what is stored in another type, is on a GPU,
 /// or is put into another order there. What stays as it lies in a mapped file goes when memory is wanted, and is not
-/// counted. in_int8: of a U-Net whose layers compute so.
-uint64_t bytes_needed(const StateDict& weights, const Placement& to, bool in_int8 = false);
+/// counted. quantization: of a U-Net whose layers compute so.
+uint64_t bytes_needed(const StateDict& weights, const Placement& to, Quantization quantization = Quantization::none);
 
 /// Throws ErrorKind::memory naming what the weights need and what is free where they are sure not to fit: on the
 /// device, in this machine's memory and its control groups', or under `ulimit -v`. What the drawing needs beside them
 /// is not counted: nobody is refused who could draw. files: component → its weights, mapped.
 void require_memory(const ModelDescription& model, const std::map<std::string, StateDict>& files, const Placement& to,
-                    bool in_int8);
+                    Quantization quantization);
 
 }  // namespace sdtorch

@@ -65,11 +65,11 @@ Pipeline Pipeline::open(const CheckedModel& model) {
   const PipelineDescription& described = model.description();
   use_exact_fp32();
   if (described.choice.deterministic) use_deterministic_algorithms();
-  const bool in_int8 = !described.choice.quantize.empty();
+  const Quantization quantization = quantization_of(described.choice.quantize);
   auto networks = std::make_unique<PipelineNetworks>();
-  networks->model = load_components(described.model, described.device, described.dtype, in_int8);
+  networks->model = load_components(described.model, described.device, described.dtype, quantization);
   if (described.refiner) {
-    networks->refiner = load_components(*described.refiner, described.device, described.dtype, in_int8);
+    networks->refiner = load_components(*described.refiner, described.device, described.dtype, quantization);
   }
   return Pipeline(model, std::move(networks));
 }

@@ -5,7 +5,7 @@
 #include "core/device.hpp"
 #include "core/error.hpp"
 #include "core/paths.hpp"
-#include "nn/int8.hpp"
+#include "nn/quantized.hpp"
 #include "pipeline/embeddings.hpp"
 #include "pipeline/hypernetworks.hpp"
 #include "pipeline/resolve.hpp"
@@ -20,9 +20,11 @@ PipelineDescription describe_pipeline(const ModelChoice& choice) {
   described.device = resolve_device(choice.device);
   described.dtype = resolve_dtype(choice.dtype, described.device);
   described.choice.device = described.device.str();
-  if (!choice.quantize.empty() && !(described.device.is_cpu() && has_int8_products())) {
-    refuse("--quantize", fmt::format("{} has no products of 8-bit integers", described.choice.device),
-           "CPUs with AVX512-VNNI or AMX have");
+  if (!has_products(quantization_of(choice.quantize), described.device)) {
+    const bool integers = choice.quantize == "int8";
+    refuse("--quantize",
+           fmt::format("{} has no products of 8-bit {}", described.choice.device, integers ? "integers" : "floats"),
+           integers ? "CPUs with AVX512-VNNI or AMX have" : "GPUs of compute capability 9.0 or above have");
   }
   described.choice.dtype = dtype_name(described.dtype);  // a picture repeats elsewhere in the type it was made in
   described.model = describe_model(choice.model, choice.vae, choice.prediction.value_or(""), options);

@@ -73,7 +73,7 @@ inline constexpr std::array<std::string_view, 3> resize_names = {"stretch", "cro
 inline constexpr std::array<std::string_view, 2> inpaint_area_names = {"whole", "masked"};
 inline constexpr std::array<std::string_view, 3> control_mode_names = {"balanced", "prompt", "control"};
 inline constexpr std::array<std::string_view, 4> dtype_names = {"auto", "fp32", "fp16", "bf16"};
-inline constexpr std::array<std::string_view, 1> quantize_names = {"int8"};
+inline constexpr std::array<std::string_view, 2> quantize_names = {"int8", "fp8"};
 
 /// Under which title --help lists a setting.
 enum class SettingGroup { picture, input, guidance, sampling, elsewhere, shortcuts, model, machine };

@@ -303,7 +303,8 @@ std::vector<Setting> make_settings() {
        "TGATE", shortcuts, one, &S::tgate, SettingRange{1, most_steps}},
       {"quantize", "--quantize", "NAME",
        "int8: the U-Net's convolutions and linear layers multiply 8-bit integers, but for the first, the last and "
-       "those of timestep and text; on CPUs with AVX512-VNNI or AMX",
+       "those of timestep and text; on CPUs with AVX512-VNNI or AMX. fp8: its linear layers multiply 8-bit floats, "
+       "with the same exceptions; on GPUs from Hopper on, and, imitated and slow, on CPUs",
        "", shortcuts, run, &S::quantize},
       {"model", "-m, --model, --ckpt", "PATH",
        "a diffusers folder, a single file, or ORG/NAME in the Hugging Face cache; default: the built-in model", "",

@@ -227,9 +227,10 @@ TEST_CASE("a worker's pictures go where a line says, or come with the answer", "
 }
 
 TEST_CASE("a list on one line is answered one by one, and one's fault is not the others'", "[cli]") {
+  const std::string size = GENERATE("4", "auto");
   const TempDir folder;
   Talk worker(
-      arguments_of({"--steps", "1", "--batch-size", "4", "--from-file", "-", "--outdir", folder.path().string()}));
+      arguments_of({"--steps", "1", "--batch-size", size, "--from-file", "-", "--outdir", folder.path().string()}));
   worker.say(R"([{"id": "a", "prompt": "x"}, {"id": "b", "prompt": "x", "steps": 0}, )"
              R"({"id": "c", "prompt": "y"}, {"id": "d", "prompt": "z", "width": 33}])");
   worker.process().end_input();

@@ -36,6 +36,14 @@ TEST_CASE("pictures of several jobs share a call where they agree", "[jobs]") {
   CHECK(batches_text({job("a", 9, 4), job("b", 9, 1), job("c", 9, 4)}) == " a7 c7 | b7");
   CHECK(batches_text({job("a", 9, 2), job("b", 8, 2), job("c", 9, 2), job("d", 8, 2)}) == " a7 c7 | b7 d7");
   CHECK(batches_text({job("a", 9, 3, 2), job("b", 9, 3, 2)}) == " a7 a8 b7 | b8");
+  CHECK(batches_text({job("a", 9, 1), job("b", 8, 1), job("c", 9, 1)}) == " a7 | b7 | c7");
+  const auto styled = [&](const char* prompt, const char* lora) {
+    Job one = job(prompt, 9, 1);
+    one.request.lora = {lora};
+    return one;
+  };
+  CHECK(batches_text({styled("a", "x"), styled("b", "y"), styled("c", "x"), job("d", 9, 1), styled("e", "y")}) ==
+        " a7 | c7 | b7 | e7 | d7");
   Job steered = job("b", 9, 3);
   steered.choice.control_net = {"net"};
   CHECK(batches_text({job("a", 9, 3), steered, steered, job("c", 9, 3)}) == " a7 c7 | b7 b7");

@@ -51,7 +51,7 @@ TEST_CASE("layers in int8 are the exact products of what is rounded", "[nn]") {
     linear->weight.set_data(at::randn({33, 70}));
     if (bias) linear->bias.set_data(at::randn({33}));
     const at::Tensor weight = as_rounded(linear->weight, 33), x = at::randn({2, 5, 70});
-    linear->compute_in_int8();
+    linear->quantize(Quantization::int8);
     linear->prepare(float_on_cpu());
     linear->prepare(float_on_cpu());
     CHECK(linear->weight.sizes() == at::IntArrayRef{33, 70});
@@ -65,7 +65,7 @@ TEST_CASE("layers in int8 are the exact products of what is rounded", "[nn]") {
     conv->bias.set_data(at::randn({36}));
     const at::Tensor weight = as_rounded(conv->weight, 36);
     const at::Tensor x = at::randn({2, 20, 9, 7}) * at::tensor({1.0F, 9.0F}).view({2, 1, 1, 1});
-    conv->compute_in_int8();
+    conv->quantize(Quantization::int8);
     conv->prepare(float_on_cpu());
     check(conv(x), at::conv2d(as_rounded(x.contiguous(at::MemoryFormat::ChannelsLast), 2), weight,
                               conv->bias.to(at::kDouble), stride, padding));
@@ -78,7 +78,7 @@ TEST_CASE("a picture in int8 is the same in any batch", "[nn]") {
   Conv2d conv(16, 24, 3, Conv2dOptions{.padding = 1});
   conv->weight.set_data(at::randn({24, 16, 3, 3}));
   conv->bias.set_data(at::randn({24}));
-  conv->compute_in_int8();
+  conv->quantize(Quantization::int8);
   conv->prepare({.dtype = at::kBFloat16, .device = at::kCPU});
   const at::Tensor small = at::randn({1, 16, 8, 8}).to(at::kBFloat16), large = small * 50;
   CHECK(at::equal(conv(at::cat({small, large})).narrow(0, 0, 1), conv(small)));

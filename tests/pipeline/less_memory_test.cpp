@@ -86,12 +86,15 @@ TEST_CASE("weights need the memory that they take beside their files", "[pipelin
   CHECK(bytes_needed(weights, {.dtype = at::kFloat}) == 4 * static_cast<uint64_t>(filters.numel()));
   CHECK(bytes_needed(weights, {.dtype = at::kBFloat16}) == 2 * numbers);
   CHECK(bytes_needed(weights, {.dtype = at::kFloat, .device = at::Device(at::kCUDA, 0)}) == 4 * numbers);
-  CHECK(bytes_needed(weights, {.dtype = at::kFloat}, /*in_int8=*/true) == numbers);
+  CHECK(bytes_needed(weights, {.dtype = at::kFloat}, Quantization::int8) == numbers);
+  const auto rounded = static_cast<uint64_t>(matrix.numel()), others = numbers - rounded;
+  CHECK(bytes_needed(weights, {.dtype = at::kBFloat16}, Quantization::fp8) == rounded + 2 * others);
 
   const ModelDescription model = describe_family("sd1");
   const at::Tensor huge = at::zeros({1}).expand({int64_t{1} << 30, 64, 64});
   check_error(ErrorKind::memory, "in bf16, and ", [&] {
-    require_memory(model, {{"unet", {{"huge", {.tensor = huge, .file = "f"}}}}}, {.dtype = at::kBFloat16}, false);
+    require_memory(model, {{"unet", {{"huge", {.tensor = huge, .file = "f"}}}}}, {.dtype = at::kBFloat16},
+                   Quantization::none);
   });
-  CHECK_NOTHROW(require_memory(model, {{"unet", weights}}, {.dtype = at::kFloat}, false));
+  CHECK_NOTHROW(require_memory(model, {{"unet", weights}}, {.dtype = at::kFloat}, Quantization::none));
 }

@@ -26,9 +26,9 @@ at::Tensor drawn_with(const PipelineNetworks& networks, const std::vector<std::s
   return draw_tensors(networks, with_loras(loras)).pictures;
 }
 
-PipelineNetworks fresh(at::ScalarType dtype, bool in_int8) {
+PipelineNetworks fresh(at::ScalarType dtype, Quantization quantization = Quantization::none) {
   PipelineNetworks networks;
-  networks.model = load_components(describe_family("sd1"), at::kCPU, dtype, in_int8);
+  networks.model = load_components(describe_family("sd1"), at::kCPU, dtype, quantization);
   return networks;
 }
 
@@ -73,13 +73,16 @@ TEST_CASE("every golden of LoRAs is of a picture that they change", "[pipeline][
 TEST_CASE("a model goes from LoRAs to others and back as if it were loaded with each", "[pipeline][adapters]") {
   const std::string a = golden_lora("sd1_a.safetensors"), b = golden_lora("sd1_b.safetensors");
   SECTION("fp32") {
-    check_switches([] { return fresh(at::kFloat, false); }, a, b);
+    check_switches([] { return fresh(at::kFloat); }, a, b);
   }
   SECTION("bf16") {
-    check_switches([] { return fresh(at::kBFloat16, false); }, a, b);
+    check_switches([] { return fresh(at::kBFloat16); }, a, b);
   }
   SECTION("int8") {
-    if (has_int8_products()) check_switches([] { return fresh(at::kBFloat16, true); }, a, b);
+    if (has_int8_products()) check_switches([] { return fresh(at::kBFloat16, Quantization::int8); }, a, b);
+  }
+  SECTION("fp8") {
+    check_switches([] { return fresh(at::kBFloat16, Quantization::fp8); }, a, b);
   }
 }
 
@@ -95,12 +98,12 @@ TEST_CASE("layers in forms of their own go from LoRAs to others and back, too", 
 
 TEST_CASE("a picture with LoRAs in bf16 is nearly that in fp32", "[pipeline][adapters]") {
   const std::vector<std::string> loras = {golden_lora("sd1_a.safetensors:0.2")};
-  const at::Tensor exact = drawn_with(fresh(at::kFloat, false), loras);
-  CHECK((drawn_with(fresh(at::kBFloat16, false), loras) - exact).abs().mean().item<double>() <= 0.05);
+  const at::Tensor exact = drawn_with(fresh(at::kFloat), loras);
+  CHECK((drawn_with(fresh(at::kBFloat16), loras) - exact).abs().mean().item<double>() <= 0.05);
 }
 
 TEST_CASE("threads that draw with different LoRAs wait for each other", "[pipeline][adapters]") {
-  const PipelineNetworks networks = fresh(at::kFloat, false);
+  const PipelineNetworks networks = fresh(at::kFloat);
   const std::vector<std::vector<std::string>> sets = {
       {}, {golden_lora("sd1_a.safetensors")}, {golden_lora("sd1_b.safetensors:0.2@0,0.8@0.5")}};
   std::vector<at::Tensor> alone;
@@ -119,7 +122,7 @@ TEST_CASE("threads that draw with different LoRAs wait for each other", "[pipeli
 }
 
 TEST_CASE("a switch that fails leaves networks that the next one makes whole", "[pipeline][adapters]") {
-  const PipelineNetworks networks = fresh(at::kFloat, false);
+  const PipelineNetworks networks = fresh(at::kFloat);
   const std::string a = golden_lora("sd1_a.safetensors");
   const at::Tensor none = drawn_with(networks, {});
   const auto broken = std::make_shared<const LoraFile>(LoraFile{
@@ -134,12 +137,12 @@ TEST_CASE("a switch that fails leaves networks that the next one makes whole", "
     networks.adapted->use(networks.model, *networks.texts, {{.file = broken, .unet = 1, .text_encoder = 1}}, false);
   });
   CHECK(at::equal(drawn_with(networks, {}), none));
-  CHECK(at::equal(drawn_with(networks, {a}), drawn_with(fresh(at::kFloat, false), {a})));
+  CHECK(at::equal(drawn_with(networks, {a}), drawn_with(fresh(at::kFloat), {a})));
 }
 
 TEST_CASE("pictures of a batch with LoRAs are the same alone, and changing weights are those of each step",
           "[pipeline][adapters]") {
-  const PipelineNetworks networks = fresh(at::kFloat, false);
+  const PipelineNetworks networks = fresh(at::kFloat);
   const std::string a = golden_lora("sd1_a.safetensors");
   const Request request = with_loras({a + ":0.2@0,0.8@0.5"});
   const at::Tensor together = draw_tensors(networks, request, 2).pictures;

@@ -83,6 +83,15 @@ at::Tensor widened(const at::Tensor& heads, int64_t width) {
 
 bool takes(const at::Tensor& x) { return x.is_cuda() && tuning().kernels && !recorded(x); }
 
+bool multiplies_fp8(at::Device device) {
+  constexpr int hopper = 9;
+  int major = 0;
+  if (device.is_cuda()) {
+    C10_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device.index()));
+  }
+  return major >= hopper;
+}
+
 at::MemoryFormat format_of_kernels(at::ScalarType type) {
   return is_half(type) ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
 }

@@ -13,6 +13,9 @@ namespace sdtorch::cuda {
 /// Where they are not, they must not be called.
 bool takes(const at::Tensor& x);
 
+/// Whether the device multiplies 8-bit floats with a scale a row: compute capability 9.0 and above.
+bool multiplies_fp8(at::Device device);
+
 /// The order that a convolution's weight lies in: channels innermost for fp16 and bf16, which tensor cores multiply so.
 at::MemoryFormat format_of_kernels(at::ScalarType type);
 

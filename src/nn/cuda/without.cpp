@@ -13,6 +13,8 @@ namespace {
 
 bool takes(const at::Tensor&) { return false; }
 
+bool multiplies_fp8(at::Device) { return false; }
+
 at::MemoryFormat format_of_kernels(at::ScalarType) { return at::MemoryFormat::Contiguous; }
 
 at::Tensor conv2d(const at::Tensor&, const ConvCall&) { not_here(); }

@@ -1,4 +1,4 @@
-#include "networks/int8_layers.hpp"
+#include "networks/quantized_layers.hpp"
 
 #include <algorithm>
 #include <array>
@@ -16,11 +16,11 @@ bool stays_exact(const std::string& key) {
 
 }  // namespace
 
-void compute_in_int8(UNet2DConditionModel& unet) {
+void quantize(UNet2DConditionModel& unet, Quantization quantization) {
   for (const auto& module : unet.named_modules()) {
     if (stays_exact(module.key())) continue;
-    if (auto* linear = module.value()->as<LinearImpl>()) linear->compute_in_int8();
-    if (auto* convolution = module.value()->as<Conv2dImpl>()) convolution->compute_in_int8();
+    if (auto* linear = module.value()->as<LinearImpl>()) linear->quantize(quantization);
+    if (auto* convolution = module.value()->as<Conv2dImpl>()) convolution->quantize(quantization);
   }
 }
 
