@@ -20,12 +20,21 @@ if(SDTORCH_INSTALL_LIBRARIES)
   set_target_properties(sdtorch PROPERTIES INSTALL_RPATH "$ORIGIN")
   install(TARGETS sdtorch_cli sdtorch RUNTIME_DEPENDENCY_SET sdtorch_libraries LIBRARY DESTINATION lib/sdtorch)
   # The C and C++ run-time libraries stay the system's own.
-  set(system_libraries "^(ld-linux.*|lib(c|m|dl|rt|pthread|gcc_s|stdc\\+\\+|sdtorch))\\.so")
+  set(system_libraries "^(ld-linux.*|lib(c|m|dl|rt|util|pthread|gcc_s|stdc\\+\\+|sdtorch))\\.so")
   install(RUNTIME_DEPENDENCY_SET sdtorch_libraries PRE_EXCLUDE_REGEXES "${system_libraries}"
           LIBRARY DESTINATION lib/sdtorch)
+  if(LibTorch_CUDA)
+    # LibTorch, cuDNN and NVRTC load these by name while they run: no library's list of what it needs tells of them.
+    file(GLOB loaded_libraries ${LibTorch_ROOT_DIR}/lib/lib*.so* ${LibTorch_ROOT_DIR}/../nvidia/*/lib/lib*.so*)
+    list(FILTER loaded_libraries INCLUDE REGEX "/lib(caffe2_nvrtc|torch_cuda_linalg|cusolver|cudnn_|nvrtc)[^/]*$")
+    list(FILTER loaded_libraries EXCLUDE REGEX "cusolverMg|\\.alt\\.")
+    install(FILES ${loaded_libraries} DESTINATION lib/sdtorch)
+  endif()
 else()
+  # The link path leaves out what lies in this checkout, as .deps does.
   set_target_properties(sdtorch_cli sdtorch PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
-  set_target_properties(sdtorch_cli PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/sdtorch")
+  set_target_properties(sdtorch_cli PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/sdtorch;${LibTorch_ROOT_DIR}/lib")
+  set_target_properties(sdtorch PROPERTIES INSTALL_RPATH "${LibTorch_ROOT_DIR}/lib")
   install(TARGETS sdtorch_cli sdtorch LIBRARY DESTINATION lib/sdtorch)
 endif()
 

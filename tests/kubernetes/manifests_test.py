@@ -61,6 +61,7 @@ def check_draw(job: dict) -> None:
     assert actions == {2: "FailIndex", 4: "FailIndex", 5: "FailIndex", 143: "Ignore"}
     assert spec["template"]["spec"]["terminationGracePeriodSeconds"] >= 60
     assert "--shard=auto" in container_of(job)["args"]
+    assert f"--threads={container_of(job)['resources']['requests']['cpu']}" in container_of(job)["args"]
 
 
 def check_flags(help_text: str, container: dict) -> None:
@@ -75,6 +76,7 @@ def check_containerfile() -> None:
     stages = [line.split()[1:] for line in lines if line.startswith("FROM ")]
     names = [stage[2] for stage in stages if len(stage) == 3]
     assert len(stages) == 2 and all("debian:bookworm-slim" in stage[0] for stage in stages)
+    assert "-DSDTORCH_INSTALL_LIBRARIES=ON" in "\n".join(lines), "a CUDA build would leave its libraries behind"
     copied = re.findall(r"^COPY --from=(\S+)", "\n".join(lines), re.MULTILINE)
     assert copied == names
     users = [line.split()[1] for line in lines if line.startswith("USER ")]
