@@ -27,7 +27,7 @@ VARIANTS = {
     "sdxl": ["", "attention=cudnn", "autotune=on"],
 }  # fmt: skip
 # Of one U-Net call of two rows (the count at 512²; counted alike at 1024²).
-TERAFLOP = {"sd1": 1.61, "sdxl": 11.9}
+TERAFLOP = {"sd1": 1.56, "sdxl": 11.9}
 GOALS = {
     "sd1 step": ("steps/s", 130), "sdxl step": ("steps/s", 26), "sd1 batch of 16": ("pictures/s", 8),
     "sd1 start to PNG": ("s at most", 2),

@@ -8,7 +8,10 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <new>
 #include <unordered_map>
+
+#include "core/free_memory.hpp"
 
 namespace sdtorch {
 namespace {
@@ -18,11 +21,22 @@ constexpr size_t page = 4096;
 constexpr size_t least = size_t{1} << 20;  // smaller ones are the system allocator's
 constexpr size_t most_kept = size_t{160} << 20;
 
+/// Of a limited address space (`ulimit -v`), what tensors leave to others: oneDNN, for one, does not look at whether
+/// the small pieces that it asks malloc for are there.
+constexpr size_t left_to_libraries = size_t{64} << 20;
+
 size_t rounded_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+/// Whether so much more may be taken.
+bool may_take(size_t bytes) {
+  const auto addresses = free_addresses();
+  return !addresses || addresses->bytes >= bytes + left_to_libraries;
+}
 
 /// At a multiple of a huge page; nullptr: there is none to be had.
 void* map_pages(size_t bytes) {
   const size_t reserved = bytes + huge_page;
+  if (!may_take(reserved)) return nullptr;
   void* const from_system = mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (from_system == MAP_FAILED) return nullptr;
   auto* const begin = static_cast<std::byte*>(from_system);
@@ -41,6 +55,7 @@ class KeptMemory final : public c10::Allocator {
   c10::DataPtr allocate(size_t bytes) override {
     if (bytes >= least) {
       if (void* const block = take(rounded_up(bytes, page))) return {block, block, &give_back, at::Device(at::kCPU)};
+      if (!may_take(bytes)) throw std::bad_alloc();
     }
     c10::DataPtr small = system_->allocate(bytes);
     void* const block = small.get();

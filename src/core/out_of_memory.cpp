@@ -5,6 +5,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "core/error.hpp"
 
@@ -12,6 +13,9 @@ namespace sdtorch {
 
 bool is_out_of_memory(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error) || dynamic_cast<const c10::OutOfMemoryError*>(&error)) return true;
+  if (const auto* of_system = dynamic_cast<const std::system_error*>(&error)) {  // no room for a thread's stack
+    return of_system->code() == std::errc::resource_unavailable_try_again;
+  }
   const auto* from_torch = dynamic_cast<const c10::Error*>(&error);
   if (!from_torch) {
     const std::string_view reason = error.what();

@@ -24,7 +24,8 @@ class AutomaticBatch {
   /// models: must outlive it.
   explicit AutomaticBatch(CheckedModels& models) : models_(models) {}
 
-  /// The quickest that fits into the memory that is free now; at least 1. The job's model is loaded already.
+  /// The quickest that fits into the memory that is free now; at least 1. A model that is not loaded yet
+  /// will take some of that: too many are drawn in halves then.
   int64_t size_for(const Job& job);
 
   /// So many pictures have not found memory enough: the next ones get half as many at most.

@@ -76,6 +76,7 @@ ControlResiduals ControlNet::forward(const UNetInput& input, const at::Tensor& h
   own.block_residuals.clear();
   own.attention = nullptr;  // the U-Net's layers alone are guided and spared
   own.deep_cache = nullptr;
+  own.kept_keys = nullptr;
   own.image = {};
   const UNetDepths depths = down_(own, hint);
   ControlResiduals residuals{.mid = weighted(mid_conv_(depths.x), weights.back())};

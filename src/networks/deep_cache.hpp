@@ -13,7 +13,7 @@ struct DeepCache {
   size_t branch =
       0;  ///< the skip connection above which all is computed anew; 0, the first convolution's, is the least
   bool reuse = false;    ///< this call stops at that branch and goes up from there by `feature`
-  at::Tensor feature{};  ///< [B, C, h, w]: what the layer that takes the branch's skip is given from below
+  at::Tensor feature{};  ///< [B or P, C, h, w]: what the layer that takes the branch's skip is given from below
 };
 
 /// Whether a call needs no more than the skips that the way down has made.

@@ -34,7 +34,7 @@ class ResnetBlock2DImpl : public torch::nn::Module {
   explicit ResnetBlock2DImpl(const ResnetOptions& options);
 
   /// x: [B, in, h, w]; time: [B, time], or of a divisor of B rows (shared_rows.hpp), or undefined where the block sees
-  /// no timestep → [B, out, h, w] x is let go as soon as it is used, if the caller moved it in.
+  /// no timestep → [B, out, h, w]. x is let go as soon as it is used, if the caller moved it in.
   at::Tensor forward(at::Tensor x, const at::Tensor& time) const;
 
   ResnetLayers layers() const { return {norm1_, conv1_, norm2_, conv2_, conv_shortcut_, options_.activation}; }

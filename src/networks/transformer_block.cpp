@@ -56,8 +56,9 @@ at::Tensor CrossAttentionImpl::to_itself(const at::Tensor& x, SelfAttentionHooks
 
 at::Tensor CrossAttentionImpl::to_context(const at::Tensor& x, const TransformerContext& context) const {
   const auto make = [&] { return projected(sources(context.text, context.hooks)); };
+  const bool changed = context.hooks && context.hooks->hypernetworks;
   const at::Tensor q = to_q_(x);
-  const auto [k, v] = context.kept && !context.hooks ? context.kept->of(this, make) : make();
+  const auto [k, v] = context.kept && !changed ? context.kept->of(this, make) : make();
   const at::Tensor attended = attention(q, k, v, {.heads = heads_});
   const ImagePrompt& image = context.image;
   return to_out_(image.attention ? image.attention->add(this, q, heads_, image.tokens, attended) : attended);

@@ -28,7 +28,7 @@ struct TransformerContext {
   at::Tensor text{};                    ///< [B, S, context_width]
   SelfAttentionHooks* hooks = nullptr;  ///< may be none
   ImagePrompt image{};
-  KeptKeys* kept = nullptr;  ///< of the text, by this network; without hooks; may be none
+  KeptKeys* kept = nullptr;  ///< of the text, by this network, where no hypernetwork changes it; may be none
 };
 
 /// Attention of x to a source, itself or the context, without biases but in the output.

@@ -12,9 +12,9 @@ namespace sdtorch {
 
 /// What a U-Net is given. B is the batch; sample, context, extra channels and residuals come in the compute type.
 /// Undefined or empty: what the config does not ask for, and what is not to be added. Where nothing but context and
-/// pictures tells rows apart (no pooled text, sizes, further channels, residuals, hooks), sample, timestep and guidance
-/// may be those of P pictures, a divisor of B: row i is then of picture i mod P, and what the rows share is computed
-/// once.
+/// pictures tells rows apart (no pooled text, sizes, further channels or residuals, and of the hooks token merging and
+/// a gate alone), sample, timestep and guidance may be those of P pictures, a divisor of B: row i is then of picture i
+/// mod P, and what the rows share is computed once.
 struct UNetInput {
   at::Tensor sample{};    ///< [B or P, C, h, w]; h and w are free
   at::Tensor timestep{};  ///< fp32, as many, may be fractional
@@ -42,8 +42,8 @@ struct UNetInput {
 /// Where the way down ends: at the mid block, or at a DeepCache's branch.
 struct UNetDepths {
   UNetCondition condition{};        ///< for the way up
-  std::vector<at::Tensor> skips{};  ///< [B, C, h, w] of each layer, from the finest on
-  at::Tensor x{};                   ///< [B, C, h, w] after the mid block; undefined where a DeepCache spares it
+  std::vector<at::Tensor> skips{};  ///< [B or P, C, h, w] of each layer, from the finest on
+  at::Tensor x{};                   ///< [B or P, C, h, w] after the mid block; undefined where a DeepCache spares it
 };
 
 /// Timestep embedding, first convolution, down blocks and mid block, registered in the network that they are part of.

@@ -15,7 +15,8 @@ namespace sdtorch {
 /// What is known of a call beside its tensors.
 struct CallHint {
   std::string kind{};    ///< what else decides what the function does: calls of one kind and shapes are alike
-  int64_t expected = 1;  ///< calls of this kind still to come, this one included: few do not repay a capture
+  int64_t expected = 1;  ///< calls of this kind still to come, this one included: few do not repay a capture,
+                         ///< unless many have come
 };
 
 class CapturedCalls {

@@ -26,7 +26,8 @@ class Conv2dImpl : public torch::nn::Module, public Prepared {
   /// x: [B, in, h, w] → [B, out, h', w'], h' = (h + 2 padding - kernel) / stride + 1
   at::Tensor forward(const at::Tensor& x) const;
 
-  /// forward(x with each pixel doubled along both axes). x: [B, in, h, w], let go early if moved in
+  /// forward(x with each pixel doubled along both axes). x: [B, in, h, w] → [B, out, 2 h, 2 w], of a layer that
+  /// keeps the size
   at::Tensor of_doubled(at::Tensor x) const;
 
   /// As LinearImpl's; in fp8 a convolution stays what it is.

@@ -17,7 +17,9 @@ RoundedToFp8 rounded_to_fp8(const at::Tensor& x) {
   const at::Tensor most =
       at::linalg_vector_norm(rows, std::numeric_limits<double>::infinity(), {-1}, /*keepdim=*/true, at::kFloat);
   at::Tensor scales = (most / largest).clamp_min_(least_scale);
-  return {.values = (rows / scales).clamp_(-largest, largest).to(at::kFloat8_e4m3fn), .scales = scales};
+  // Products want whole rows, whatever order x lies in.
+  return {.values = (rows / scales).clamp_(-largest, largest).to(at::kFloat8_e4m3fn).contiguous(),
+          .scales = scales.contiguous()};
 }
 
 bool Fp8Weights::take(const at::Tensor& weight) {
@@ -37,7 +39,7 @@ at::Tensor Fp8Weights::multiply(const at::Tensor& x) const {
   const RoundedToFp8 rounded = rounded_to_fp8(x);
   const auto bias = bias_.defined() ? std::optional(bias_) : std::nullopt;
   return at::_scaled_mm(rounded.values, weight_.values.t(), rounded.scales, weight_.scales, bias,
-                        /*scale_result=*/{}, at::kBFloat16, /*use_fast_accum=*/true)
+                        /*scale_result=*/{}, at::kBFloat16, /*use_fast_accum=*/false)
       .to(x.scalar_type())
       .view(shape);
 }

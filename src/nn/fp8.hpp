@@ -16,8 +16,8 @@ struct RoundedToFp8 {
 RoundedToFp8 rounded_to_fp8(const at::Tensor& x);
 
 /// A linear layer's weights in E4M3, each output channel by a scale of its own. Each token is rounded by its own at
-/// each call, so that a picture is the same in any batch. Sums are fp32; what comes of them is rounded to bf16, the one
-/// type that GPUs give with a scale a row, and then has x's type.
+/// each call, so that a picture is the same in any batch. Sums are fp32; what comes of them is rounded to bf16, which
+/// every LibTorch gives where each row has a scale, and then has x's type.
 class Fp8Weights final : public QuantizedWeights {
  public:
   /// Whether products take weights of that shape: both sizes multiples of 16.

@@ -13,7 +13,8 @@ enum class Quantization { none, int8, fp8 };
 /// "int8", "fp8"; none for any other name.
 Quantization quantization_of(std::string_view name);
 
-/// Whether a device has such products. On a CPU fp8 is imitated, exactly and slowly, to see what it draws.
+/// Whether a device has such products. On a CPU fp8 is imitated, slowly, to see what it draws. A build
+/// without CUDA kernels knows of no GPU that has any.
 bool has_products(Quantization quantization, at::Device device);
 
 /// The weights of one layer, rounded to eight bits, with its bias.

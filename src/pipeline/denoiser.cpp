@@ -63,7 +63,7 @@ struct Group {
   at::Tensor context{}, pooled{}, time_ids{}, extra_channels{};
   std::vector<at::Tensor> image_tokens{};
   DeepCache deep_cache{};  ///< empty until a whole call, as for rows that are others than before
-  KeptKeys kept_keys{};    ///< likewise
+  KeptKeys kept_keys{};    ///< of `context`
 
   /// Whether row i is of picture i mod `pictures`, several rows of each.
   bool repeats(int64_t pictures) const {
@@ -194,7 +194,9 @@ class Denoiser {
       hooks.gate = &gate_;
     }
     const bool hooked = observed || !perturbed_.empty() || hooks.acts();
-    const bool apart = hooked || options_.steering || group.pooled.defined() || group.extra_channels.defined();
+    // What tells a picture's rows apart before the text does: see UNetInput.
+    const bool apart = observed || !perturbed_.empty() || hooks.hypernetworks || options_.steering ||
+                       group.pooled.defined() || group.extra_channels.defined();
     const at::Tensor sample = !apart && group.repeats(x.size(0)) ? x : group.rows_of(x);
     UNetInput input{.sample = sample.to(dtype_),
                     .timestep = at::full({sample.size(0)}, call.timestep, sample.options().dtype(at::kFloat)),

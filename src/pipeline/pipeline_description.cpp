@@ -24,7 +24,8 @@ PipelineDescription describe_pipeline(const ModelChoice& choice) {
     const bool integers = choice.quantize == "int8";
     refuse("--quantize",
            fmt::format("{} has no products of 8-bit {}", described.choice.device, integers ? "integers" : "floats"),
-           integers ? "CPUs with AVX512-VNNI or AMX have" : "GPUs of compute capability 9.0 or above have");
+           integers ? "CPUs with AVX512-VNNI or AMX have"
+                    : "GPUs of compute capability 9.0 or above have, in a build with CUDA kernels");
   }
   described.choice.dtype = dtype_name(described.dtype);  // a picture repeats elsewhere in the type it was made in
   described.model = describe_model(choice.model, choice.vae, choice.prediction.value_or(""), options);

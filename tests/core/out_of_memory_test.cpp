@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include <system_error>
+
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 
@@ -14,4 +16,10 @@ TEST_CASE("a tensor for which there is no memory is an error, and not the end", 
   const auto ask = [] { at::empty({petabyte}, at::kByte); };
   CHECK_THROWS_AS(ask(), c10::Error);
   check_error(ErrorKind::memory, "out of memory", [&] { naming_out_of_memory(ask); });
+}
+
+TEST_CASE("a thread for which there is no room is memory that is not to be had", "[core]") {
+  const auto thrown = [](std::errc code) { return std::system_error(std::make_error_code(code)); };
+  CHECK(is_out_of_memory(thrown(std::errc::resource_unavailable_try_again)));
+  CHECK_FALSE(is_out_of_memory(thrown(std::errc::permission_denied)));
 }

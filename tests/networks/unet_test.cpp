@@ -133,7 +133,38 @@ TEST_CASE("what conditions of one picture share is computed once, and equals wha
           unet.forward({.sample = sample, .timestep = timestep, .context = context, .kept_keys = &kept});
       CHECK(relative_error(together, apart) <= tolerance::tensor_relative);
     }
+    DeepCache of_few{.branch = 1}, of_all{.branch = 1};
+    for (const bool reuse : {false, true}) {
+      of_few.reuse = of_all.reuse = reuse;
+      const at::Tensor all = unet.forward({.sample = sample.repeat({3, 1, 1, 1}),
+                                           .timestep = timestep.repeat({3}),
+                                           .context = context,
+                                           .freeu = FreeU{.b1 = 1.2, .s1 = 0.8},
+                                           .deep_cache = &of_all});
+      const at::Tensor few = unet.forward({.sample = sample,
+                                           .timestep = timestep,
+                                           .context = context,
+                                           .freeu = FreeU{.b1 = 1.2, .s1 = 0.8},
+                                           .deep_cache = &of_few});
+      CHECK(relative_error(few, all) <= tolerance::tensor_relative);
+    }
   }
+}
+
+TEST_CASE("conditions of one picture share its guidance scale's embedding, too", "[networks]") {
+  const at::NoGradGuard no_grad;
+  const GoldenNetwork golden = load_golden_network(golden_path("families"), "unet_distilled");
+  UNet2DConditionModel unet(UNetConfig::from_json(golden.config, golden.config_file));
+  bind_weights(unet, golden.weights, at::kFloat, at::kCPU, "unet");
+  const auto& in = golden.inputs;
+  const at::Tensor context = at::cat({in.at("context"), 2 * in.at("context")});
+  const at::Tensor apart = unet.forward({.sample = in.at("sample").repeat({2, 1, 1, 1}),
+                                         .timestep = in.at("timestep").repeat({2}),
+                                         .context = context,
+                                         .guidance = in.at("guidance").repeat({2, 1})});
+  const at::Tensor together = unet.forward(
+      {.sample = in.at("sample"), .timestep = in.at("timestep"), .context = context, .guidance = in.at("guidance")});
+  CHECK(relative_error(together, apart) <= tolerance::tensor_relative);
 }
 
 TEST_CASE("keys and values of a context are made once for all calls that see it", "[networks]") {

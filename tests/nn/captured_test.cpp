@@ -67,6 +67,9 @@ TEST_CASE("on CUDA few calls, and what looks at its numbers, are plain", "[nn][c
   const auto twice = [](const std::vector<at::Tensor>& inputs) { return 2 * inputs[0]; };
   for (int i = 0; i < 3; ++i) CHECK(calls({x}, twice, {.kind = "few", .expected = 2}).sum().item<float>() == 8);
   CHECK(calls.graphs() == 0);
+  for (int i = 0; i < 20; ++i) CHECK(calls({x}, twice, {.kind = "few", .expected = 2}).sum().item<float>() == 8);
+  CHECK(calls.graphs() == 1);  // but many times few
+  calls.clear();
   const auto looks = [](const std::vector<at::Tensor>& inputs) { return inputs[0] * inputs[0].sum().item<float>(); };
   for (int i = 0; i < 4; ++i)
     CHECK(calls({x * i}, looks, {.kind = "looks", .expected = 100})[0].item<float>() == 4 * i * i);

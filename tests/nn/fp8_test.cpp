@@ -3,10 +3,12 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "nn/linear.hpp"
 #include "support/catch.hpp"
+#include "support/cuda.hpp"
 #include "support/tolerance.hpp"
 
 using namespace sdtorch;
@@ -62,6 +64,15 @@ TEST_CASE("linear layers in fp8 are the exact products of what is rounded, to bf
   }
 }
 
+TEST_CASE("tokens of a picture whose channels lie outermost are whole rows in fp8, too", "[nn]") {
+  const at::Tensor x = at::randn({1, 32, 4, 4}).permute({0, 2, 3, 1}).flatten(1, 2);
+  REQUIRE_FALSE(x.is_contiguous());
+  const RoundedToFp8 rounded = rounded_to_fp8(x), dense = rounded_to_fp8(x.contiguous());
+  CHECK(rounded.values.is_contiguous());
+  CHECK(rounded.scales.is_contiguous());
+  CHECK(at::equal(rounded.values.to(at::kFloat), dense.values.to(at::kFloat)));
+}
+
 TEST_CASE("what fp8 products do not take stays as it is", "[nn]") {
   Linear odd(20, 48, LinearOptions{.bias = false});
   odd->weight.set_data(at::randn({48, 20}));
@@ -83,4 +94,14 @@ TEST_CASE("devices say whether they have products of eight bits", "[nn]") {
   CHECK(has_products(Quantization::fp8, at::kCPU));
   CHECK(has_products(Quantization::none, at::Device(at::kCUDA, 0)));
   CHECK_FALSE(has_products(Quantization::int8, at::Device(at::kCUDA, 0)));
+}
+
+TEST_CASE("on CUDA fp8 gives what the CPU imitates", "[nn][cuda]") {
+  if (no_cuda_device() || !has_products(Quantization::fp8, at::Device(at::kCUDA, 0))) return;
+  at::manual_seed(7);
+  const at::Tensor weight = at::randn({48, 64}).to(at::kHalf), bias = at::randn({48}).to(at::kHalf);
+  const at::Tensor x = at::randn({2, 5, 64}).to(at::kHalf);
+  const at::Tensor here = Fp8Weights(weight, bias).multiply(x);
+  const at::Tensor there = Fp8Weights(weight.to(at::kCUDA), bias.to(at::kCUDA)).multiply(x.to(at::kCUDA));
+  CHECK(relative_error(there.cpu().to(at::kFloat), here.to(at::kFloat)) <= tolerance::bf16_rounding);
 }

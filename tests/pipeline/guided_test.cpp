@@ -6,6 +6,7 @@
 #include <map>
 #include <vector>
 
+#include "core/profile.hpp"
 #include "networks/self_attention.hpp"
 #include "networks/unet.hpp"
 #include "pipeline/classifier.hpp"
@@ -183,4 +184,35 @@ TEST_CASE("guidance that cannot be is refused before a model is loaded", "[pipel
               [&] { Pipeline::check({.model = sd1_folder, .classifier = sd1_folder}); });
   check_error(ErrorKind::model, "_class_name",
               [&] { Pipeline::check({.model = sd1_folder, .classifier = sd1_folder + "/unet"}); });
+}
+
+TEST_CASE("a guided step does less than twice the work of one that is not, and reads the text's keys once",
+          "[pipeline]") {
+  const PipelineNetworks networks = networks_of(describe_model(sd1_folder, ""));
+  const int64_t width = networks.model.description.unet.cross_attention_dim;
+  const auto work_of = [&](double cfg_scale, int64_t steps, const std::function<void(Request&)>& change) {
+    Request request = small(change);
+    request.cfg_scale = cfg_scale;
+    request.steps = steps;
+    LayerProfile profile;
+    draw_tensors(networks, request, 2);
+    double flops = 0;
+    int64_t of_text = 0;
+    for (const LayerCost& cost : profile.take()) {
+      flops += cost.product.flops() * static_cast<double>(cost.calls);
+      const bool reads = cost.kind == LayerKind::linear && cost.product.inner == width && cost.product.rows == 4 * 77;
+      if (reads) of_text += cost.calls;
+    }
+    return std::pair(flops, of_text);
+  };
+  for (const auto& change :
+       std::vector<std::function<void(Request&)>>{[](Request&) {}, [](Request& request) { request.tome = {0.5}; }}) {
+    const double alone = work_of(1, 4, change).first - work_of(1, 2, change).first;
+    const auto [more, reads] = work_of(7.5, 4, change);
+    const auto [less, before] = work_of(7.5, 2, change);
+    CHECK(more - less < 1.99 * alone);
+    CHECK(more - less > 1.2 * alone);
+    CHECK(reads > 0);
+    CHECK(reads == before);
+  }
 }

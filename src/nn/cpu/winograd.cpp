@@ -219,6 +219,7 @@ class Convolution {
     const int64_t shares = std::clamp<int64_t>(2 * at::get_num_threads() / blocks, 1, groups);
     at::parallel_for(0, blocks * shares, 1, [&](int64_t begin, int64_t end) {
       const at::Tensor inputs = at::empty({places, block_tiles, in_}, filters_.options());
+      // Places that are passed over stay zeros.
       const at::Tensor products = at::zeros({places, block_tiles, product_columns}, at::kFloat);
       for (int64_t i = begin; i < end; ++i) {
         const int64_t first = i / shares * block_tiles, count = std::min(block_tiles, tiling_.count() - first);

@@ -120,6 +120,7 @@ struct CapturedCalls::Graphs {
     std::string key{};
     std::set<std::thread::id> warm{};  ///< threads that have called it plainly: their libraries are set up for it
     bool refused = false;              ///< it cannot be captured
+    int64_t plain = 0;                 ///< calls so far
     std::unique_ptr<CapturedCall> call{};
   };
 
@@ -174,7 +175,9 @@ at::Tensor CapturedCalls::operator()(const std::vector<at::Tensor>& inputs, cons
     Graphs::Entry& entry = graphs_->of(key_of(inputs, hint.kind));
     if (entry.call) return entry.call->replay(inputs);
     const bool warm = !entry.warm.insert(std::this_thread::get_id()).second;
-    if (warm && !entry.refused && hint.expected >= least && graphs_->capture(entry, inputs, function)) {
+    // What has come so often will come again: few steps a picture, over many pictures.
+    const bool often = hint.expected >= least || ++entry.plain > 2 * least;
+    if (warm && !entry.refused && often && graphs_->capture(entry, inputs, function)) {
       return entry.call->replay(inputs);
     }
   }
