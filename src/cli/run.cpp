@@ -15,9 +15,11 @@
 #include "core/cancel.hpp"
 #include "core/device.hpp"
 #include "core/error.hpp"
+#include "core/free_memory.hpp"
 #include "core/interrupt.hpp"
 #include "core/kept_memory.hpp"
 #include "core/log.hpp"
+#include "core/out_of_memory.hpp"
 #include "io/arriving_lines.hpp"
 #include "jobs/bench.hpp"
 #include "jobs/contact_sheet.hpp"
@@ -112,6 +114,8 @@ int worker_command(const Invocation& invocation) {
 
 /// Runs it; where a request comes from a picture, its faults are the picture's.
 int generate(const Invocation& invocation, int (*run)(const Invocation&)) {
+  // Nothing can be drawn; OpenMP would find no room for a thread, and end the program by itself.
+  if (const auto addresses = free_addresses(); addresses && addresses->bytes == 0) fail_out_of_memory();
   try {
     return run(invocation);
   } catch (const Error& error) {

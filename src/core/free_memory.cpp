@@ -114,12 +114,13 @@ std::optional<FreeMemory> free_memory(const fs::path& root) {
 }
 
 std::optional<FreeMemory> free_addresses() {
+  constexpr uint64_t left_to_libraries = uint64_t{64} << 20;
   rlimit limit{};
   if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return std::nullopt;
   const auto pages = number_in("/proc/self/statm");
   if (!pages) return std::nullopt;
   const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  return FreeMemory{.bytes = rest(limit.rlim_cur, *pages * page), .limit = "ulimit -v"};
+  return FreeMemory{.bytes = rest(limit.rlim_cur, *pages * page + left_to_libraries), .limit = "ulimit -v"};
 }
 
 std::optional<FreeMemory> free_device_memory(at::Device device) {

@@ -21,16 +21,12 @@ constexpr size_t page = 4096;
 constexpr size_t least = size_t{1} << 20;  // smaller ones are the system allocator's
 constexpr size_t most_kept = size_t{160} << 20;
 
-/// Of a limited address space (`ulimit -v`), what tensors leave to others: oneDNN, for one, does not look at whether
-/// the small pieces that it asks malloc for are there.
-constexpr size_t left_to_libraries = size_t{64} << 20;
-
 size_t rounded_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 /// Whether so much more may be taken.
 bool may_take(size_t bytes) {
   const auto addresses = free_addresses();
-  return !addresses || addresses->bytes >= bytes + left_to_libraries;
+  return !addresses || addresses->bytes >= bytes;
 }
 
 /// At a multiple of a huge page; nullptr: there is none to be had.
