@@ -57,6 +57,7 @@ std::function<std::vector<Job>(std::string_view, size_t)> line_reader(const Invo
                                                                            .name = "<stdin>",
                                                                            .format = invocation.from_file_format,
                                                                            .others = !invocation.from_file_format,
+                                                                           .mixed = !invocation.from_file_format,
                                                                            .ids = true,
                                                                            .takes_input = true,
                                                                            .expansion = invocation.expansion});

@@ -20,7 +20,7 @@
 namespace sdtorch {
 namespace {
 
-/// The settings that the folder's last run began with, and over them what flags say now.
+/// The settings that a run began with, and over them what flags say now.
 Settings settings_of(const RunRecord& run, const Invocation& invocation, const std::string& folder) {
   nlohmann::json said = run.defaults;
   for (const auto& [key, value] : run.settings.items()) said[key] = value;
@@ -39,11 +39,12 @@ std::optional<RunRecord> expected_run(const Invocation& invocation) {
   if (!invocation.from_file) return std::nullopt;
   const std::filesystem::path& folder = invocation.verify.folder;
   const JournalContent known = read_journals(folder);
-  if (known.runs.empty()) return std::nullopt;
-  const Settings settings = settings_of(known.runs.back(), invocation, folder.string());
+  const RunRecord* const run = last_run_of(known, *invocation.from_file);
+  if (!run) return std::nullopt;
+  const Settings settings = settings_of(*run, invocation, folder.string());
   RunOptions options{.output = invocation.output, .prompt_file = *invocation.from_file, .defaults = settings};
-  if (options.output.name.empty()) options.output.name = known.runs.back().name;
-  if (known.runs.back().seeds_from) deal_seeds(*known.runs.back().seeds_from);  // to lines with a seed of -1
+  if (options.output.name.empty()) options.output.name = run->name;
+  if (run->seeds_from) deal_seeds(*run->seeds_from);  // to lines with a seed of -1
   const std::vector<Job> jobs =
       read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format, invocation.expansion);
   CheckedModels models;

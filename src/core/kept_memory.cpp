@@ -145,7 +145,7 @@ void keep_memory() {
   // Its shortest lists of free pieces are tidied up whenever a large piece goes, which is at nearly every layer.
   mallopt(M_MXFAST, 0);
   // Each thread that makes a PNG would else reserve 64 MiB of addresses, which count where those are limited.
-  mallopt(M_ARENA_MAX, 2);
+  mallopt(M_ARENA_MAX, free_addresses() ? 1 : 2);
 #endif
   c10::SetCPUAllocator(&kept_memory(), /*priority=*/1);
 }

@@ -12,13 +12,13 @@
 namespace sdtorch {
 namespace {
 
-/// The last run that a folder's journals tell of.
-std::optional<RunRecord> last_run(const std::filesystem::path& folder) {
+/// The prompt file's last run that a folder's journals tell of.
+std::optional<RunRecord> last_run(const std::filesystem::path& folder, const std::string& prompt_file) {
   std::error_code error;
   if (!std::filesystem::is_directory(folder.empty() ? "." : folder, error)) return std::nullopt;
   const JournalContent known = read_journals(folder);
-  if (known.runs.empty()) return std::nullopt;
-  return known.runs.back();
+  const RunRecord* const run = last_run_of(known, prompt_file);
+  return run ? std::optional(*run) : std::nullopt;
 }
 
 /// Shards begin at once, and must agree without having spoken: by what they all read. A pipe is another one each time.
@@ -35,7 +35,7 @@ uint64_t seed_of_file(const std::string& prompt_file) {
 void begin_drawn_seeds(RunOptions& options, bool seed_drawn) {
   if (options.prompt_file.empty()) return;
   std::optional<RunRecord> before;
-  if (options.resume || options.shard) before = last_run(options.output.outdir);
+  if (options.resume || options.shard) before = last_run(options.output.outdir, options.prompt_file);
   options.first_of_folder = options.resume && !options.shard && !before;
   const uint64_t first = options.shard ? seed_of_file(options.prompt_file) : draw_seed();
   deal_seeds(before && before->seeds_from ? *before->seeds_from : first);

@@ -20,16 +20,25 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t pieces = 256, piece_bytes = size_t{64} << 10;  // of a large file
+/// How much of a file is looked at.
+struct Sample {
+  size_t whole_bytes = 0;  ///< up to here all of it
+  size_t pieces = 0, piece_bytes = 0;
+};
 
-std::string of_bytes(const fs::path& file) {
+constexpr Sample of_one{.whole_bytes = whole_bytes, .pieces = 256, .piece_bytes = size_t{64} << 10};
+constexpr Sample of_many{.whole_bytes = size_t{64} << 10, .pieces = 16, .piece_bytes = size_t{4} << 10};
+
+std::string of_bytes(const fs::path& file, const Sample& sample = of_one) {
   const MappedFile mapped(file, ErrorKind::model);
   const std::span<const std::byte> bytes = mapped.bytes();
-  if (bytes.size() <= whole_bytes) return sha256(bytes);
+  if (bytes.size() <= sample.whole_bytes) return sha256(bytes);
   std::string all = fmt::format("{}", bytes.size());
-  const size_t last = bytes.size() - piece_bytes;
-  for (size_t i = 0; i < pieces; ++i) all += sha256(bytes.subspan(last / (pieces - 1) * i, piece_bytes));
-  return all + sha256(bytes.subspan(last, piece_bytes));
+  const size_t last = bytes.size() - sample.piece_bytes;
+  for (size_t i = 0; i < sample.pieces; ++i) {
+    all += sha256(bytes.subspan(last / (sample.pieces - 1) * i, sample.piece_bytes));
+  }
+  return all + sha256(bytes.subspan(last, sample.piece_bytes));
 }
 
 /// Whether a model's folder is another one with another such file: what weights, configs and tokenizers are kept in,
@@ -57,9 +66,13 @@ std::vector<fs::path> files_below(const fs::path& folder) {
 
 std::string of_listing(const fs::path& folder) {
   std::string all;
-  std::error_code error;
   for (const fs::path& file : files_below(folder)) {
-    all += fmt::format("{} {}\n", file.lexically_relative(folder).string(), fs::file_size(file, error));
+    all += file.lexically_relative(folder).string();
+    try {
+      all += fmt::format(" {}\n", of_bytes(file, of_many));
+    } catch (const Error&) {  // one that cannot be read is told where it is asked for
+      all += "\n";
+    }
   }
   return digest_of_text(all);
 }
@@ -93,8 +106,9 @@ class Fingerprints {
  private:
   void put(const Setting& setting, const fs::path& path) {
     const bool searched = setting.name.ends_with("-dir") && fs::is_directory(path);
-    made_[fmt::format("{} {}", setting.name, path.filename().string())] =
-        searched ? of_listing(path) : fingerprint(path);
+    const std::string own = searched ? of_listing(path) : fingerprint(path);
+    std::string& made = made_[fmt::format("{} {}", setting.name, path.filename().string())];
+    made = made.empty() ? own : digest_of_text(made + own);  // of several folders' files of one name
   }
 
   std::set<std::string> seen_{};

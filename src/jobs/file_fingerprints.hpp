@@ -21,7 +21,7 @@ std::string fingerprint(const std::filesystem::path& path);
 inline constexpr size_t whole_bytes = size_t{64} << 20;
 
 /// Those of everything that the jobs name by path (models, LoRAs, input pictures, …), under `FLAG NAME`: `model demo`.
-/// Of folders that are searched by name (--lora-dir) only what lies there and how large it is.
+/// Of folders that are searched by name (--lora-dir) what lies there, by sizes and sixteen pieces of each file.
 std::map<std::string, std::string> fingerprints_of(const std::vector<Job>& jobs);
 
 }  // namespace sdtorch

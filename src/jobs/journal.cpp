@@ -120,8 +120,14 @@ void add_line(JournalContent& content, const json& line) {
   } else {
     PictureRecord picture = picture_of_line(line);
     content.failures.erase(picture.index);
+    content.sha256[picture.path] = picture.sha256;
     content.pictures[picture.index] = std::move(picture);
   }
+}
+
+/// Of two names of one picture's files, whether the first was taken later.
+bool is_later(const std::string& name, const std::string& than) {
+  return std::pair(name.size(), name) > std::pair(than.size(), than);
 }
 
 /// False where another process holds it.
@@ -217,9 +223,7 @@ std::vector<fs::path> journals_in(const fs::path& folder) {
   std::error_code error;
   for (fs::directory_iterator entry(folder.empty() ? "." : folder, error), end; !error && entry != end;) {
     const std::string name = entry->path().filename().string();
-    const bool of_shard =
-        name.starts_with(shard_prefix) && name.ends_with(journal_ending) && name.find("-of-") != std::string::npos;
-    if (of_shard || name == journal_name) found.push_back(entry->path());
+    if (shards_of_journal(name) || name == journal_name) found.push_back(entry->path());
     entry.increment(error);
   }
   if (error) fail(ErrorKind::output, folder, "", "cannot be listed: " + error.message());
@@ -262,11 +266,21 @@ void add_journal(JournalContent& all, JournalContent more) {
   }
   for (auto& [index, picture] : more.pictures) {
     all.failures.erase(index);
-    all.pictures[index] = std::move(picture);
+    PictureRecord& kept = all.pictures[index];
+    if (kept.path.empty() || !is_later(kept.path, picture.path)) kept = std::move(picture);
   }
+  for (auto& [path, sha256] : more.sha256) all.sha256[path] = std::move(sha256);
   for (auto& [index, failure] : more.failures) {
     if (!all.pictures.contains(index)) all.failures[index] = std::move(failure);
   }
+}
+
+const RunRecord* last_run_of(const JournalContent& content, const std::string& prompt_file) {
+  if (content.runs.empty()) return nullptr;
+  const std::string name = fs::path(prompt_file).filename().string();
+  const auto found = std::find_if(content.runs.rbegin(), content.runs.rend(),
+                                  [&](const RunRecord& run) { return run.prompt_file == name; });
+  return found == content.runs.rend() ? &content.runs.back() : &*found;
 }
 
 std::map<std::string, int64_t> owners_of_files(const JournalContent& content) {
@@ -292,6 +306,7 @@ Journal::Journal(const fs::path& folder, const std::optional<Shard>& shard, bool
       usleep(between_tries + static_cast<useconds_t>(getpid() % between_tries));  // not in step with who waits for this
     }
     cut_torn_line(file_, path_);
+    in_order_ = lseek(file_, 0, SEEK_END) == 0;
     sync_folder(path_.parent_path());
   } catch (...) {
     close_files();
@@ -325,8 +340,23 @@ void Journal::close_files() {
 }
 
 void Journal::add(const RunRecord& run) { append(to_json(run)); }
-void Journal::add(const PictureRecord& picture) { append(to_json(picture)); }
-void Journal::add(const FailureRecord& failure) { append(to_json(failure)); }
+
+void Journal::add(const PictureRecord& picture) {
+  append(to_json(picture));
+  in_order_ = in_order_ && (!last_index_ || *last_index_ < picture.index);
+  last_index_ = picture.index;
+}
+
+void Journal::add(const FailureRecord& failure) {
+  append(to_json(failure));
+  in_order_ = false;  // its place is at the end
+}
+
+void Journal::put_in_order() {
+  if (in_order_) return;
+  const std::string ordered = journal_text(read_journal(path_));
+  if (ordered != text_of(path_)) write_file_atomically(path_, ordered);
+}
 
 void Journal::append(const json& line) {
   const std::string text = line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";

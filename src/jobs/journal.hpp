@@ -55,7 +55,11 @@ struct JournalContent {
   std::vector<RunRecord> runs{};  ///< in the order in which they were begun
   std::map<int64_t, PictureRecord> pictures{};
   std::map<int64_t, FailureRecord> failures{};  ///< the last of each picture that has no record of success
+  std::map<std::string, std::string> sha256{};  ///< of each file that was ever recorded, by its name
 };
+
+/// The last run of a prompt file, by its name without its folder, else the last of all; nullptr: there is none.
+const RunRecord* last_run_of(const JournalContent& content, const std::string& prompt_file);
 
 /// Whose each file is, by its name: the first picture's that names it. Of another one that does the file is gone.
 std::map<std::string, int64_t> owners_of_files(const JournalContent& content);
@@ -75,7 +79,8 @@ JournalContent read_journal(const std::filesystem::path& file);
 /// What all journals of a folder hold together; nothing where it has none. Throws as read_journal.
 JournalContent read_journals(const std::filesystem::path& folder);
 
-/// Puts what another journal holds to `all`.
+/// Puts what another journal holds to `all`. Of two records of one picture that is kept whose file was made later, as
+/// its name tells: `-2`, `-3`…
 void add_journal(JournalContent& all, JournalContent more);
 
 /// A journal as its lines: runs, then pictures and failures by index.
@@ -96,6 +101,10 @@ class Journal {
   void add(const PictureRecord& picture);
   void add(const FailureRecord& failure);
 
+  /// At the end of a run, after which nothing is added: brings the lines into journal_text's order, whatever order the
+  /// pictures were drawn in, by whom, and after how many interruptions. Throws ErrorKind::output; it is then as it was.
+  void put_in_order();
+
  private:
   void append(const nlohmann::json& line);
   bool lock_files(const std::optional<Shard>& shard, bool wait, bool told);
@@ -104,6 +113,8 @@ class Journal {
   std::filesystem::path path_;
   int file_ = -1;
   bool torn_ = false;     ///< a failed write left a part of a line
+  bool in_order_ = true;  ///< as journal_text has it, as far as is known
+  std::optional<int64_t> last_index_{};
   int folder_lock_ = -1;  ///< a shard's hold on the main journal
 };
 

@@ -175,7 +175,10 @@ void PromptLineReader::tell_format(std::string_view content) {
 }
 
 PromptFormat PromptLineReader::format_of_line(std::string_view content) const {
-  const PromptFormat format = *options_.format;
+  PromptFormat format = *options_.format;
+  if (options_.mixed && (format == PromptFormat::txt || format == PromptFormat::jsonl)) {
+    format = begins_as_object(content) ? PromptFormat::jsonl : PromptFormat::txt;
+  }
   if (format != PromptFormat::txt || !options_.others) return format;
   if (is_kohya_line(content)) return PromptFormat::kohya;
   if (!is_a1111_line(content)) return format;

@@ -21,6 +21,7 @@ struct PromptLineReaderOptions {
   std::string name{};                    ///< of the file, for messages
   std::optional<PromptFormat> format{};  ///< none: by the content of the first line that is neither blank nor a comment
   bool others = true;                    ///< lines of text may be A1111's or kohya's, by their content
+  bool mixed = false;                    ///< each line may be text or an object, whatever the first one was
   bool ids = false;                      ///< lines of JSON may have a key `id`, any value, which becomes Job::id
   bool takes_input = false;  ///< standard input brings the lines, so that none of them may take a picture from it
   Expansion expansion{};

@@ -143,6 +143,15 @@ struct JournalledRun {
   Journal journal;
   RunPlan plan{};
   std::map<int64_t, std::string> done_before{};  ///< names of the pictures that need not be drawn again, by number
+
+  /// The journal of a run that has ended is one that all ways lead to. A share's is put in order when they are joined.
+  void end(const std::optional<Shard>& shard) {
+    try {
+      if (!shard) journal.put_in_order();
+    } catch (const Error& error) {  // nothing is lost, and another run puts it in order
+      log_warning(fmt::format("the journal stays in the order of drawing: {}", error.what()));
+    }
+  }
 };
 
 /// Locks the folder, reads what it holds, and writes down that the run begins.
@@ -413,7 +422,10 @@ void run_jobs(const std::vector<Job>& jobs, const RunOptions& options, Reporter&
       reporter.on_done_before(number, options.output.outdir / name);
     }
   }
-  if (total == 0) return;
+  if (total == 0) {
+    if (journalled) journalled->end(options.shard);
+    return;
+  }
   Run run(checked.models, journalled.get(), options, reporter, total);
   Batches batches(jobs, std::move(wanted), [&run](const Job& job) { return run.automatic_size(job); });
   try {
@@ -422,6 +434,8 @@ void run_jobs(const std::vector<Job>& jobs, const RunOptions& options, Reporter&
     run.finish_pictures();  // what is drawn is kept, whatever ended the run
     throw;
   }
+  run.finish_pictures();
+  if (journalled) journalled->end(options.shard);
   run.finish();
 }
 

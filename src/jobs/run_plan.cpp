@@ -12,6 +12,7 @@
 #include "core/interrupt.hpp"
 #include "core/log.hpp"
 #include "io/mapped_file.hpp"
+#include "io/read_picture.hpp"
 #include "io/sha256.hpp"
 #include "jobs/drawn_seeds.hpp"
 #include "jobs/file_fingerprints.hpp"
@@ -39,6 +40,18 @@ std::optional<std::string> request_of(const MappedFile& png, const RunRecord& ru
     return digest_of(request_facts(settings));
   } catch (const Error&) {
     return std::nullopt;
+  }
+}
+
+/// Whether a picture can be read to its end, and is not another than its file was recorded to be, if it was.
+bool is_whole(const MappedFile& png, const JournalContent& known) {
+  const auto recorded = known.sha256.find(png.path().filename().string());
+  if (recorded != known.sha256.end() && recorded->second != sha256(png.bytes())) return false;
+  try {
+    read_picture(png.bytes(), png.path().string());
+    return true;
+  } catch (const Error&) {
+    return false;
   }
 }
 
@@ -109,7 +122,7 @@ std::vector<PictureRecord> unrecorded(const RunPlan& plan, const JournalContent&
       continue;
     }
     const auto request = request_of(*file, plan.run);
-    if (!request) continue;
+    if (!request || !is_whole(*file, known)) continue;
     const auto [first, last] = missing.equal_range(*request);
     // Without an index it may be another shard's, which is about to record it.
     const auto is_elsewhere = [&](const auto& one) { return options.shard && !options.shard->has(one.second); };
@@ -193,17 +206,51 @@ RunRecord record_of(CheckedModels& models, const std::vector<Job>& jobs, const R
   return run;
 }
 
+/// The run whose indices the pictures that were added to another would take; nullptr: none.
+const RunRecord* in_the_way(const RunRecord& before, const RunRecord& now, const JournalContent& known) {
+  const int64_t added = before.first_index + std::ssize(before.requests);
+  const int64_t end = before.first_index + std::ssize(now.requests);
+  const auto found = std::ranges::find_if(
+      known.runs, [&](const RunRecord& other) { return other.first_index >= added && other.first_index < end; });
+  return found == known.runs.end() ? nullptr : &*found;
+}
+
+/// Those that it may go on with, the last first.
+std::vector<const RunRecord*> runs_continued(const RunRecord& run, const JournalContent& known) {
+  std::vector<const RunRecord*> found;
+  for (auto before = known.runs.rbegin(); before != known.runs.rend(); ++before) {
+    const bool longer_one_is_there =
+        std::ranges::any_of(found, [&](const RunRecord* one) { return one->first_index == before->first_index; });
+    if (!continues(*before, run) || longer_one_is_there) continue;
+    const RunRecord* const other = in_the_way(*before, run, known);
+    if (!other) {
+      found.push_back(&*before);
+    } else if (found.empty()) {
+      refuse("--resume",
+             fmt::format("pictures were added at the end of {}, and the numbers that they would have are those of {}",
+                         run.prompt_file, other->prompt_file),
+             "draw the new ones by a prompt file of their own, or all into another --outdir");
+    }
+  }
+  return found;
+}
+
 RunPlan plan_run(RunRecord run, const JournalContent& known, const RunOptions& options) {
   RunPlan plan{.run = std::move(run)};
   const size_t pictures = plan.run.requests.size();
   plan.wanted.assign(pictures, true);
   const bool resume = options.resume || options.shard;
   const fs::path& folder = options.output.outdir;
-  const auto before = std::find_if(known.runs.rbegin(), known.runs.rend(),
-                                   [&](const RunRecord& one) { return continues(one, plan.run); });
-  if (resume && before != known.runs.rend()) {
-    plan.run.first_index = before->first_index;
-    leave_done(plan, known, options);
+  const std::vector<const RunRecord*> before =
+      resume ? runs_continued(plan.run, known) : std::vector<const RunRecord*>();
+  if (!before.empty()) {
+    const RunPlan nothing_done = plan;
+    for (const RunRecord* one : before) {  // the last that lacks any
+      plan = nothing_done;
+      plan.run.first_index = one->first_index;
+      leave_done(plan, known, options);
+      if (std::ranges::count(plan.wanted, true) > 0) break;
+    }
   } else if (resume && !known.runs.empty()) {
     if (options.first_of_folder) throw SeedsOutOfDate();
     refuse("--resume",

@@ -69,7 +69,8 @@ double rounded(double seconds) { return std::round(seconds * 1000) / 1000; }
 
 class Worker {
  public:
-  Worker(ArrivingLines& lines, const WorkerOptions& options) : lines_(lines), options_(options), json_(options.json) {
+  Worker(ArrivingLines& lines, const WorkerOptions& options)
+      : lines_(lines), options_(options), json_(options.json.value_or(false)) {
     models_.get(options.choice);
     check_folder(options.output.outdir);
   }
@@ -105,9 +106,9 @@ class Worker {
   std::vector<Asked> read(const std::string& line, size_t number) {
     const std::string_view content = without_blanks(line);
     const bool empty = content.empty() || content.starts_with('#');
-    if (!json_ && !empty) json_ = begins_as_object(content) || begins_as_list(content);
+    if (!options_.json && !json_) json_ = begins_as_object(content) || begins_as_list(content);
     std::vector<Asked> all;
-    if (!json_.value_or(false)) {
+    if (!json_) {
       Asked asked{.id = number, .jobs = options_.read(line, number)};
       if (!asked.jobs.empty()) all.push_back(std::move(asked));
     } else if (!empty && !content.starts_with('[')) {
@@ -232,6 +233,7 @@ class Worker {
       if (!writer_) writer_.emplace(options_.output);
       facts["path"] = writer_->write(picture, choice, index_, png).path.string();
     } else {
+      make_folder(options_.output.outdir);
       const std::filesystem::path file = options_.output.outdir / owner.output;
       facts["path"] = PictureWriter({.output = file}).write(picture, choice, index_, png).path.string();
     }
@@ -265,7 +267,7 @@ class Worker {
 
   ArrivingLines& lines_;
   const WorkerOptions& options_;
-  std::optional<bool> json_;
+  bool json_;  ///< from here on lines are
   CheckedModels models_{};
   Drawer drawer_{models_};
   AutomaticBatch automatic_{models_};

@@ -17,7 +17,7 @@ namespace sdtorch {
 struct WorkerOptions {
   ModelChoice choice{};        ///< opened before the first line has come
   OutputOptions output{};      ///< a folder and a template of names alone
-  std::optional<bool> json{};  ///< whether lines are JSON; none: the first one tells
+  std::optional<bool> json{};  ///< whether lines are JSON; none: from the first one on that is
   /// The jobs of one line, or of one object of a list, which may have an `id`; none for a comment or an empty line.
   /// Throws sdtorch::Error for what is wrong with it.
   std::function<std::vector<Job>(std::string_view line, size_t number)> read{};

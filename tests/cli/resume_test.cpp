@@ -313,3 +313,74 @@ TEST_CASE("a picture that a kill kept from the journal is taken up whatever the 
     CHECK(batch.verify().exit_code == 0);
   }
 }
+
+TEST_CASE("a picture whose pixels are damaged is not taken up, nor one that was found damaged before", "[cli]") {
+  const PromptFolder batch("a\nb\n");
+  REQUIRE(batch.run().exit_code == 0);
+  const auto whole = batch.pictures();
+  const fs::path second = batch.folder / "out" / "00001-42-b.png", third = batch.folder / "out" / "00001-42-b-2.png";
+  std::string flipped = whole.at("00001-42-b.png");
+  flipped[flipped.size() - 40] ^= 1;
+  write_file(second, flipped);
+  for (int again = 0; again < 2; ++again) {
+    CHECK(batch.run({"--resume"}).out == "out/00001-42-b-2.png\n");
+    CHECK(file_contents(third) == whole.at("00001-42-b.png"));
+    fs::remove(third);
+  }
+  const fs::path journal = batch.folder / "out" / journal_name;
+  const std::string text = file_contents(journal);
+  write_file(journal, text.substr(0, text.rfind('\n', text.size() - 2) + 1));  // nothing tells of it now
+  CHECK(batch.run({"--resume"}).out == "out/00001-42-b-2.png\n");
+  CHECK(batch.verify().exit_code == 0);
+}
+
+TEST_CASE("several runs in one folder are each gone on with, and keep out of one another's numbers", "[cli]") {
+  const PromptFolder batch("a\nb\n");
+  write_file(batch.folder / "others.txt", "c\n");
+  const auto others = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"-m", tiny, "--from-file", "others.txt", "--outdir", "out", "--steps", "1"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_sdtorch(arguments, {.folder = batch.folder.path()});
+  };
+  REQUIRE(batch.run({"-s", "-1"}).exit_code == 0);
+  const auto first = batch.pictures();
+  REQUIRE(batch.run({"-s", "-1"}).exit_code == 0);
+  REQUIRE(others({"-s", "-1"}).exit_code == 0);
+  CHECK(batch.pictures().size() == 5);
+  fs::remove(batch.folder / "out" / first.begin()->first);
+  CHECK(batch.verify().exit_code == 3);
+  const ProcessResult resumed = others({"-s", "-1", "--resume"});
+  CHECK(resumed.exit_code == 0);
+  CHECK(resumed.out.empty());
+
+  write_file(batch.folder / "others.txt", "c\nd\n");
+  CHECK(others({"-s", "-1", "--resume"}).exit_code == 0);  // the last run may grow
+  CHECK(batch.pictures().size() == 5);
+
+  const PromptFolder twice("a\nb\n");
+  REQUIRE(twice.run().exit_code == 0);
+  REQUIRE(twice.run().exit_code == 0);
+  const auto both = twice.pictures();
+  fs::remove(twice.folder / "out" / "00001-42-b.png");
+  CHECK(twice.run({"--resume"}).exit_code == 0);
+  CHECK((twice.pictures() == both));
+  write_file(twice.folder / "more.txt", "x\n");
+  REQUIRE(run_sdtorch({"-m", tiny, "--from-file", "more.txt", "--outdir", "out", "--steps", "1"},
+                      {.folder = twice.folder.path()})
+              .exit_code == 0);
+  write_file(twice.folder / "prompts.txt", "a\nb\nc\n");
+  const ProcessResult refused = twice.run({"--resume"});
+  CHECK(refused.exit_code == 2);
+  CHECK(refused.err.find("are those of more.txt") != std::string::npos);
+}
+
+TEST_CASE("a damaged picture of shares is drawn again by a run of all, and verified", "[cli]") {
+  const PromptFolder batch("a\nb\n");
+  for (const char* share : {"0/2", "1/2"}) REQUIRE(batch.run({"--shard", share}).exit_code == 0);
+  write_file(batch.folder / "out" / "00001-42-b.png", "no picture");
+  CHECK(batch.run({"--resume"}).out == "out/00001-42-b-2.png\n");
+  CHECK(batch.run({"--resume"}).out.empty());
+  CHECK(batch.verify({"--from-file", "prompts.txt"}).exit_code == 0);
+  CHECK(batch.verify({"--join"}).exit_code == 0);
+  CHECK(batch.verify().exit_code == 0);
+}

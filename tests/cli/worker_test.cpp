@@ -202,6 +202,21 @@ TEST_CASE("a worker takes a prompt a line, as text, too", "[cli]") {
   CHECK(answers[1].at("prompt") == "[a|b] cat");
   CHECK(files_in(folder.path()).size() == 2);
 
+  const ProcessResult mixed = run_sdtorch(
+      arguments_of({"--steps", "1", "--from-file", "-", "--outdir", "new"}),
+      {.folder = folder.path(), .input = "a\n{\"id\": \"x\", \"prompt\": \"b\", \"output\": \"b.png\"}\nc\n"});
+  const auto of_mixed = answers_in(mixed.out);
+  REQUIRE(of_mixed.size() == 3);
+  CHECK(of_mixed[0].at("prompt") == "a");
+  CHECK(of_mixed[1].at("id") == "x");
+  CHECK(of_mixed[1].at("path") == "new/b.png");
+  CHECK(of_mixed[2].at("exit_code") == 5);  // from the first object on
+  const ProcessResult named =
+      run_sdtorch(arguments_of({"--steps", "1", "--from-file", "-", "--outdir", "newer"}),
+                  {.folder = folder.path(), .input = "{\"prompt\": \"b\", \"output\": \"b.png\"}\n"});
+  CHECK(named.exit_code == 0);
+  CHECK(std::filesystem::exists(folder / "newer" / "b.png"));
+
   const ProcessResult nothing = run_sdtorch(arguments_of({"--from-file", "-"}), {.folder = folder.path()});
   CHECK(nothing.exit_code == 0);
   CHECK(nothing.out.empty());
@@ -394,7 +409,11 @@ TEST_CASE("SIGINT lets several devices finish their pictures, and records them",
 TEST_CASE("shares of a prompt file are together what one process draws, byte for byte", "[cli]") {
   const TempDir folder;
   std::ofstream prompts(folder / "p.jsonl");
-  for (int i = 0; i < 7; ++i) prompts << fmt::format("{{\"prompt\": \"house {}\", \"seed\": {}}}\n", i, 90 + i);
+  for (int i = 0; i < 7; ++i) {  // LoRAs alternate, so that lines are not drawn in their order
+    const std::string lora =
+        golden_path(fmt::format("lora_pictures/sd1_{}.safetensors", i % 2 == 0 ? "a" : "b")).string();
+    prompts << nlohmann::json{{"prompt", fmt::format("house {}", i)}, {"seed", 90 + i}, {"lora", {lora}}} << "\n";
+  }
   prompts.close();
   const auto draw = [&](const std::string& outdir, std::vector<std::string> more) {
     std::vector<std::string> arguments =

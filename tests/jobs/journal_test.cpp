@@ -165,3 +165,49 @@ TEST_CASE("a journal that is a pipe is not waited for", "[jobs]") {
   CHECK_THROWS_AS(read_journals(folder.path()), Error);
   CHECK_THROWS_AS(Journal(folder.path(), std::nullopt, false), Error);
 }
+
+TEST_CASE("a journal that is put in order is the same, whoever drew in whatever order", "[jobs]") {
+  const TempDir folder;
+  const auto drawn = [](int64_t index) {
+    PictureRecord picture = some_picture(index);
+    picture.path = std::to_string(index) + ".png";
+    return picture;
+  };
+  const auto written = [&](const char* name, const std::vector<int64_t>& order, bool resumed) {
+    std::filesystem::create_directory(folder / name);
+    const std::filesystem::path file = folder / name / "sdtorch.jobs.jsonl";
+    {
+      Journal journal(folder / name, std::nullopt, false);
+      journal.add(some_run());
+      for (const int64_t index : order) journal.add(drawn(index));
+      if (!resumed) journal.put_in_order();
+    }
+    if (resumed) Journal(folder / name, std::nullopt, false).put_in_order();
+    return file_contents(file);
+  };
+  const std::string ordered = written("a", {0, 1, 2}, false);
+  CHECK(written("b", {2, 0, 1}, false) == ordered);
+  CHECK(written("c", {1, 2, 0, 1}, true) == ordered);
+  CHECK(ordered == journal_text(read_journal(folder / "a" / "sdtorch.jobs.jsonl")));
+}
+
+TEST_CASE("of two records of a picture the later file's counts, whichever journal has it", "[jobs]") {
+  JournalContent first, second;
+  first.pictures[1] = second.pictures[1] = some_picture(1);
+  first.pictures[1].path = "p-10.png";
+  second.pictures[1].path = "p-2.png";
+  JournalContent all = first;
+  add_journal(all, second);
+  CHECK(all.pictures.at(1).path == "p-10.png");
+  all = second;
+  add_journal(all, first);
+  CHECK(all.pictures.at(1).path == "p-10.png");
+}
+
+TEST_CASE("a folder's journals are those of runs and of shares, and no copies of them", "[jobs]") {
+  const TempDir folder;
+  for (const char* name : {"sdtorch.jobs.jsonl", "sdtorch.jobs.0-of-2.jsonl", "sdtorch.jobs.backup-of-monday.jsonl"}) {
+    write_file(folder / name, "");
+  }
+  CHECK(journals_in(folder.path()).size() == 2);
+}
