@@ -114,7 +114,7 @@ std::optional<FreeMemory> free_memory(const fs::path& root) {
 }
 
 std::optional<FreeMemory> free_addresses() {
-  constexpr uint64_t left_to_libraries = uint64_t{64} << 20;
+  constexpr uint64_t left_to_libraries = uint64_t{96} << 20;
   rlimit limit{};
   if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return std::nullopt;
   const auto pages = number_in("/proc/self/statm");
