@@ -186,8 +186,8 @@ bool write_new_file_atomically(const fs::path& path, std::span<const std::byte> 
 bool is_named(int file, const fs::path& path) {
   struct stat opened {
   }, named{};
-  return fstat(file, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
-         opened.st_dev == named.st_dev;
+  if (fstat(file, &opened) != 0 || stat(path.c_str(), &named) != 0) return errno != ENOENT;
+  return opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
 }
 
 bool is_temporary_name(std::string_view name) {

@@ -54,7 +54,8 @@ bool is_temporary_name(std::string_view name);
 /// this machine and on others that lock files on the same file system, stay. What cannot be removed stays, too.
 void remove_abandoned_files(const std::filesystem::path& folder);
 
-/// Whether a name still stands for an open file: somebody may have removed it, or put another in its place.
+/// Whether a name still stands for an open file: somebody may have removed it, or put another in its place. True where
+/// that cannot be looked at: who waits for a name that stands would else wait for ever.
 bool is_named(int file, const std::filesystem::path& path);
 
 /// Makes a folder's entries (a file renamed into it) safe against a power cut. Throws ErrorKind::output.
