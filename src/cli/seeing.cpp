@@ -108,10 +108,7 @@ void check_seeing(const SeeingOptions& seeing, const OutputOptions& output) {
 }
 
 void check_pages(const SeeingOptions& seeing, const OutputOptions& output, size_t pictures) {
-  if (seeing.grid) {
-    check_grid(pictures);
-    if (!seeing.grid->empty()) check_file(*seeing.grid);  // else it goes where the pictures do
-  }
+  if (seeing.grid) check_grid(pictures, *seeing.grid);
   if (seeing.gallery) check_gallery_page(gallery_of(seeing, output));
 }
 

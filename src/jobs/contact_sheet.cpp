@@ -15,6 +15,7 @@
 #include "io/json.hpp"
 #include "io/read_picture.hpp"
 #include "io/resize.hpp"
+#include "jobs/output_folder.hpp"
 #include "jobs/sheet_layout.hpp"
 
 namespace sdtorch {
@@ -154,14 +155,22 @@ Bytes draw_sheet(const std::vector<Entry>& entries, const Font& font) {
          "--html makes a page of any number");
 }
 
+void check_free_for_sheet(const fs::path& file) {
+  check_free_or_own(file, sheet_keyword, "sheet of pictures", "--grid");
+}
+
 }  // namespace
 
 fs::path usual_grid_file(const OutputOptions& output) {
   return (output.output.empty() ? output.outdir : output.output.parent_path()) / "grid.png";
 }
 
-void check_grid(size_t pictures) {
+void check_grid(size_t pictures, const fs::path& file) {
   if (pictures > ContactSheet::most_pictures) refuse_many(pictures);
+  if (!file.empty()) {
+    check_file(file);
+    check_free_for_sheet(file);
+  }
   Font(font_file(), font_pixels);
 }
 
@@ -173,6 +182,7 @@ fs::path ContactSheet::save(const fs::path& file, bool keep) const {
   for (const auto& [index, picture] : pictures_) entries.push_back(read_entry(picture));
   const Bytes png = draw_sheet(entries, Font(font_file(), font_pixels));
   if (!keep) {
+    check_free_for_sheet(file);  // it may have become a picture's meanwhile
     write_file_atomically(file, png);
     return file;
   }

@@ -13,9 +13,10 @@ namespace sdtorch {
 /// Where `--grid` without a name puts the sheet: grid.png with the run's pictures.
 std::filesystem::path usual_grid_file(const OutputOptions& output);
 
-/// Before anything is drawn: whether a sheet of so many pictures can be. Throws ErrorKind::usage naming --grid,
-/// ErrorKind::output where the font for its labels is not there.
-void check_grid(size_t pictures);
+/// Before anything is drawn: whether a sheet of so many pictures can be, and be at `file` (empty: at usual_grid_file,
+/// which is left as it is). Throws ErrorKind::usage naming --grid, ErrorKind::output where the font for its labels is
+/// not there, or something that is no sheet stands at `file`.
+void check_grid(size_t pictures, const std::filesystem::path& file);
 
 /// Whether a file is one that ContactSheet has made.
 bool is_contact_sheet(const std::filesystem::path& file);
@@ -36,8 +37,8 @@ class ContactSheet {
 
   /// Writes the sheet as PNG, atomically: on white, rows and columns as columns_for says, each picture above its label
   /// (differences) and scaled down where they are many. Its `sdtorch-grid` text says how many pictures, columns and
-  /// rows there are. keep: what is at `file` stays, and the sheet takes the next free name, `grid-2.png`. Returns the
-  /// name. Pictures that cannot be read stay empty, with a warning. Throws ErrorKind::output, and ErrorKind::usage
+  /// rows there are. keep: what is at `file` stays, and the sheet takes the next free name, `grid-2.png`; else an earlier
+  /// sheet is replaced. Returns the name. Pictures that cannot be read stay empty, with a warning. Throws ErrorKind::output, and ErrorKind::usage
   /// where there are too many.
   std::filesystem::path save(const std::filesystem::path& file, bool keep) const;
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <map>
 #include <type_traits>
@@ -14,10 +13,11 @@
 namespace sdtorch {
 namespace {
 
-/// Flags of the run beside the settings that somebody may put into a line.
-constexpr std::array run_flags = std::to_array<std::string_view>(
-    {"--output", "-o", "--outdir", "--name", "--json", "--threads", "-t", "--dump", "--save-steps", "--from-file",
-     "--from-file-format", "--from-image", "--sweep", "--wildcards", "--quiet", "-q", "--verbose", "-v", "--dry-run"});
+/// Flags of the run beside the settings that somebody may put into a line, each between blanks.
+constexpr std::string_view run_flags =
+    " -o --output --outdir --name --json -t --threads --dump --save-steps --from-file --from-file-format --from-image "
+    "--sweep --wildcards -q --quiet -v --verbose --dry-run --shard --resume --wait --keep-going --fail-fast --preview "
+    "--preview-every --show --grid --html ";
 
 using Spellings = std::map<std::string, const Setting*, std::less<>>;
 
@@ -79,7 +79,7 @@ const Setting* setting_of_flag(std::string_view spelling) {
 }
 
 bool is_run_flag(std::string_view spelling) {
-  return std::ranges::find(run_flags, with_dashes(spelling)) != run_flags.end();
+  return run_flags.find(fmt::format(" {} ", with_dashes(spelling))) != std::string_view::npos;
 }
 
 std::string near_flag(std::string_view spelling) {

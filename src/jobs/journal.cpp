@@ -197,6 +197,11 @@ std::string text_of(const fs::path& file) {
   fail(ErrorKind::output, file, "", "cannot be read");
 }
 
+[[noreturn]] void fail_at(const fs::path& file, const std::string& place, const std::string& reason) {
+  fail(ErrorKind::output, file, place, reason,
+       "take the line out: if it told of a picture, --resume takes that up again");
+}
+
 /// Takes a last line without its end off.
 void cut_torn_line(int file, const fs::path& path) {
   off_t end = lseek(file, 0, SEEK_END);
@@ -240,15 +245,15 @@ JournalContent read_journal(const fs::path& file) {
   for (size_t start = 0, end = 0; (end = text.find('\n', start)) != std::string::npos; start = end + 1) {
     ++number;
     const std::string place = fmt::format("line {}", number);
+    const std::string_view line = std::string_view(text).substr(start, end - start);
+    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     try {
-      const std::string_view line = std::string_view(text).substr(start, end - start);
       add_line(content,
                parse_json(line, file.string(), ErrorKind::output, {.max_bytes = line.size(), .first_line = number}));
     } catch (const json::exception& error) {
-      fail(ErrorKind::output, file, place, fmt::format("is no journal's: {}", error.what()));
+      fail_at(file, place, fmt::format("is no journal's: {}", error.what()));
     } catch (const Error& error) {
-      if (!error.parts().file.empty()) throw;
-      fail(ErrorKind::output, file, place, error.parts().reason);
+      fail_at(file, error.parts().place.empty() ? place : error.parts().place, error.parts().reason);
     }
   }
   return content;

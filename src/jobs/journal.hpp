@@ -72,8 +72,8 @@ std::string journal_name_of(const std::optional<Shard>& shard);
 /// All journals of a folder, the main one first.
 std::vector<std::filesystem::path> journals_in(const std::filesystem::path& folder);
 
-/// Reads a journal; a last line without its end, which a kill or a full disk tore, is passed over. Throws
-/// ErrorKind::output as `FILE: line N: …` for any other line that is none of ours.
+/// Reads a journal; a last line without its end, which a kill or a full disk tore, and empty ones are passed over.
+/// Throws ErrorKind::output as `FILE: line N: …` for any other line that is none of ours.
 JournalContent read_journal(const std::filesystem::path& file);
 
 /// What all journals of a folder hold together; nothing where it has none. Throws as read_journal.

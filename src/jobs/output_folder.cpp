@@ -9,7 +9,9 @@
 #include <system_error>
 
 #include "core/error.hpp"
+#include "core/paths.hpp"
 #include "io/atomic_file.hpp"
+#include "io/png_text.hpp"
 
 namespace sdtorch {
 namespace {
@@ -59,6 +61,12 @@ void check_file(const fs::path& file) {
   if (fs::is_directory(status)) fail(ErrorKind::output, file, {}, "is a folder");
   if (fs::exists(status) && !fs::is_regular_file(status)) fail(ErrorKind::output, file, {}, "is not a regular file");
   check_writable(folder);
+}
+
+void check_free_or_own(const fs::path& file, std::string_view keyword, std::string_view what, std::string_view flag) {
+  if (!is_there(file) || carries_text(file, keyword)) return;
+  fail(ErrorKind::output, file, {}, fmt::format("is there already, and no {}", what),
+       fmt::format("name another by {} FILE.png", flag));
 }
 
 std::vector<std::string> file_names(const fs::path& folder) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "jobs/output_names.hpp"
@@ -21,6 +22,11 @@ void check_folder(const std::filesystem::path& folder);
 /// Whether `file` could be written: its folder is there and can be written to, and it is no folder itself.
 /// Writes nothing. Throws ErrorKind::output.
 void check_file(const std::filesystem::path& file);
+
+/// Whether `file` may be replaced: nothing is there, or a PNG of ours with that text in it. what: such a PNG, flag: what
+/// names it, for messages. Throws ErrorKind::output.
+void check_free_or_own(const std::filesystem::path& file, std::string_view keyword, std::string_view what,
+                       std::string_view flag);
 
 /// The names in a folder, sorted; empty is the current one. Throws ErrorKind::output.
 std::vector<std::string> file_names(const std::filesystem::path& folder);

@@ -1,7 +1,10 @@
 #include "jobs/picture_facts.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "core/utf8.hpp"
 
@@ -43,14 +46,27 @@ void add_entries(PictureFacts& facts, std::string_view line) {
   }
 }
 
-/// The line of settings is the last one that begins as such; before it the prompts.
-void read_infotext(PictureFacts& facts, std::string_view text) {
+/// The negative prompt of a picture that we made: its infotext alone does not tell where that begins.
+std::optional<std::string> own_negative_prompt(std::span<const PngText> texts) {
+  const auto ours = std::ranges::find(texts, "sdtorch", &PngText::keyword);
+  if (ours == texts.end()) return std::nullopt;
+  const nlohmann::json request = nlohmann::json::parse(ours->text, nullptr, false);
+  if (!request.is_object() || !request.contains("prompt")) return std::nullopt;
+  const auto negative = request.find("negative-prompt");
+  return negative != request.end() && negative->is_string() ? negative->get<std::string>() : "";
+}
+
+/// The line of settings is the last one that begins as such; before it the prompts. negative_prompt: where it is known.
+void read_infotext(PictureFacts& facts, std::string_view text, const std::optional<std::string>& negative_prompt) {
   size_t settings = text.starts_with(settings_mark) ? 0 : std::string_view::npos;
   const size_t last = text.rfind("\n" + std::string(settings_mark));
   if (last != std::string_view::npos) settings = last + 1;
   std::string_view prompts = text.substr(0, settings == std::string_view::npos ? text.size() : settings);
+  const std::string known = fmt::format("\n{}{}\n", negative_mark, negative_prompt.value_or(""));
+  const size_t known_at = prompts.ends_with(known) ? prompts.size() - known.size() : std::string_view::npos;
   while (!prompts.empty() && prompts.back() == '\n') prompts.remove_suffix(1);
-  const size_t negative = prompts.starts_with(negative_mark) ? 0 : prompts.find("\n" + std::string(negative_mark));
+  size_t negative = prompts.starts_with(negative_mark) ? 0 : prompts.find("\n" + std::string(negative_mark));
+  if (negative_prompt) negative = negative_prompt->empty() ? std::string_view::npos : known_at;
   if (negative == std::string_view::npos) {
     facts.prompt = prompts;
   } else {
@@ -68,7 +84,7 @@ PictureFacts picture_facts(std::span<const PngText> texts) {
   PictureFacts facts;
   const auto infotext = std::ranges::find(texts, "parameters", &PngText::keyword);
   if (infotext != texts.end() && !infotext->text.starts_with('{')) {
-    read_infotext(facts, infotext->text);
+    read_infotext(facts, infotext->text, own_negative_prompt(texts));
     return facts;
   }
   for (const PngText& text : texts) facts.parameters.emplace_back(text.keyword, shortened(text.text, most_text_bytes));

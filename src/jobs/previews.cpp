@@ -7,7 +7,6 @@
 
 #include "core/error.hpp"
 #include "core/log.hpp"
-#include "core/paths.hpp"
 #include "io/atomic_file.hpp"
 #include "io/image.hpp"
 #include "io/resize.hpp"
@@ -38,11 +37,7 @@ Image enlarged(const Image& cells, int64_t factor) {
   return resize(cells, cells.width * times, cells.height * times, Resampling::bilinear);
 }
 
-void check_free(const fs::path& file) {
-  if (is_there(file) && !is_preview(file)) {
-    fail(ErrorKind::output, file, {}, "is there already, and no preview", "name another by --preview FILE.png");
-  }
-}
+void check_free_for_preview(const fs::path& file) { check_free_or_own(file, keyword, "preview", "--preview"); }
 
 }  // namespace
 
@@ -61,7 +56,7 @@ void check_previews(const OutputOptions& output) {
   } else {
     check_file(file);
   }
-  check_free(file);
+  check_free_for_preview(file);
 }
 
 Previews::Previews(fs::path file, int64_t every) : file_(std::move(file)), every_(every) {}
@@ -70,7 +65,7 @@ bool Previews::add(const Pipeline& pipeline, const Step& step, const Request& re
   if (failed_ || (step.index + 1) % every_ != 0) return false;
   try {
     const Image picture = picture_of(pipeline, step, request);
-    check_free(file_);  // it may have become a picture's meanwhile
+    check_free_for_preview(file_);  // it may have become a picture's meanwhile
     write_file_atomically(file_,
                           encode_png(picture, {{keyword, fmt::format("step {} of {}", step.index + 1, step.count)}}));
     return true;

@@ -97,6 +97,13 @@ std::vector<char> are_there(const fs::path& folder, const std::vector<const Pict
   return there;
 }
 
+/// Whether a picture may be what bears a name. True where that is not to be found out.
+bool may_be_picture(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  return !fs::status_known(status) || fs::is_regular_file(status);
+}
+
 /// Pictures of the run that lie in the folder, complete, and that a kill kept from being recorded. Throws where one has
 /// a missing picture's index and cannot be read.
 std::vector<PictureRecord> unrecorded(const RunPlan& plan, const JournalContent& known, const RunOptions& options) {
@@ -118,7 +125,7 @@ std::vector<PictureRecord> unrecorded(const RunPlan& plan, const JournalContent&
     try {
       file.emplace(in_folder(folder, name), ErrorKind::output);
     } catch (const Error&) {
-      if (index && std::ranges::any_of(missing, is_its)) throw;
+      if (index && std::ranges::any_of(missing, is_its) && may_be_picture(in_folder(folder, name))) throw;
       continue;
     }
     const auto request = request_of(*file, plan.run);

@@ -133,7 +133,7 @@ FolderReport verify_folder(const fs::path& folder, const std::optional<RunRecord
   return report;
 }
 
-void join_journals(const fs::path& folder) {
+void join_journals(const fs::path& folder) try {
   const std::vector<fs::path> files = journals_in(folder);
   if (files.empty()) fail(ErrorKind::output, folder, "", "holds no journal");
   const Journal locked(folder, std::nullopt, /*wait=*/false);
@@ -145,6 +145,9 @@ void join_journals(const fs::path& folder) {
     if (file.filename() != journal_name) fs::remove(file, error);
   }
   sync_folder(folder);
+} catch (const Error& error) {
+  if (error.kind() != ErrorKind::in_use) throw;
+  fail(ErrorKind::in_use, error.parts().file, "", error.parts().reason, "join its journals when that run has ended");
 }
 
 std::string name_of(PictureFault fault) {

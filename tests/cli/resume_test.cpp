@@ -1,4 +1,6 @@
 // A prompt file's run as its users meet it: killed, resumed, checked.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -383,4 +385,27 @@ TEST_CASE("a damaged picture of shares is drawn again by a run of all, and verif
   CHECK(batch.verify({"--from-file", "prompts.txt"}).exit_code == 0);
   CHECK(batch.verify({"--join"}).exit_code == 0);
   CHECK(batch.verify().exit_code == 0);
+}
+
+TEST_CASE("what is no picture under a missing one's name is left there, and the picture takes another", "[cli]") {
+  const PromptFolder batch("a\nb\nc\nd\n");
+  REQUIRE(batch.run().exit_code == 0);
+  const auto whole = batch.pictures();
+  const fs::path out = batch.folder / "out", journal = out / journal_name;
+  JournalContent known = read_journal(journal);
+  for (const auto& [name, png] : whole) {
+    if (!name.ends_with("d.png")) fs::remove(out / name);
+  }
+  std::erase_if(known.pictures, [](const auto& one) { return one.first != 3; });
+  write_file(journal, journal_text(known));
+  fs::create_directory(out / "00000-42-a.png");
+  fs::create_symlink("nowhere", out / "00001-42-b.png");
+  REQUIRE(mkfifo((out / "00002-42-c.png").c_str(), 0666) == 0);
+  const ProcessResult resumed = batch.run({"--resume"});
+  INFO(resumed.err);
+  CHECK(resumed.exit_code == 0);
+  CHECK(resumed.out == "out/00000-42-a-2.png\nout/00001-42-b-2.png\nout/00002-42-c-2.png\n");
+  CHECK(file_contents(out / "00001-42-b-2.png") == whole.at("00001-42-b.png"));
+  CHECK(fs::is_symlink(out / "00001-42-b.png"));
+  CHECK(batch.verify({"--from-file", "prompts.txt"}).exit_code == 0);
 }

@@ -112,6 +112,10 @@ TEST_CASE("a sheet holds each picture in its place, and says that it is one", "[
   sheet.add(9, put_picture(folder, "c.png", std::string(5000, 'x'), 32, 64, 50));
   CHECK(sheet.size() == 4);
   CHECK(sheet.save(folder / "s.png", false) == folder / "s.png");
+  CHECK(sheet.save(folder / "s.png", false) == folder / "s.png");  // an earlier sheet may go
+  check_grid(4, folder / "s.png");
+  check_error(ErrorKind::output, "no sheet of pictures", [&] { check_grid(4, folder / "a.png"); });
+  check_error(ErrorKind::output, "no sheet of pictures", [&] { sheet.save(folder / "a.png", false); });
   const Image image = read_picture(folder / "s.png").image;
   CHECK(reds(image, 100, 100) == 64 * 64);
   CHECK(reds(image, 200, 200) == 64 * 64);

@@ -81,6 +81,17 @@ TEST_CASE("what pictures say is shown, and does nothing", "[jobs]") {
   CHECK_FALSE(holds(page, "unsafe-inline"));
 }
 
+TEST_CASE("a prompt that looks like what stands behind it is shown whole", "[jobs]") {
+  const TempDir folder;
+  put(folder / "a.png", "one\nNegative prompt: two\nSteps: 7, Seed: 9", "three\nNegative prompt: four");
+  put(folder / "b.png", "five\nNegative prompt: six");
+  const std::string page = file_contents(write_gallery({.folder = folder.path()}));
+  CHECK(holds(page, "<p dir=\"auto\">one\nNegative prompt: two\nSteps: 7, Seed: 9</p>"));
+  CHECK(holds(page, "<p dir=\"auto\">three\nNegative prompt: four</p>"));
+  CHECK(holds(page, "<p dir=\"auto\">five\nNegative prompt: six</p>"));
+  CHECK(count(page, "<h2>Negative prompt</h2>") == 1);
+}
+
 TEST_CASE("a page elsewhere links to its pictures by a relative way", "[jobs]") {
   const TempDir folder;
   fs::create_directories(folder / "a" / "pictures");

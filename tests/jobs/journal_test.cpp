@@ -71,6 +71,17 @@ TEST_CASE("a torn last line is passed over, and taken off before the next is wri
   CHECK(read_journal(file).pictures.size() == 1);
 }
 
+TEST_CASE("an empty line between a journal's is passed over", "[jobs]") {
+  const TempDir folder;
+  const auto file = folder / "sdtorch.jobs.jsonl";
+  { Journal(folder.path(), std::nullopt, false).add(some_picture(0)); }
+  const std::string whole = file_contents(file);
+  write_file(file, "\n" + whole + " \r\n");
+  CHECK(read_journal(file).pictures.size() == 1);
+  Journal(folder.path(), std::nullopt, false).put_in_order();
+  CHECK(file_contents(file) == whole);
+}
+
 TEST_CASE("a journal that is none is refused by its line", "[jobs]") {
   const TempDir folder;
   const auto file = folder / "sdtorch.jobs.jsonl";
@@ -81,7 +92,7 @@ TEST_CASE("a journal that is none is refused by its line", "[jobs]") {
     check_error(ErrorKind::output, "line 2", [&] { read_journal(file); });
     check_error(ErrorKind::output, reason, [&] { read_journal(file); });
   };
-  check_line("x", "");
+  check_line("x", "take the line out");
   check_line("{}", "is no journal's");
   check_line("[]", "is no journal's");
   check_line(R"({"index":"0","path":"a.png","sha256":"","bytes":1,"request":""})", "is no journal's");

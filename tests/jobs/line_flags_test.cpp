@@ -124,6 +124,7 @@ TEST_CASE("what is wrong with a line's flags is told with line and column", "[jo
       {"a cat --model m",
        "column 7: --model: holds for the whole run, not for a line; give --model on the command line"},
       {"a cat --steps 5 -m m", "column 17: -m: holds for the whole run, not for a line; give --model on"},
+      {"a cat --resume", "column 7: --resume: holds for the whole run, not for a line; give --resume on"},
       {"a cat --outdir d", "column 7: --outdir: holds for the whole run, not for a line; give --outdir on"},
       {"a cat --steps many", "column 7: --steps: 'many' is not a whole number"},
       {"a cat --seed 5 --steps 0", "column 16: --steps: must be 1…"},

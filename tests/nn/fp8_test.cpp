@@ -9,6 +9,7 @@
 #include "nn/linear.hpp"
 #include "support/catch.hpp"
 #include "support/cuda.hpp"
+#include "support/golden.hpp"
 #include "support/tolerance.hpp"
 
 using namespace sdtorch;
