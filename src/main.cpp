@@ -14,6 +14,9 @@
 #include "core/out_of_memory.hpp"
 #include "core/standard_streams.hpp"
 
+/// Null but where LeakSanitizer is linked.
+extern "C" [[gnu::weak]] void __lsan_do_leak_check();
+
 namespace {
 
 int fail(sdtorch::ErrorKind kind, const std::string& message) {
@@ -41,11 +44,8 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   sdtorch::hold_standard_streams();
   const int code = run(argc, argv);
-#if !defined(__SANITIZE_ADDRESS__)
+  if (__lsan_do_leak_check) return code;  // which comes behind the libraries' own endings
   // What LibTorch would take a tenth of a second to free piece by piece, the system takes back at once.
   std::fflush(nullptr);
   std::_Exit(code);
-#else
-  return code;
-#endif
 }

@@ -2,8 +2,7 @@
 // time: beside another program that wants the cores, a picture of a second then takes half a minute, since a thread
 // that spins holds the core that the one it waits for needs. It reads its settings once, when it is loaded, which is
 // before main: so it is said before any library begins, and where there is no room to say it, the program begins anew.
-#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
-
+// For Linux, and for programs without AddressSanitizer, which has its own beginning before all others.
 #include <linux/limits.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -60,5 +59,3 @@ void begin_anew(int, char** argv, char** environment) {
 [[gnu::section(".preinit_array"), gnu::used]] void (*const before_libraries)(int, char**, char**) = begin_anew;
 
 }  // namespace
-
-#endif

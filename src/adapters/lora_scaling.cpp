@@ -174,10 +174,8 @@ bool nearly(double a, double b) { return std::abs(a - b) <= 0.01 * std::abs(b); 
 std::optional<LayerPattern> LayerPattern::parse(const std::string& expression) {
   constexpr size_t longest = 1000;
   if (expression.size() > longest || repeats_too_often(expression)) return std::nullopt;
-  auto options = std::regex::ECMAScript | std::regex::nosubs;
-#ifdef __GLIBCXX__
-  options |= std::regex_constants::__polynomial;  // no expression takes time that doubles with each letter of a name
-#endif
+  // Polynomial: no expression takes time that doubles with each letter of a name.
+  const auto options = std::regex::ECMAScript | std::regex::nosubs | std::regex_constants::__polynomial;
   try {
     return LayerPattern(std::regex("(.*\\.)?(" + expression + ")", options));
   } catch (const std::regex_error&) {

@@ -1,43 +1,42 @@
 #include "core/instructions.hpp"
 
-#if defined(__x86_64__) && defined(__linux__)
-#include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
+#include <ATen/cpu/Utils.h>
+
+#include <algorithm>
+#include <initializer_list>
 
 namespace sdtorch {
+namespace {
 
-#if defined(__x86_64__) && defined(__linux__)
+/// Whether LibTorch finds all of these in the CPU, and the system lets them be used.
+bool has(std::initializer_list<const char*> names) {
+  static const auto capabilities = at::cpu::get_cpu_capabilities();
+  return std::ranges::all_of(names, [](const char* name) {
+    const auto found = capabilities.find(name);
+    return found != capabilities.end() && found->second.isBool() && found->second.toBool();
+  });
+}
+
+}  // namespace
 
 bool has_avx512() {
-  static const bool has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  return has;
+  static const bool has_it = has({"avx512_f", "avx512_bw", "avx512_dq", "avx512_vl"});
+  return has_it;
 }
 
-bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16") != 0; }
-bool has_avx512_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni") != 0; }
+bool has_avx512_bf16() {
+  static const bool has_it = has_avx512() && has({"avx512_bf16"});
+  return has_it;
+}
+
+bool has_avx512_vnni() {
+  static const bool has_it = has_avx512() && has({"avx512_vnni"});
+  return has_it;
+}
 
 bool has_amx_bf16() {
-  static const bool has = [] {
-    constexpr unsigned amx_bf16 = 1U << 22, amx_tile = 1U << 24;  // of leaf 7's EDX
-    constexpr long ask_for_feature = 0x1023, tile_data = 18;      // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    if (!has_avx512_bf16() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-    if ((d & amx_bf16) == 0 || (d & amx_tile) == 0) return false;
-    return syscall(SYS_arch_prctl, ask_for_feature, tile_data) == 0;
-  }();
-  return has;
+  static const bool has_it = has_avx512_bf16() && has({"amx_tile", "amx_bf16"}) && at::cpu::init_amx();
+  return has_it;
 }
-
-#else
-
-bool has_avx512() { return false; }
-bool has_avx512_bf16() { return false; }
-bool has_avx512_vnni() { return false; }
-bool has_amx_bf16() { return false; }
-
-#endif
 
 }  // namespace sdtorch

@@ -138,7 +138,6 @@ bool in_use = false;
 void keep_memory() {
   if (in_use) return;
   in_use = true;
-#if defined(__GLIBC__)
   // The system's allocator keeps what a layer gives back, too: it would be asked for again at the next one.
   mallopt(M_MMAP_THRESHOLD, static_cast<int>(huge_page));
   mallopt(M_TRIM_THRESHOLD, static_cast<int>(most_kept));
@@ -146,7 +145,6 @@ void keep_memory() {
   mallopt(M_MXFAST, 0);
   // Each thread that makes a PNG would else reserve 64 MiB of addresses, which count where those are limited.
   mallopt(M_ARENA_MAX, free_addresses() ? 1 : 2);
-#endif
   c10::SetCPUAllocator(&kept_memory(), /*priority=*/1);
 }
 

@@ -23,8 +23,8 @@ void check_folder(const std::filesystem::path& folder);
 /// Writes nothing. Throws ErrorKind::output.
 void check_file(const std::filesystem::path& file);
 
-/// Whether `file` may be replaced: nothing is there, or a PNG of ours with that text in it. what: such a PNG, flag: what
-/// names it, for messages. Throws ErrorKind::output.
+/// Whether `file` may be replaced: nothing is there, or a PNG of ours with that text in it. what: such a PNG, flag:
+/// what names it, for messages. Throws ErrorKind::output.
 void check_free_or_own(const std::filesystem::path& file, std::string_view keyword, std::string_view what,
                        std::string_view flag);
 
