@@ -321,9 +321,10 @@ void finish_settings(Reading& r) {
   for (const auto& override : r.overrides) i.given.emplace_back(override.setting->name);
   i.from_image = r.from_image;
   if (!r.from_image.empty()) leave_unused(i.settings, i.given, r.from_image);
-  const auto seed =
-      std::find_if(r.overrides.begin(), r.overrides.end(), [](const auto& o) { return o.setting->name == "seed"; });
-  i.seed_drawn = seed != r.overrides.end() && seed->text == "-1";
+  const auto is_drawn = [&](std::string_view name) {
+    return std::ranges::any_of(r.overrides, [&](const auto& o) { return o.setting->name == name && o.text == "-1"; });
+  };
+  i.drawn = {.seed = is_drawn("seed"), .variation_seed = is_drawn("variation-seed")};
   if (i.command == Command::bench && !r.has("prompt") && r.from_image.empty()) i.settings.prompt = bench_prompt;
   if (i.command != Command::bench) take_devices(i);
   if (i.from_file || !i.expansion.sweep.empty()) return check_defaults(i.settings);  // others have the last word

@@ -14,6 +14,7 @@
 #include "cli/verify.hpp"
 #include "core/log.hpp"
 #include "jobs/convert.hpp"
+#include "jobs/drawn_seeds.hpp"
 #include "jobs/expansion.hpp"
 #include "jobs/merge.hpp"
 #include "jobs/output_options.hpp"
@@ -54,7 +55,7 @@ struct Invocation {
   bool resume = false;                             ///< generate: what the folder's journal lacks
   bool wait = false;                               ///< generate: for a folder in which another run works
   std::optional<bool> keep_going{};                ///< generate: after a picture that fails; none: with a prompt file
-  bool seed_drawn = false;                         ///< --seed -1: the drawn seed is to be reported
+  DrawnSeeds drawn{};                              ///< by the command line's flags: a drawn seed is to be reported
   bool json = false;                               ///< results as JSON lines
   bool profile = false;                            ///< bench: each kind of layer, and the machine's rate
   bool by_turns = false;                           ///< bench: a line of standard input before each part

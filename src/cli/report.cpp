@@ -169,6 +169,14 @@ void ConsoleReporter::tell_progress(bool last) {
   // Lines of a run of days are not to fill a log.
   constexpr double longest_interval = 60, share = 0.1;
   const double time = now();
+  if (options_.json) {
+    return tell({{"event", "progress"},
+                 {"done", progress_.finished() + progress_.failures() + progress_.resumed()},
+                 {"total", progress_.total()},
+                 {"seconds", milliseconds(progress_.seconds(time))},
+                 {"images_per_second", progress_.images_per_second(time)},
+                 {"seconds_left", milliseconds(progress_.seconds_left(time))}});
+  }
   const double interval =
       options_.terminal ? bar_interval : std::clamp(progress_.seconds(time) * share, plain_interval, longest_interval);
   if (time - last_shown_ < interval && !(last && options_.terminal)) return;
@@ -200,14 +208,15 @@ void ConsoleReporter::on_image(const ImageResult& result) {
   print_result(result_line(result, options_.json));
   preview_rows = 0;
   // Where others draw, their pictures are all that is heard of.
-  if (options_.progress && !options_.json && !progress_.is_stepping() && progress_.total() > 1) tell_progress(false);
+  const bool is_silent = options_.json ? options_.by_devices : !progress_.is_stepping();
+  if (options_.progress && is_silent && progress_.total() > 1) tell_progress(false);
 }
 
 void ConsoleReporter::on_failed(const FailedImage& failed) {
   progress_.failed();
   if (options_.sheet) options_.sheet->add_failed(failed.index);
   const std::string place = failed.source.empty() ? fmt::format("picture {}", failed.index) : failed.source;
-  log_error(fmt::format("{}: {}", place, failed.error));
+  if (!failed.ends_run) log_error(fmt::format("{}: {}", place, failed.error));
   if (options_.json) print_result(failed_line(failed));
 }
 

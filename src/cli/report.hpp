@@ -37,14 +37,16 @@ struct ReportOptions {
   bool terminal = false;  ///< stderr is one: progress is a bar that redraws itself, else a line every few seconds
   std::optional<ShowAs> show{};   ///< draw each picture on stderr, and on a terminal each preview in its place
   ContactSheet* sheet = nullptr;  ///< collects the run's pictures
+  bool by_devices = false;        ///< several draw, whose steps are not heard of
 };
 
 /// The command line's reporter. One at a time: the log steps around its bar.
 ///
 /// With json each event of a run is an object a line on stderr, its `event`: `loading` (a model); `batch` (images: the
 /// numbers of its pictures, total: how many this run draws); `step` (index and count, images, and of the whole run
-/// seconds, images_per_second, seconds_left); `preview` (path, image, step, steps); `page` (path: of a gallery or a
-/// contact sheet); `summary` (images, failed, done_before, seconds).
+/// seconds, images_per_second, seconds_left), or, where several devices draw, `progress` (done, total, and the same);
+/// `preview` (path, image, step, steps); `page` (path: of a gallery or a contact sheet); `summary` (images, failed,
+/// done_before, seconds).
 class ConsoleReporter : public Reporter {
  public:
   explicit ConsoleReporter(const ReportOptions& options);

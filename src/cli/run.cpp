@@ -7,6 +7,8 @@
 #include <iostream>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 
 #include "cli/bench_report.hpp"
 #include "cli/options.hpp"
@@ -36,11 +38,12 @@
 namespace sdtorch {
 namespace {
 
-/// settings: what every job begins with.
-std::vector<Job> jobs_of_invocation(const Invocation& invocation, const Settings& settings) {
+/// settings: what every job begins with. faults: takes those of a prompt file's lines.
+std::vector<Job> jobs_of_invocation(const Invocation& invocation, const Settings& settings,
+                                    std::vector<LineFault>& faults) {
   if (invocation.from_file) {
     return read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format,
-                            invocation.expansion);
+                            invocation.expansion, &faults);
   }
   std::vector<Job> jobs = jobs_of(settings, invocation.expansion);
   check_pictures(jobs);
@@ -52,7 +55,7 @@ std::vector<Job> jobs_of_invocation(const Invocation& invocation, const Settings
 }
 
 /// What a worker's lines become.
-std::function<std::vector<Job>(std::string_view, size_t)> line_reader(const Invocation& invocation) {
+std::function<std::vector<Job>(std::string_view, size_t, size_t)> line_reader(const Invocation& invocation) {
   auto reader = std::make_shared<PromptLineReader>(PromptLineReaderOptions{.base = invocation.settings,
                                                                            .name = "<stdin>",
                                                                            .format = invocation.from_file_format,
@@ -61,7 +64,9 @@ std::function<std::vector<Job>(std::string_view, size_t)> line_reader(const Invo
                                                                            .ids = true,
                                                                            .takes_input = true,
                                                                            .expansion = invocation.expansion});
-  return [reader](std::string_view line, size_t number) { return reader->read(line, number); };
+  return [reader](std::string_view line, size_t number, size_t column) {
+    return reader->read(line, number, most_jobs, column);
+  };
 }
 
 std::optional<Shard> shard_of(const Invocation& invocation) {
@@ -125,11 +130,12 @@ int generate(const Invocation& invocation, int (*run)(const Invocation&)) {
   }
 }
 
-int draw_jobs(const Invocation& invocation) {
+/// tried: the seeds that were not the right ones.
+int draw_jobs(const Invocation& invocation, std::set<std::string>& tried) {
   RunOptions options = run_options(invocation);
-  begin_drawn_seeds(options, invocation.seed_drawn);
-  if (invocation.seed_drawn) log_info(fmt::format("seed: {}", options.defaults.seed));
-  const std::vector<Job> jobs = jobs_of_invocation(invocation, options.defaults);
+  begin_drawn_seeds(options, invocation.drawn, tried);
+  if (invocation.drawn.seed) log_info(fmt::format("seed: {}", options.defaults.seed));
+  const std::vector<Job> jobs = jobs_of_invocation(invocation, options.defaults, options.faults);
   check_pages(invocation.seeing, options.output, static_cast<size_t>(count_images(jobs)));
   if (invocation.dry_run) {
     check_jobs(jobs, options);
@@ -144,7 +150,8 @@ int draw_jobs(const Invocation& invocation) {
                             .progress = invocation.log_level != LogLevel::quiet,
                             .terminal = isatty(STDERR_FILENO) == 1,
                             .show = invocation.seeing.show,
-                            .sheet = invocation.seeing.grid ? &sheet : nullptr});
+                            .sheet = invocation.seeing.grid ? &sheet : nullptr,
+                            .by_devices = !draws_here});
   try {
     run_jobs(jobs, options, reporter);
   } catch (const Error& error) {
@@ -159,13 +166,14 @@ int draw_jobs(const Invocation& invocation) {
 
 int generate_command(const Invocation& invocation) {
   if (invocation.from_file == "-" && !invocation.dry_run) {
-    if (invocation.seed_drawn) log_info(fmt::format("seed: {}", invocation.settings.seed));
+    if (invocation.drawn.seed) log_info(fmt::format("seed: {}", invocation.settings.seed));
     return worker_command(invocation);
   }
-  try {
-    return draw_jobs(invocation);
-  } catch (const SeedsOutOfDate&) {
-    return draw_jobs(invocation);
+  for (std::set<std::string> tried;;) {
+    try {
+      return draw_jobs(invocation, tried);
+    } catch (const SeedsOutOfDate&) {
+    }
   }
 }
 

@@ -48,9 +48,10 @@ std::optional<RunRecord> expected_run(const Invocation& invocation) {
   const std::vector<Job> jobs =
       read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format, invocation.expansion);
   CheckedModels models;
-  std::vector<std::string> digests;
-  for (const Job& job : jobs) add_digests(digests, job, models.get(job.choice).check(job.request).request);
-  return record_of(models, jobs, options, std::move(digests));
+  CheckedPictures pictures;
+  const NameTemplate names(options.output.name);
+  for (const Job& job : jobs) add_pictures(pictures, job, models.get(job.choice).check(job.request), names);
+  return record_of(models, jobs, options, std::move(pictures.digests));
 }
 
 std::string json_text(const FolderReport& report) {
@@ -77,7 +78,8 @@ std::string plain_text(const FolderReport& report) {
     if (!faulty.path.empty()) text += " " + faulty.path;
     text += ": " + faulty.reason + "\n";
   }
-  if (!report.others.empty()) text += fmt::format("{} PNG files are of no run\n", report.others.size());
+  const size_t others = report.others.size();
+  if (others > 0) text += fmt::format("{} PNG file{} of no run\n", others, others == 1 ? " is" : "s are");
   return text + fmt::format("{} of {} pictures are as they should be\n", report.right, report.asked);
 }
 

@@ -64,19 +64,6 @@ bool is_called(const AddOnFile& file, const std::string& name) {
   return ends_in(file.inner) || ends_in(file.inner + file.path.extension().string());
 }
 
-/// kohya's name for what it trained; empty where a file says none, or is not one that can be read.
-std::string own_name(const fs::path& file) {
-  if (ascii_lower(file.extension().string()) != ".safetensors") return "";
-  try {
-    const MappedFile mapped(file, ErrorKind::model);
-    const auto metadata = read_safetensors_header(mapped.bytes(), file.string()).metadata;
-    const auto found = metadata.find("ss_output_name");
-    return found == metadata.end() ? "" : found->second;
-  } catch (const Error&) {
-    return "";  // it is not what was asked for, and another may be
-  }
-}
-
 [[noreturn]] void refuse_missing(const fs::path& folder, const std::string& name, const AddOnQuery& query,
                                  const std::vector<AddOnFile>& files) {
   if (files.empty()) {
@@ -114,6 +101,18 @@ std::vector<AddOnFile> add_on_files(const fs::path& folder, std::span<const std:
   return files;
 }
 
+std::string own_name_of(const fs::path& file) {
+  if (ascii_lower(file.extension().string()) != ".safetensors") return "";
+  try {
+    const MappedFile mapped(file, ErrorKind::model);
+    const auto metadata = read_safetensors_header(mapped.bytes(), file.string()).metadata;
+    const auto found = metadata.find("ss_output_name");
+    return found == metadata.end() ? "" : found->second;
+  } catch (const Error&) {
+    return "";  // it is not what was asked for, and another may be
+  }
+}
+
 void require_add_on(const fs::path& file, std::string_view flag) {
   if (is_there(file)) return;
   std::vector<std::string> names;
@@ -145,7 +144,7 @@ fs::path find_add_on(const fs::path& folder, const std::string& name, const AddO
   std::ranges::copy_if(files, std::back_inserter(found), [&](const AddOnFile& file) { return is_called(file, name); });
   if (found.empty()) {
     std::ranges::copy_if(files, std::back_inserter(found),
-                         [&](const AddOnFile& file) { return own_name(file.path) == name; });
+                         [&](const AddOnFile& file) { return own_name_of(file.path) == name; });
   }
   if (found.empty()) refuse_missing(folder, name, query, files);
   std::error_code error;

@@ -21,6 +21,10 @@ struct AddOnFile {
 std::vector<AddOnFile> add_on_files(const std::filesystem::path& folder, std::span<const std::string_view> endings,
                                     std::string_view flag);
 
+/// kohya's name for what it trained (`ss_output_name`), by which a file may be called, too; empty where a file says
+/// none.
+std::string own_name_of(const std::filesystem::path& file);
+
 /// An add-on's file as a flag names it. Throws ErrorKind::usage naming the flag, and the files in its folder that may
 /// be meant, where it is not there.
 void require_add_on(const std::filesystem::path& file, std::string_view flag);

@@ -1,9 +1,13 @@
 #include "jobs/drawn_seeds.hpp"
 
+#include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
+#include <random>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "jobs/file_fingerprints.hpp"
 #include "jobs/journal.hpp"
@@ -12,13 +16,26 @@
 namespace sdtorch {
 namespace {
 
-/// The prompt file's last run that a folder's journals tell of.
-std::optional<RunRecord> last_run(const std::filesystem::path& folder, const std::string& prompt_file) {
+bool is_complete(const RunRecord& run, const JournalContent& known) {
+  for (int64_t i = 0; i < std::ssize(run.requests); ++i) {
+    if (!known.pictures.contains(run.first_index + i)) return false;
+  }
+  return true;
+}
+
+/// The prompt file's runs that a folder's journals tell of, the last first, those that lack a picture before the
+/// others.
+std::vector<RunRecord> earlier_runs(const std::filesystem::path& folder, const std::string& prompt_file) {
   std::error_code error;
-  if (!std::filesystem::is_directory(folder.empty() ? "." : folder, error)) return std::nullopt;
+  if (!std::filesystem::is_directory(folder.empty() ? "." : folder, error)) return {};
   const JournalContent known = read_journals(folder);
-  const RunRecord* const run = last_run_of(known, prompt_file);
-  return run ? std::optional(*run) : std::nullopt;
+  const std::string name = std::filesystem::path(prompt_file).filename().string();
+  std::vector<RunRecord> runs(known.runs.rbegin(), known.runs.rend());
+  const auto others =
+      std::ranges::stable_partition(runs, [&](const RunRecord& run) { return run.prompt_file == name; });
+  if (others.begin() != runs.begin()) runs.erase(others.begin(), runs.end());
+  std::ranges::stable_partition(runs, [&](const RunRecord& run) { return !is_complete(run, known); });
+  return runs;
 }
 
 /// Shards begin at once, and must agree without having spoken: by what they all read. A pipe is another one each time.
@@ -30,18 +47,39 @@ uint64_t seed_of_file(const std::string& prompt_file) {
   return digits.empty() ? 0 : std::stoull(digits, nullptr, hexadecimal);
 }
 
+/// What a run's chance decides.
+std::string chance_of(const RunRecord& run, const DrawnSeeds& drawn) {
+  nlohmann::json chance = {run.seeds_from ? nlohmann::json(*run.seeds_from) : nlohmann::json()};
+  if (drawn.seed) chance.push_back(run.defaults.value("seed", nlohmann::json()));
+  if (drawn.variation_seed) chance.push_back(run.defaults.value("variation-seed", nlohmann::json()));
+  return chance.dump();
+}
+
 }  // namespace
 
-void begin_drawn_seeds(RunOptions& options, bool seed_drawn) {
+void begin_drawn_seeds(RunOptions& options, const DrawnSeeds& drawn, std::set<std::string>& tried) {
   if (options.prompt_file.empty()) return;
-  std::optional<RunRecord> before;
-  if (options.resume || options.shard) before = last_run(options.output.outdir, options.prompt_file);
-  options.first_of_folder = options.resume && !options.shard && !before;
+  std::vector<RunRecord> before;
+  if (options.resume || options.shard) before = earlier_runs(options.output.outdir, options.prompt_file);
+  const bool first_of_folder = options.resume && !options.shard && before.empty();
+  std::set<std::string> chances;
+  std::erase_if(before, [&](const RunRecord& run) {
+    const std::string chance = chance_of(run, drawn);
+    return tried.contains(chance) || !chances.insert(chance).second;
+  });
+  options.may_have_other_seeds = first_of_folder || before.size() > 1;
+  options.own_seeds_drawn = drawn.seed || drawn.variation_seed;
   const uint64_t first = options.shard ? seed_of_file(options.prompt_file) : draw_seed();
-  deal_seeds(before && before->seeds_from ? *before->seeds_from : first);
-  if (!seed_drawn) return;
-  if (options.shard) options.defaults.seed = first;
-  if (before && before->defaults.contains("seed")) options.defaults.seed = before->defaults["seed"].get<uint64_t>();
+  const RunRecord run = before.empty() ? RunRecord{.defaults = nlohmann::json::object()} : before.front();
+  if (!before.empty()) tried.insert(chance_of(run, drawn));
+  deal_seeds(run.seeds_from.value_or(first));
+  // The command line's own were drawn by each process; shards are to agree.
+  uint64_t& seed = options.defaults.seed;
+  std::optional<uint64_t>& variation = options.defaults.variation_seed;
+  if (drawn.seed) seed = run.defaults.value("seed", options.shard ? first : seed);
+  if (drawn.variation_seed) {
+    variation = run.defaults.value("variation-seed", options.shard ? std::mt19937_64(first)() : *variation);
+  }
 }
 
 }  // namespace sdtorch

@@ -8,6 +8,8 @@
 #include <span>
 
 #include "core/error.hpp"
+#include "core/suggest.hpp"
+#include "io/add_on_files.hpp"
 #include "io/mapped_file.hpp"
 #include "io/sha256.hpp"
 #include "jobs/request_facts.hpp"
@@ -64,17 +66,12 @@ std::vector<fs::path> files_below(const fs::path& folder) {
   return files;
 }
 
-std::string of_listing(const fs::path& folder) {
-  std::string all;
-  for (const fs::path& file : files_below(folder)) {
-    all += file.lexically_relative(folder).string();
-    try {
-      all += fmt::format(" {}\n", of_bytes(file, of_many));
-    } catch (const Error&) {  // one that cannot be read is told where it is asked for
-      all += "\n";
-    }
-  }
-  return digest_of_text(all);
+/// Whether a file of a folder that is searched may be what some text calls by its name. texts: in lower case.
+bool is_called(const fs::path& file, std::string_view texts) {
+  const auto is_said = [&](const std::string& name) {
+    return !name.empty() && texts.find(ascii_lower(name)) != std::string_view::npos;
+  };
+  return is_said(file.stem().string()) || is_said(own_name_of(file));
 }
 
 /// The path in `FILE:W`, `FILE=TOKEN` or `PATH=FILE`: the longest that is there, else nothing.
@@ -101,17 +98,47 @@ class Fingerprints {
     made_["model " + model_name(choice)] = fingerprint(find_model(choice.model));
   }
 
-  std::map<std::string, std::string> made() const { return made_; }
+  /// What may call add-ons by their names.
+  void add_text(const std::string& text) { texts_.insert(text); }
+
+  std::map<std::string, std::string> made() {
+    std::string texts;
+    if (!searched_.empty()) {
+      for (const std::string& text : texts_) texts += ascii_lower(text) + "\n";
+    }
+    for (const auto& [name, folder] : searched_) put_called(name, folder, texts);
+    return made_;
+  }
 
  private:
   void put(const Setting& setting, const fs::path& path) {
-    const bool searched = setting.name.ends_with("-dir") && fs::is_directory(path);
-    const std::string own = searched ? of_listing(path) : fingerprint(path);
-    std::string& made = made_[fmt::format("{} {}", setting.name, path.filename().string())];
+    if (setting.name.ends_with("-dir") && fs::is_directory(path)) {
+      searched_.emplace_back(setting.name, path);
+    } else {
+      put(fmt::format("{} {}", setting.name, path.filename().string()), fingerprint(path));
+    }
+  }
+
+  void put(const std::string& name, const std::string& own) {
+    std::string& made = made_[name];
     made = made.empty() ? own : digest_of_text(made + own);  // of several folders' files of one name
   }
 
-  std::set<std::string> seen_{};
+  /// A folder's files that some text calls, each by itself: what is added to the folder changes nothing.
+  void put_called(std::string_view name, const fs::path& folder, std::string_view texts) {
+    for (const fs::path& file : files_below(folder)) {
+      if (!is_called(file, texts)) continue;
+      std::string own;
+      try {
+        own = digest_of_text(of_bytes(file, of_many));
+      } catch (const Error&) {  // one that cannot be read is told where it is asked for
+      }
+      put(fmt::format("{} {}", name, file.lexically_relative(folder).string()), own);
+    }
+  }
+
+  std::set<std::string> seen_{}, texts_{};
+  std::vector<std::pair<std::string, fs::path>> searched_{};  ///< flag and folder
   std::map<std::string, std::string> made_{};
 };
 
@@ -119,11 +146,16 @@ void add_job(Fingerprints& all, const Job& job) {
   all.add_model(job.choice);
   const Settings settings{job.choice, job.request};
   for (const Setting& setting : sdtorch::settings()) {
-    if (!names_path(setting) || setting.name == "model") continue;
+    const bool is_path = names_path(setting);
+    if (const auto text = is_path ? std::nullopt : text_of(settings, setting)) all.add_text(*text);
+    if (!is_path || setting.name == "model") continue;
     if (const auto* one = std::get_if<std::string Settings::*>(&setting.member)) all.add(setting, settings.**one);
     const auto* list = std::get_if<std::vector<std::string> Settings::*>(&setting.member);
     if (!list) continue;
-    for (const std::string& text : settings.**list) all.add(setting, text);
+    for (const std::string& text : settings.**list) {
+      all.add(setting, text);
+      all.add_text(text);  // `style:0.5` may be in a folder that is searched
+    }
   }
 }
 

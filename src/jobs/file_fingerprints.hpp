@@ -21,7 +21,8 @@ std::string fingerprint(const std::filesystem::path& path);
 inline constexpr size_t whole_bytes = size_t{64} << 20;
 
 /// Those of everything that the jobs name by path (models, LoRAs, input pictures, …), under `FLAG NAME`: `model demo`.
-/// Of folders that are searched by name (--lora-dir) what lies there, by sizes and sixteen pieces of each file.
+/// Of folders that are searched by name (--lora-dir) each file whose name stands in some text of a job, by its size and
+/// sixteen pieces of it: `lora-dir styles/ink.safetensors`.
 std::map<std::string, std::string> fingerprints_of(const std::vector<Job>& jobs);
 
 }  // namespace sdtorch

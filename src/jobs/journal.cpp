@@ -111,6 +111,14 @@ FailureRecord failure_of_line(const json& line) {
           .exit_code = line.at("exit_code").get<int>()};
 }
 
+/// Puts a picture's record in the place of an earlier one.
+void take_place(JournalContent& content, PictureRecord picture) {
+  PictureRecord& kept = content.pictures[picture.index];
+  if (!kept.path.empty() && kept.path != picture.path) content.superseded[kept.path] = kept;
+  content.superseded.erase(picture.path);
+  kept = std::move(picture);
+}
+
 void add_line(JournalContent& content, const json& line) {
   if (line.contains("run")) {
     content.runs.push_back(run_of(line));
@@ -121,7 +129,7 @@ void add_line(JournalContent& content, const json& line) {
     PictureRecord picture = picture_of_line(line);
     content.failures.erase(picture.index);
     content.sha256[picture.path] = picture.sha256;
-    content.pictures[picture.index] = std::move(picture);
+    take_place(content, std::move(picture));
   }
 }
 
@@ -271,9 +279,15 @@ void add_journal(JournalContent& all, JournalContent more) {
   }
   for (auto& [index, picture] : more.pictures) {
     all.failures.erase(index);
-    PictureRecord& kept = all.pictures[index];
-    if (kept.path.empty() || !is_later(kept.path, picture.path)) kept = std::move(picture);
+    const auto kept = all.pictures.find(index);
+    if (kept == all.pictures.end() || !is_later(kept->second.path, picture.path)) {
+      take_place(all, std::move(picture));
+    } else {
+      all.superseded[picture.path] = std::move(picture);
+    }
   }
+  all.superseded.merge(more.superseded);
+  std::erase_if(all.superseded, [&](const auto& one) { return all.pictures.at(one.second.index).path == one.first; });
   for (auto& [path, sha256] : more.sha256) all.sha256[path] = std::move(sha256);
   for (auto& [index, failure] : more.failures) {
     if (!all.pictures.contains(index)) all.failures[index] = std::move(failure);
@@ -298,7 +312,13 @@ std::string journal_text(const JournalContent& content) {
   std::string text;
   const auto add = [&](const json& line) { text += line.dump() + "\n"; };
   for (const RunRecord& run : content.runs) add(to_json(run));
-  for (const auto& [index, picture] : content.pictures) add(to_json(picture));
+  std::multimap<int64_t, const PictureRecord*> earlier;
+  for (const auto& [path, picture] : content.superseded) earlier.emplace(picture.index, &picture);
+  for (const auto& [index, picture] : content.pictures) {
+    const auto [first, last] = earlier.equal_range(index);
+    for (auto one = first; one != last; ++one) add(to_json(*one->second));
+    add(to_json(picture));
+  }
   for (const auto& [index, failure] : content.failures) add(to_json(failure));
   return text;
 }

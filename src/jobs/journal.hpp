@@ -54,6 +54,8 @@ struct FailureRecord {
 struct JournalContent {
   std::vector<RunRecord> runs{};  ///< in the order in which they were begun
   std::map<int64_t, PictureRecord> pictures{};
+  /// Earlier files of those pictures, by name: what was found damaged, and what such a file is not to be taken for.
+  std::map<std::string, PictureRecord> superseded{};
   std::map<int64_t, FailureRecord> failures{};  ///< the last of each picture that has no record of success
   std::map<std::string, std::string> sha256{};  ///< of each file that was ever recorded, by its name
 };
@@ -83,7 +85,7 @@ JournalContent read_journals(const std::filesystem::path& folder);
 /// its name tells: `-2`, `-3`…
 void add_journal(JournalContent& all, JournalContent more);
 
-/// A journal as its lines: runs, then pictures and failures by index.
+/// A journal as its lines: runs, then pictures, earlier files of one before its last, and failures by index.
 std::string journal_text(const JournalContent& content);
 
 /// A journal that is being written. Each record is on disk when its call returns.

@@ -1,6 +1,7 @@
 #include "jobs/json_keys.hpp"
 
 #include <nlohmann/json.hpp>
+#include <optional>
 
 namespace sdtorch {
 namespace {
@@ -13,6 +14,27 @@ size_t end_of_string(std::string_view text, size_t start) {
 }
 
 }  // namespace
+
+std::vector<JsonPiece> json_elements(std::string_view text) {
+  std::vector<JsonPiece> elements;
+  size_t depth = 0, end = 0;
+  std::optional<size_t> start;
+  for (size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    const bool closes = c == ']' || c == '}';
+    if (closes) --depth;
+    if (start && ((c == ',' && depth == 1) || depth == 0)) {
+      elements.push_back({*start, end - *start});
+      start.reset();
+    } else if (depth > 0 && std::string_view(", \t\r\n").find(c) == std::string_view::npos) {
+      if (!start) start = at;
+      if (c == '"') at = end_of_string(text, at) - 1;
+      end = at + 1;
+    }
+    if (c == '[' || c == '{') ++depth;
+  }
+  return elements;
+}
 
 std::vector<JsonKey> json_keys(std::string_view text) {
   std::vector<JsonKey> keys;

@@ -53,14 +53,7 @@ class FlagReader {
 
   /// Throws LineError.
   std::vector<GivenFlag> read() {
-    while (const auto word = next_word()) {
-      GivenFlag given = flag_of(*word);
-      const auto before = std::ranges::find(given_, given.setting, &GivenFlag::setting);
-      if (before != given_.end() && !given.setting->repeated) {
-        fail_at(word->start, given.flag, "given 2 times, takes one value");
-      }
-      given_.push_back(std::move(given));
-    }
+    while (const auto word = next_word()) given_.push_back(flag_of(*word));
     return std::move(given_);
   }
 
@@ -161,6 +154,18 @@ class FlagReader {
   std::vector<GivenFlag> given_{};
 };
 
+/// Throws LineError for a flag that takes one value and has two.
+void check_given_once(const std::vector<GivenFlag>& flags) {
+  for (auto flag = flags.begin(); flag != flags.end(); ++flag) {
+    if (flag->setting->repeated || std::find_if(flags.begin(), flag, [&](const GivenFlag& before) {
+                                     return before.setting == flag->setting;
+                                   }) == flag) {
+      continue;
+    }
+    throw LineError(flag->column, {.file = flag->flag, .reason = "given 2 times, takes one value"});
+  }
+}
+
 /// The flags from a place on, if all that stands there is flags with values that they take.
 std::optional<std::vector<GivenFlag>> flags_if_legal(std::string_view line, size_t at, const Settings& base) {
   try {
@@ -186,7 +191,7 @@ std::string word_like_flag(std::string_view text) {
   size_t end = 0;
   while (end < text.size() && !begins_with_blank(text.substr(end))) ++end;
   const std::string word(text.substr(0, end));
-  const bool is_short = word.size() == 2 && begins_short_flag(word);
+  const bool is_short = begins_short_flag(word) && (word.size() == 2 || word[2] == '=');
   return is_short || setting_of_flag("-" + name_of(word)) ? word : "";
 }
 
@@ -204,12 +209,14 @@ void find_flags(std::string_view line, const Settings& base, FlaggedLine& read, 
     }
     if (begins_long) {
       read.flags = FlagReader(line, at).read();
+      check_given_once(read.flags);
       start = at;
       return;
     }
     if (behind_blank && begins_short_flag(rest)) {
       if (auto flags = flags_if_legal(line, at, base)) {
         read.flags = std::move(*flags);
+        check_given_once(read.flags);
         start = at;
         return;
       }

@@ -17,6 +17,7 @@ namespace {
 constexpr std::array<std::string_view, 9> field_names = {"index", "seed",  "slug",   "sampler", "steps",
                                                          "cfg",   "width", "height", "model"};
 constexpr std::array<std::string_view, 5> whole_numbers = {"index", "seed", "steps", "width", "height"};
+constexpr std::string_view picture_ending = ".png";
 constexpr int64_t most_digits = 18;  // an index of so many digits still fits 64 bits
 
 bool is_one_of(std::string_view name, std::span<const std::string_view> names) {
@@ -69,8 +70,28 @@ std::string slug(std::string_view text, size_t most_bytes) {
 }
 
 bool is_picture_name(std::string_view file_name) {
-  constexpr std::string_view ending = ".png";
-  return file_name.size() >= ending.size() && ascii_lower(file_name.substr(file_name.size() - ending.size())) == ending;
+  return file_name.size() >= picture_ending.size() &&
+         ascii_lower(file_name.substr(file_name.size() - picture_ending.size())) == picture_ending;
+}
+
+std::string_view name_template_of(const OutputOptions& output) {
+  return output.name.empty() ? default_name_template : std::string_view(output.name);
+}
+
+std::string numbered(const std::string& name, int64_t attempt) {
+  if (attempt == 1) return name;
+  const size_t ending = name.size() - picture_ending.size();
+  return fmt::format("{}-{}{}", name.substr(0, ending), attempt, name.substr(ending));
+}
+
+std::optional<int64_t> attempt_of(std::string_view numbered, std::string_view name) {
+  if (numbered == name) return 1;
+  const std::string_view stem = name.substr(0, name.size() - picture_ending.size()), ending = name.substr(stem.size());
+  if (!numbered.starts_with(stem) || !numbered.ends_with(ending) || numbered.size() <= name.size()) return std::nullopt;
+  const std::string_view number = numbered.substr(stem.size(), numbered.size() - name.size());
+  const auto attempt = number.starts_with('-') ? parse_int(number.substr(1)) : std::nullopt;
+  const bool is_one = attempt && *attempt > 1 && number == fmt::format("-{}", *attempt);
+  return is_one ? attempt : std::nullopt;
 }
 
 NameTemplate::NameTemplate(std::string_view text) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "jobs/output_options.hpp"
 #include "sdtorch/pipeline.hpp"
 
 namespace sdtorch {
@@ -20,6 +21,18 @@ std::string slug(std::string_view text, size_t most_bytes = 48);
 
 /// Whether a file's name ends in .png, in any case.
 bool is_picture_name(std::string_view file_name);
+
+/// What --name says, or the default.
+std::string_view name_template_of(const OutputOptions& output);
+
+/// A file's name, and another one of it: `a.png`, `a-2.png`, `a-3.png`… for attempts 1, 2, 3…
+std::string numbered(const std::string& name, int64_t attempt);
+
+/// Which attempt of `name` another name is; none: it is none of them.
+std::optional<int64_t> attempt_of(std::string_view numbered, std::string_view name);
+
+/// Longer names leave no room for an attempt's number where file systems take 255 bytes.
+inline constexpr size_t longest_name = 247;
 
 /// A template of file names, read. Literal text, `{{` and `}}` for braces, and the fields index, seed, steps, width,
 /// height (`{index:05}`: at least 5 digits), cfg, sampler, model and slug (the prompt's).

@@ -1,7 +1,5 @@
 #include "jobs/picture_writer.hpp"
 
-#include <fmt/format.h>
-
 #include <chrono>
 #include <new>
 #include <thread>
@@ -19,13 +17,6 @@ namespace sdtorch {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// name, name-2, name-3… for names that hold no index.
-std::string numbered(const std::string& name, int64_t attempt) {
-  if (attempt == 1) return name;
-  const size_t ending = name.size() - std::string_view(".png").size();
-  return fmt::format("{}-{}{}", name.substr(0, ending), attempt, name.substr(ending));
-}
 
 /// The next pictures' networks may hold all memory that there is, and do so for moments only.
 std::vector<std::byte> encode_patiently(const Picture& picture, const ModelChoice& choice) {
@@ -50,11 +41,13 @@ std::future<std::vector<std::byte>> png_of(Picture picture, const ModelChoice& c
   return std::async(std::launch::deferred, std::move(encode));
 }
 
-PictureWriter::PictureWriter(const OutputOptions& output, std::optional<int64_t> first_index)
+PictureWriter::PictureWriter(const OutputOptions& output, std::optional<int64_t> first_index,
+                             std::vector<std::string> first_names)
     : file_(output.output),
       folder_(output.outdir),
-      names_(output.name.empty() ? default_name_template : std::string_view(output.name)),
-      first_index_(first_index) {
+      names_(name_template_of(output)),
+      first_index_(first_index),
+      first_names_(std::move(first_names)) {
   if (!file_.empty()) {
     check_file(file_);
   } else {
@@ -79,9 +72,13 @@ WrittenPicture PictureWriter::write(const Picture& picture, const ModelChoice& c
 fs::path PictureWriter::write_new(const Picture& picture, const ModelChoice& choice, int64_t number,
                                   std::span<const std::byte> png) {
   const bool counts_on = !first_index_ && names_.has_index();
+  const auto at = static_cast<size_t>(number);
+  const std::string first = at < first_names_.size() ? first_names_[at] : "";
   for (int64_t attempt = 1;; ++attempt) {
     const int64_t index = first_index_ ? *first_index_ + number : next_;
-    fs::path path = folder_ / numbered(names_.fill(index, picture, choice), counts_on ? 1 : attempt);
+    const std::string name = names_.fill(index, picture, choice);
+    if (attempt == 1 && !first.empty()) attempt = attempt_of(first, name).value_or(1);
+    fs::path path = folder_ / numbered(name, counts_on ? 1 : attempt);
     std::error_code error;
     const bool taken = fs::exists(fs::symlink_status(path, error)) || !write_new_file_atomically(path, png);
     next_ += counts_on;

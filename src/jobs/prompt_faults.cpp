@@ -12,6 +12,7 @@
 namespace sdtorch {
 namespace {
 
+constexpr std::string_view line_word = "line ";
 constexpr size_t most_reported = 20;  // lines at fault that a message lists
 
 /// The N of `column N`.
@@ -55,21 +56,30 @@ Error fault_in(const std::string& file, TextPlace start, const std::vector<Value
   return fault_in(file, {.line = at->line, .column = at->column}, error, at->verbatim);
 }
 
-std::string fault_of(const Job& job, const Error& error) {
-  const size_t mark = job.source.rfind(": line ");
-  if (mark == std::string::npos) return fmt::format("{}: {}", job.source, error.what());
-  const auto line = parse_unsigned(std::string_view(job.source).substr(mark + 7)).value_or(1);
-  const Settings settings{job.choice, job.request};
-  const Error fault = fault_in(job.source.substr(0, mark), {.line = line}, job.places, settings, error);
-  return job.variant.empty() ? fault.what() : fmt::format("{} (with {})", fault.what(), job.variant);
+LineFault fault_of(const Error& error) {
+  const std::string_view place = error.parts().place;
+  const std::string_view number = place.starts_with(line_word) ? place.substr(line_word.size()) : "";
+  return {.line = parse_unsigned(number.substr(0, number.find_first_not_of("0123456789"))).value_or(0),
+          .text = error.what()};
 }
 
-void throw_faults(const std::vector<std::string>& faults) {
+LineFault fault_of(const Job& job, const Error& error) {
+  const size_t mark = job.source.rfind(fmt::format(": {}", line_word));
+  if (mark == std::string::npos) return {.text = fmt::format("{}: {}", job.source, error.what())};
+  const auto line = parse_unsigned(std::string_view(job.source).substr(mark + 2 + line_word.size())).value_or(1);
+  const Settings settings{job.choice, job.request};
+  LineFault fault = fault_of(fault_in(job.source.substr(0, mark), {.line = line}, job.places, settings, error));
+  if (!job.variant.empty()) fault.text += fmt::format(" (with {})", job.variant);
+  return fault;
+}
+
+void throw_faults(std::vector<LineFault> faults) {
+  std::ranges::stable_sort(faults, {}, &LineFault::line);
   std::set<std::string_view> said;
   std::string message;
-  for (const std::string& fault : faults) {
-    if (!said.insert(fault).second || said.size() > most_reported) continue;
-    message += (message.empty() ? "" : "\n  ") + fault;
+  for (const LineFault& fault : faults) {
+    if (!said.insert(fault.text).second || said.size() > most_reported) continue;
+    message += (message.empty() ? "" : "\n  ") + fault.text;
   }
   if (said.size() > most_reported) message += fmt::format("\n  and {} more", said.size() - most_reported);
   throw Error(ErrorKind::input, {.reason = message});

@@ -36,11 +36,20 @@ Error fault_in(const std::string& file, TextPlace place, const Error& error, boo
 Error fault_in(const std::string& file, TextPlace start, const std::vector<ValuePlace>& values,
                const Settings& settings, const Error& error);
 
-/// The same for a job of a prompt file that its model cannot draw, with what a sweep made of it.
-std::string fault_of(const Job& job, const Error& error);
+/// What is wrong with a line of a prompt file.
+struct LineFault {
+  size_t line = 0;     ///< from 1
+  std::string text{};  ///< the message, with file and place
+};
 
-/// Throws one ErrorKind::input with what is wrong with each line, each said once, as far as a screen holds. faults: at
-/// least one.
-[[noreturn]] void throw_faults(const std::vector<std::string>& faults);
+/// An error that says `line N…` as its place.
+LineFault fault_of(const Error& error);
+
+/// The same for a job of a prompt file that its model cannot draw, with what a sweep made of it.
+LineFault fault_of(const Job& job, const Error& error);
+
+/// Throws one ErrorKind::input with what is wrong with each line, in their order, each said once, as far as a screen
+/// holds. faults: at least one.
+[[noreturn]] void throw_faults(std::vector<LineFault> faults);
 
 }  // namespace sdtorch

@@ -46,9 +46,9 @@ PromptFormat format_of(const std::string& file, const std::string& text) {
   if (ending == ".txt") return PromptFormat::txt;
   if (ending == ".jsonl") return PromptFormat::jsonl;
   if (ending == ".csv") return PromptFormat::csv;
-  refuse_table(text, file);
   const PromptFormat format = format_by_content(text);
-  log_detail(fmt::format("{}: read as {}", file, format == PromptFormat::txt ? "text" : "JSON lines"));
+  if (format == PromptFormat::txt) refuse_table(text, file);
+  log_detail(fmt::format("{}: read as {}", file, prompt_format_names.at(static_cast<size_t>(format))));
   return format;
 }
 
@@ -83,9 +83,10 @@ class Reading {
     }
   }
 
-  /// Throws what is wrong with the whole file, or with its lines.
-  std::vector<Job> finish(const std::string& name) {
-    if (!faults_.empty()) throw_faults(faults_);
+  /// Throws what is wrong with the whole file, or, where nobody takes them, with its lines.
+  std::vector<Job> finish(const std::string& name, std::vector<LineFault>* faults) {
+    if (!faults_.empty() && (jobs_.empty() || !faults)) throw_faults(std::move(faults_));
+    if (faults) *faults = std::move(faults_);
     if (jobs_.empty()) fail(ErrorKind::input, name, "", "holds no prompt");
     check_pictures(jobs_);
     return std::move(jobs_);
@@ -100,13 +101,13 @@ class Reading {
     } catch (const TooManyJobs&) {
       throw;
     } catch (const Error& error) {
-      faults_.emplace_back(error.what());
+      faults_.push_back(fault_of(error));
     }
   }
 
   PromptLineReader reader_;
   std::vector<Job> jobs_{};
-  std::vector<std::string> faults_{};
+  std::vector<LineFault> faults_{};
 };
 
 /// Each warning once, at the first line that earns it.
@@ -122,7 +123,8 @@ void warn(const std::vector<Job>& jobs) {
 }  // namespace
 
 std::vector<Job> read_prompt_file(const std::string& file, const Settings& base, std::istream& in,
-                                  std::optional<PromptFormat> format, const Expansion& expansion) {
+                                  std::optional<PromptFormat> format, const Expansion& expansion,
+                                  std::vector<LineFault>* faults) {
   const bool from_input = file == "-";
   const std::string name = from_input ? "<stdin>" : file;
   const std::string text = from_input ? read_all(in, name) : read_whole(file);
@@ -142,7 +144,7 @@ std::vector<Job> read_prompt_file(const std::string& file, const Settings& base,
   } else {
     reading.read_lines(text);
   }
-  std::vector<Job> jobs = reading.finish(name);
+  std::vector<Job> jobs = reading.finish(name, faults);
   warn(jobs);
   return jobs;
 }

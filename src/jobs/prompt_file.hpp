@@ -8,6 +8,7 @@
 
 #include "jobs/expansion.hpp"
 #include "jobs/job.hpp"
+#include "jobs/prompt_faults.hpp"
 #include "jobs/prompt_lines.hpp"
 #include "pipeline/settings.hpp"
 
@@ -26,12 +27,14 @@ namespace sdtorch {
 /// byte-order mark may come first.
 ///
 /// file: a path, which may be a pipe and is read once, or `-`; in: standard input. format: none is told by the ending
-/// (.txt, .jsonl, .csv, in any case), and of other files and standard input by content (format_by_content).
-/// Throws ErrorKind::input with every line at fault (`FILE: line N, column M: KEY: reason`), for text that is not UTF-8
-/// (or UTF-16 by name), for what is no list of lines (a binary file, a JSON array), for lines above 1 MiB, for a file
+/// (.txt, .jsonl, .csv, in any case), and of other files and standard input by content (format_by_content). faults:
+/// takes what is wrong with lines, unless all are at fault, for who finds more to tell about the others. Throws
+/// ErrorKind::input with every line at fault (`FILE: line N, column M: KEY: reason`), for text that is not UTF-8 (or
+/// UTF-16 by name), for what is no list of lines (a binary file, a JSON array), for lines above 1 MiB, for a file
 /// without any prompt, and for one that cannot be read; ErrorKind::usage for more jobs than most_jobs and more pictures
 /// than most_pictures.
 std::vector<Job> read_prompt_file(const std::string& file, const Settings& base, std::istream& in,
-                                  std::optional<PromptFormat> format = std::nullopt, const Expansion& expansion = {});
+                                  std::optional<PromptFormat> format = std::nullopt, const Expansion& expansion = {},
+                                  std::vector<LineFault>* faults = nullptr);
 
 }  // namespace sdtorch

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
@@ -23,6 +24,7 @@ namespace {
 
 constexpr size_t longest_line = size_t{1} << 20;  // bytes: a file whose line ends are missing is no prompt
 constexpr const char* id_key = "id";
+constexpr const char* output_key = "output";
 constexpr const char* inputs_key = "inputs";
 
 /// A line's content; empty for one that is passed over.
@@ -65,9 +67,12 @@ const Setting& setting_of_key(const JsonKey& key, size_t column) {
     ErrorParts parts = error.parts();
     if (parts.reason == unknown_flag) {
       std::vector<std::string> names;
-      for (const Setting& setting : settings()) names.emplace_back(setting.name);
+      for (const Setting& setting : settings()) {
+        if (setting.scope == SettingScope::picture) names.emplace_back(setting.name);
+      }
+      const size_t dashes = std::min(key.name.find_first_not_of('-'), key.name.size());
       parts.reason = "unknown key";
-      parts.hint = near_flag(key.name);
+      parts.hint = near_flag(std::string_view(key.name).substr(dashes));
       if (parts.hint.empty()) parts.hint = did_you_mean(key.name, names);
     }
     throw LineError(column, std::move(parts));
@@ -120,12 +125,13 @@ std::vector<Job> PromptLineReader::jobs_of_said(const Said& said, TextPlace star
   return jobs;
 }
 
-std::vector<Job> PromptLineReader::read(std::string_view line, size_t number, size_t room) {
+std::vector<Job> PromptLineReader::read(std::string_view line, size_t number, size_t room, size_t column) {
   if (options_.format == PromptFormat::csv) return read_table_line(line, number, room);
   const std::string_view content = content_of(line, options_.name, number);
   if (content.empty()) return {};
   if (!options_.format) tell_format(content);
-  const size_t lead = column_of(line, static_cast<size_t>(content.data() - line.data())) - 1;
+  if (options_.format == PromptFormat::csv) return read_table_line(line, number, room);
+  const size_t lead = column - 1 + column_of(line, static_cast<size_t>(content.data() - line.data())) - 1;
   const TextPlace start{.line = number, .column = lead + 1};
   Said said{.settings = options_.base};
   try {
@@ -170,8 +176,9 @@ std::vector<Job> PromptLineReader::read_row(const CsvRow& row, size_t room) {
 
 void PromptLineReader::tell_format(std::string_view content) {
   check_is_no_document(content, options_.name);
-  refuse_table(content, options_.name);
-  options_.format = format_by_content(content);
+  const PromptFormat format = format_by_content(content);
+  if (format == PromptFormat::txt) refuse_table(content, options_.name);
+  options_.format = format;
 }
 
 PromptFormat PromptLineReader::format_of_line(std::string_view content) const {
@@ -250,17 +257,21 @@ void PromptLineReader::read_json(Said& said, std::string_view content, TextPlace
     throw LineError(1, {.reason = fmt::format("must be an object, is {}", whole.type_name())});
   }
   nlohmann::json object = nlohmann::json::object();
+  std::map<std::string, std::string> spelled;  // keys by their settings
   for (const JsonKey& key : json_keys(content)) {
     const size_t column = column_of(content, key.offset);
     const nlohmann::json& value = whole.at(key.name);
     if (options_.ids && key.name == id_key) {
       said.id = value.dump();
+    } else if (options_.ids && key.name == output_key) {
+      continue;
     } else if (key.name == inputs_key) {
       object[key.name] = value;
     } else {
       const Setting& setting = setting_of_key(key, column);
       const std::string name(setting.name);
-      if (object.contains(name)) throw LineError(column, {.file = key.name, .reason = "is said already, as " + name});
+      const auto [before, is_first] = spelled.emplace(name, key.name);
+      if (!is_first) throw LineError(column, {.file = key.name, .reason = "is said already, as " + before->second});
       object[name] = value;
       said.places.push_back(
           place_of_flag({.setting = &setting, .column = start.column - 1 + column, .line = start.line}));

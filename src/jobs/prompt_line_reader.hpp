@@ -22,7 +22,7 @@ struct PromptLineReaderOptions {
   std::optional<PromptFormat> format{};  ///< none: by the content of the first line that is neither blank nor a comment
   bool others = true;                    ///< lines of text may be A1111's or kohya's, by their content
   bool mixed = false;                    ///< each line may be text or an object, whatever the first one was
-  bool ids = false;                      ///< lines of JSON may have a key `id`, any value, which becomes Job::id
+  bool ids = false;  ///< lines of JSON may have a key `id`, any value, which becomes Job::id, and a worker's `output`
   bool takes_input = false;  ///< standard input brings the lines, so that none of them may take a picture from it
   Expansion expansion{};
 };
@@ -33,10 +33,10 @@ class PromptLineReader {
   explicit PromptLineReader(PromptLineReaderOptions options);
 
   /// The jobs of a line, without its end: none of a blank line, a comment and a table's first row. A row of a table is
-  /// one line here. number: from 1. room: how many jobs there may be. Throws ErrorKind::input as `FILE: line N, column
-  /// M: KEY: reason`, after which the next line may be read; for the first row of a table with all that is wrong with
-  /// it, and TooManyJobs.
-  std::vector<Job> read(std::string_view line, size_t number, size_t room = most_jobs);
+  /// one line here. number: from 1. room: how many jobs there may be. column: where the text begins in its line,
+  /// from 1. Throws ErrorKind::input as `FILE: line N, column M: KEY: reason`, after which the next line may be read;
+  /// for the first row of a table with all that is wrong with it, and TooManyJobs.
+  std::vector<Job> read(std::string_view line, size_t number, size_t room = most_jobs, size_t column = 1);
 
   /// The same of a row of a table, the first included.
   std::vector<Job> read_row(const CsvRow& row, size_t room = most_jobs);

@@ -94,7 +94,7 @@ bool names_columns(std::string_view line) {
       const size_t end = std::min(line.find(delimiter, start), line.size());
       std::string_view name = without_blanks(line.substr(start, end - start));
       if (name.size() > 2 && name.starts_with('"') && name.ends_with('"')) name = name.substr(1, name.size() - 2);
-      known = setting_of_flag(name) != nullptr;
+      known = name.size() > 1 && setting_of_flag(name) != nullptr;
       has_prompt = has_prompt || name == "prompt";
       start = end + 1;
     }
@@ -163,7 +163,9 @@ bool begins_as_object(std::string_view line) {
 }
 
 PromptFormat format_by_content(std::string_view text) {
-  return begins_as_object(from_first_line(text)) ? PromptFormat::jsonl : PromptFormat::txt;
+  const std::string_view content = from_first_line(text);
+  if (begins_as_object(content)) return PromptFormat::jsonl;
+  return names_columns(first_line(content)) ? PromptFormat::csv : PromptFormat::txt;
 }
 
 std::vector<std::string_view> split_lines(std::string_view text) {
@@ -216,8 +218,7 @@ void refuse_table(std::string_view text, const std::string& name) {
   const std::string_view line = first_line(from_first_line(text));
   const auto begins_as = [&](std::string_view start) { return line.starts_with(start); };
   const bool is_table =
-      std::ranges::any_of(std::to_array({"prompt,", "prompt\t", "prompt;", "\"prompt\","}), begins_as) ||
-      names_columns(line);
+      std::ranges::any_of(std::to_array({"prompt,", "prompt\t", "prompt;", "\"prompt\","}), begins_as);
   if (!is_table && !begins_as("- prompt:") && !begins_as("prompt:")) return;
   fail(ErrorKind::input, name, "", "is a table or a list of settings, not one prompt a line",
        is_table ? "give --from-file-format csv, or txt if it is prompts all the same"

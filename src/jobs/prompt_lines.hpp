@@ -28,7 +28,8 @@ void check_is_text(std::string_view text, const std::string& name);
 void check_is_no_document(std::string_view text, const std::string& name);
 
 /// jsonl if the text, but for blanks and comments before it, begins as a JSON object does: `{}`, or `{` and a key in
-/// quotes before a colon. A prompt may begin with a brace: `{red|blue} cat`.
+/// quotes before a colon: a prompt may begin with a brace, `{red|blue} cat`. csv if the first line is names of flags
+/// alone, `prompt` and another one, as long ones are called without their dashes. Else txt.
 PromptFormat format_by_content(std::string_view text);
 
 /// Whether a line begins as a JSON object does.
@@ -56,8 +57,8 @@ bool begins_flag(std::string_view text);
 /// `a -- b` and `well--known` are punctuation.
 std::vector<std::string_view> flags_in(std::string_view line);
 
-/// Throws ErrorKind::input for a text whose first line is that of a table or a list of settings (CSV, YAML): its first
-/// column is `prompt`, or all of its columns are flags and one is `prompt`. Nobody has said that it is one.
+/// Throws ErrorKind::input for a text whose first line looks like that of a table or a list of settings (CSV, YAML):
+/// `prompt` comes first in it. Nobody has said that it is one, and other columns are no flags' names.
 void refuse_table(std::string_view text, const std::string& name);
 
 }  // namespace sdtorch

@@ -86,18 +86,20 @@ void check_places(const OutputOptions& output) {
   check_previews(output);
 }
 
-/// Each job against its model, before anything is drawn. What is wrong with lines of a prompt file is told together.
-/// Returns the digests of their pictures.
-std::vector<std::string> check_requests(CheckedModels& models, const std::vector<Job>& jobs) {
-  std::vector<std::string> digests;
-  std::vector<std::string> faults;
+/// Each job against its model, before anything is drawn. What is wrong with lines of a prompt file is told together,
+/// with the faults that were found before. Returns what is known of their pictures.
+CheckedPictures check_requests(CheckedModels& models, const std::vector<Job>& jobs, const RunOptions& options) {
+  CheckedPictures pictures;
+  std::vector<LineFault> faults = options.faults;
+  const NameTemplate names(name_template_of(options.output));
   std::set<std::string> said;  // each warning once
   for (const Job& job : jobs) {
     try {
       const auto checked = models.get(job.choice).check(job.request);
-      add_digests(digests, job, checked.request);
+      add_pictures(pictures, job, checked, names);
       for (const std::string& line : checked.warnings) {
-        if (said.insert(line).second) log_warning(line);
+        if (!said.insert(line).second) continue;
+        log_warning(job.source.empty() ? line : fmt::format("{}: {}", job.source, line));
       }
     } catch (const Error& error) {
       const bool of_line = error.kind() == ErrorKind::usage || error.kind() == ErrorKind::input;
@@ -105,13 +107,13 @@ std::vector<std::string> check_requests(CheckedModels& models, const std::vector
       faults.push_back(fault_of(job, error));
     }
   }
-  if (!faults.empty()) throw_faults(faults);
-  return digests;
+  if (!faults.empty()) throw_faults(std::move(faults));
+  return pictures;
 }
 
 struct CheckedRun {
   CheckedModels models{};
-  std::vector<std::string> digests{};  ///< of its pictures
+  CheckedPictures pictures{};
 };
 
 /// All checks of a run, short of its weights.
@@ -120,8 +122,13 @@ CheckedRun check_run(const std::vector<Job>& jobs, const RunOptions& options) {
   check_workers(jobs, options);
   check_journal_flags(options);
   CheckedRun run;
-  run.models.get(jobs.front().choice);  // whose faults are no line's
-  run.digests = check_requests(run.models, jobs);
+  try {
+    run.models.get(jobs.front().choice);
+  } catch (const Error&) {  // no line's fault: it can wait for those
+    if (options.faults.empty()) throw;
+    throw_faults(options.faults);
+  }
+  run.pictures = check_requests(run.models, jobs, options);
   check_places(options.output);
   return run;
 }
@@ -158,7 +165,7 @@ struct JournalledRun {
 std::unique_ptr<JournalledRun> begin_journal(CheckedRun& checked, const std::vector<Job>& jobs,
                                              const RunOptions& options) {
   if (!keeps_journal(options)) return nullptr;
-  RunRecord record = record_of(checked.models, jobs, options, std::move(checked.digests));
+  RunRecord record = record_of(checked.models, jobs, options, std::move(checked.pictures.digests));
   const fs::path& folder = options.output.outdir;
   make_folder(folder);
   auto run = std::make_unique<JournalledRun>(options);
@@ -169,7 +176,7 @@ std::unique_ptr<JournalledRun> begin_journal(CheckedRun& checked, const std::vec
     if (file.filename() == journal_name_of(options.shard)) own = content;
     add_journal(known, std::move(content));
   }
-  run->plan = plan_run(std::move(record), known, options);
+  run->plan = plan_run(std::move(record), checked.pictures.names, known, options);
   if (std::ranges::find(own.runs, run->plan.run) == own.runs.end()) run->journal.add(run->plan.run);
   for (const PictureRecord& found : run->plan.found) run->journal.add(found);
   const auto note = [&](const PictureRecord& picture) {
@@ -195,7 +202,8 @@ class Run {
         options_(options),
         reporter_(reporter),
         total_(total),
-        publisher_(PictureWriter(options.output, first_index()),
+        publisher_(PictureWriter(options.output, first_index(),
+                                 journalled ? journalled->plan.first_names : std::vector<std::string>()),
                    [this](const DrawnPicture& drawn, const WrittenPicture& written) { record(drawn, written); }) {
     if (!options.output.save_steps.empty()) steps_.emplace(options.output.save_steps);
     if (options.output.preview_every > 0) {
@@ -243,9 +251,8 @@ class Run {
     try {
       draw_together(batch, next);
     } catch (const Error& error) {
-      const bool alone = batch.pictures.size() == 1;
-      if (!concerns_picture(error.kind()) || (alone && !options_.keep_going)) throw;
-      if (alone) return fail_picture(batch, error);
+      if (!concerns_picture(error.kind())) throw;
+      if (batch.pictures.size() == 1) return fail_picture(batch, error);
       if (error.kind() == ErrorKind::memory) {
         log_warning(
             fmt::format("out of memory for {} pictures at once: drawing them in halves", batch.pictures.size()));
@@ -267,7 +274,7 @@ class Run {
                      .drawn = [&](const Batch& one, size_t i, const WorkerAnswer& answer) { take(one, i, answer); },
                      .failed =
                          [&](const Batch& one, size_t i, const Error& error) {
-                           if (!options_.keep_going || !concerns_picture(error.kind())) throw error;
+                           if (!concerns_picture(error.kind())) throw error;
                            fail_picture(part(one, i, i + 1), error);
                          },
                      .waiting = [&] { report(publisher_.take()); }});
@@ -339,7 +346,7 @@ class Run {
     report(publisher_.take());
   }
 
-  /// The one picture of a batch.
+  /// The one picture of a batch. Throws where it ends the run.
   void fail_picture(const Batch& batch, const Error& error) {
     ++failed_;
     const int64_t number = batch.numbers.front();
@@ -350,11 +357,16 @@ class Run {
                                              .error = error.what(),
                                              .exit_code = error.exit_code()});
     }
+    const std::string& source = batch.jobs.front()->source;
     reporter_.on_failed({.index = number,
                          .request = batch.pictures.front(),
-                         .source = batch.jobs.front()->source,
+                         .source = source,
                          .error = error.what(),
-                         .exit_code = error.exit_code()});
+                         .exit_code = error.exit_code(),
+                         .ends_run = !options_.keep_going});
+    if (options_.keep_going) return;
+    if (source.empty()) throw error;
+    throw Error(error.kind(), {.file = source, .reason = error.what()});
   }
 
   static Batch part(const Batch& batch, size_t begin, size_t end) {

@@ -25,11 +25,12 @@ struct ImageResult {
 
 /// One that could not be drawn.
 struct FailedImage {
-  int64_t index = 0;     ///< as ImageResult's
-  Request request{};     ///< its own
-  std::string source{};  ///< Job::source
-  std::string error{};   ///< the message
-  int exit_code = 0;     ///< of a run of this picture alone
+  int64_t index = 0;      ///< as ImageResult's
+  Request request{};      ///< its own
+  std::string source{};   ///< Job::source
+  std::string error{};    ///< the message
+  int exit_code = 0;      ///< of a run of this picture alone
+  bool ends_run = false;  ///< the error is thrown, too
 };
 
 /// A picture that is still being drawn, as a file.
@@ -55,7 +56,7 @@ class Reporter {
   virtual void on_preview(const PreviewResult& /*preview*/) {}
   /// A picture is complete on disk.
   virtual void on_image(const ImageResult& result) = 0;
-  /// A picture is left out, and the run goes on.
+  /// A picture is left out, and the run goes on, or ends with it.
   virtual void on_failed(const FailedImage& failed) = 0;
 };
 

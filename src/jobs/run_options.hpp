@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "jobs/output_options.hpp"
+#include "jobs/prompt_faults.hpp"
 #include "jobs/shard.hpp"
 #include "pipeline/settings.hpp"
 
@@ -13,13 +14,15 @@ namespace sdtorch {
 
 struct RunOptions {
   OutputOptions output{};
-  std::string prompt_file{};     ///< that the jobs came from, in whose folder a journal is kept; empty: no journal
-  Settings defaults{};           ///< what every job began with: for what a journal tells of a change
-  bool resume = false;           ///< draw what the journal lacks
-  bool wait = false;             ///< for a folder in which another run works, instead of leaving it
-  bool keep_going = false;       ///< a picture that cannot be drawn is told and left out
-  std::optional<Shard> shard{};  ///< draw these alone; implies `resume`
-  bool first_of_folder = false;  ///< to be resumed, but no run was in the folder when seeds were drawn
+  std::string prompt_file{};          ///< that the jobs came from, in whose folder a journal is kept; empty: no journal
+  std::vector<LineFault> faults{};    ///< what is wrong with lines of it that became no jobs: nothing is drawn
+  Settings defaults{};                ///< what every job began with: for what a journal tells of a change
+  bool resume = false;                ///< draw what the journal lacks
+  bool wait = false;                  ///< for a folder in which another run works, instead of leaving it
+  bool keep_going = false;            ///< a picture that cannot be drawn is told and left out
+  std::optional<Shard> shard{};       ///< draw these alone; implies `resume`
+  bool may_have_other_seeds = false;  ///< drawn ones (drawn_seeds.hpp) are one of several that may be meant
+  bool own_seeds_drawn = false;       ///< the command line's own, and not lines' alone
   /// More than one: a worker each draws pictures as it becomes free (devices.hpp). One or none: the jobs say it.
   std::vector<std::string> devices{};
 };

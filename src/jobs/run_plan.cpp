@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string_view>
 
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
@@ -104,6 +105,21 @@ bool may_be_picture(const fs::path& path) {
   return !fs::status_known(status) || fs::is_regular_file(status);
 }
 
+/// One name a picture: of those that have one name the first keeps it, the second is its second attempt, and so on.
+std::vector<std::string> told_apart(const std::vector<std::string>& names) {
+  std::map<std::string_view, int64_t> attempts;
+  for (const std::string& name : names) attempts[name] = 0;
+  std::vector<std::string> apart;
+  apart.reserve(names.size());
+  for (const std::string& name : names) {
+    int64_t& attempt = attempts[name];
+    std::string own = numbered(name, ++attempt);
+    while (attempt > 1 && attempts.contains(own)) own = numbered(name, ++attempt);  // it is another prompt's name
+    apart.push_back(std::move(own));
+  }
+  return apart;
+}
+
 /// Pictures of the run that lie in the folder, complete, and that a kill kept from being recorded. Throws where one has
 /// a missing picture's index and cannot be read.
 std::vector<PictureRecord> unrecorded(const RunPlan& plan, const JournalContent& known, const RunOptions& options) {
@@ -115,6 +131,10 @@ std::vector<PictureRecord> unrecorded(const RunPlan& plan, const JournalContent&
   std::set<std::string> recorded;
   for (const auto& [index, picture] : known.pictures) recorded.insert(picture.path);
   const NameTemplate names(plan.run.name);
+  std::map<std::string_view, int64_t> planned;  // numbers by the names that are theirs alone
+  for (size_t number = 0; number < plan.first_names.size() && !names.has_index(); ++number) {
+    planned.emplace(plan.first_names[number], static_cast<int64_t>(number));
+  }
   std::vector<PictureRecord> found;
   for (const std::string& name : file_names(folder)) {
     if (missing.empty()) break;
@@ -131,10 +151,15 @@ std::vector<PictureRecord> unrecorded(const RunPlan& plan, const JournalContent&
     const auto request = request_of(*file, plan.run);
     if (!request || !is_whole(*file, known)) continue;
     const auto [first, last] = missing.equal_range(*request);
-    // Without an index it may be another shard's, which is about to record it.
-    const auto is_elsewhere = [&](const auto& one) { return options.shard && !options.shard->has(one.second); };
-    if (!index && std::any_of(first, last, is_elsewhere)) continue;
-    const auto its_own = std::find_if(first, last, is_its);
+    const auto owner = planned.find(name);
+    const auto is_owner = [&](const auto& one) { return owner != planned.end() && owner->second == one.second; };
+    auto its_own = std::find_if(first, last, is_owner);
+    if (its_own == last) {
+      // Without an index it may be another shard's, which is about to record it.
+      const auto is_elsewhere = [&](const auto& one) { return options.shard && !options.shard->has(one.second); };
+      if (!index && std::any_of(first, last, is_elsewhere)) continue;
+      its_own = std::find_if(first, last, is_its);
+    }
     if (its_own == last) continue;
     found.push_back({.index = plan.run.first_index + its_own->second,
                      .path = name,
@@ -144,6 +169,12 @@ std::vector<PictureRecord> unrecorded(const RunPlan& plan, const JournalContent&
     missing.erase(its_own);
   }
   return found;
+}
+
+/// A picture that is drawn again.
+void keep_name(RunPlan& plan, const PictureRecord& picture) {
+  plan.first_names.resize(plan.wanted.size());
+  plan.first_names[static_cast<size_t>(picture.index - plan.run.first_index)] = picture.path;
 }
 
 /// Takes what is there off what is wanted.
@@ -164,6 +195,7 @@ void leave_done(RunPlan& plan, const JournalContent& known, const RunOptions& op
   for (size_t i = 0; i < done.size(); ++i) {
     if (there[i]) plan.wanted[static_cast<size_t>(done[i]->index - plan.run.first_index)] = false;
     gone += !there[i];
+    if (!there[i]) keep_name(plan, *done[i]);
   }
   if (gone > 0) {
     log_warning(
@@ -175,10 +207,21 @@ void leave_done(RunPlan& plan, const JournalContent& known, const RunOptions& op
   }
 }
 
+/// Of a folder without a journal.
+bool take_up(RunPlan& plan, const JournalContent& known, const RunOptions& options) {
+  leave_done(plan, known, options);
+  return !plan.found.empty();
+}
+
 }  // namespace
 
 bool continues(const RunRecord& before, const RunRecord& now) {
-  return before.settings == now.settings && before.files == now.files && before.name == now.name &&
+  const auto is_there_still = [&](const auto& file) {
+    const auto found = now.files.find(file.first);
+    return found != now.files.end() && found->second == file.second;
+  };
+  return before.settings == now.settings && before.name == now.name &&
+         std::ranges::all_of(before.files, is_there_still) &&  // requests that were added may name more
          before.requests.size() <= now.requests.size() &&
          std::equal(before.requests.begin(), before.requests.end(), now.requests.begin());
 }
@@ -191,11 +234,17 @@ std::string run_difference(const RunRecord& before, const RunRecord& now, const 
   return lines;
 }
 
-void add_digests(std::vector<std::string>& digests, const Job& job, const Request& checked) {
+void add_pictures(CheckedPictures& pictures, const Job& job, const CheckedRequest& checked, const NameTemplate& names) {
   for (int64_t image = 0; image < job.batch_count; ++image) {
-    Settings picture{job.choice, checked};
+    Settings picture{job.choice, checked.request};
     move_to_picture(picture, image, job.batch_count);
-    digests.push_back(digest_of(request_facts(picture)));
+    const auto number = static_cast<int64_t>(pictures.digests.size());
+    std::string name = names.fill(number, {.request = picture, .sampler = checked.sampler}, job.choice);
+    if (name.size() > longest_name) {
+      refuse("--name", fmt::format("makes a name of {} bytes, and {} are the most", name.size(), longest_name));
+    }
+    pictures.digests.push_back(digest_of(request_facts(picture)));
+    if (!names.has_index()) pictures.names.push_back(std::move(name));
   }
 }
 
@@ -203,7 +252,7 @@ RunRecord record_of(CheckedModels& models, const std::vector<Job>& jobs, const R
                     std::vector<std::string> digests) {
   RunRecord run{.prompt_file = fs::path(options.prompt_file).filename().string(),
                 .model = jobs.front().choice.model,
-                .name = options.output.name.empty() ? std::string(default_name_template) : options.output.name,
+                .name = std::string(name_template_of(options.output)),
                 .settings = run_facts(models.get(jobs.front().choice).choice()),
                 .defaults = request_facts(options.defaults),
                 .files = fingerprints_of(jobs),
@@ -212,6 +261,8 @@ RunRecord record_of(CheckedModels& models, const std::vector<Job>& jobs, const R
   run.defaults["batch-count"] = options.defaults.batch_count;
   return run;
 }
+
+namespace {
 
 /// The run whose indices the pictures that were added to another would take; nullptr: none.
 const RunRecord* in_the_way(const RunRecord& before, const RunRecord& now, const JournalContent& known) {
@@ -222,7 +273,8 @@ const RunRecord* in_the_way(const RunRecord& before, const RunRecord& now, const
   return found == known.runs.end() ? nullptr : &*found;
 }
 
-/// Those that it may go on with, the last first.
+}  // namespace
+
 std::vector<const RunRecord*> runs_continued(const RunRecord& run, const JournalContent& known) {
   std::vector<const RunRecord*> found;
   for (auto before = known.runs.rbegin(); before != known.runs.rend(); ++before) {
@@ -242,8 +294,9 @@ std::vector<const RunRecord*> runs_continued(const RunRecord& run, const Journal
   return found;
 }
 
-RunPlan plan_run(RunRecord run, const JournalContent& known, const RunOptions& options) {
-  RunPlan plan{.run = std::move(run)};
+RunPlan plan_run(RunRecord run, const std::vector<std::string>& names, const JournalContent& known,
+                 const RunOptions& options) {
+  RunPlan plan{.run = std::move(run), .first_names = told_apart(names)};
   const size_t pictures = plan.run.requests.size();
   plan.wanted.assign(pictures, true);
   const bool resume = options.resume || options.shard;
@@ -259,12 +312,16 @@ RunPlan plan_run(RunRecord run, const JournalContent& known, const RunOptions& o
       if (std::ranges::count(plan.wanted, true) > 0) break;
     }
   } else if (resume && !known.runs.empty()) {
-    if (options.first_of_folder) throw SeedsOutOfDate();
+    if (options.may_have_other_seeds && (plan.run.seeds_from || options.own_seeds_drawn)) throw SeedsOutOfDate();
     refuse("--resume",
            fmt::format("{} holds another run:{}", folder.empty() ? "the folder" : folder.string(),
                        run_difference(known.runs.back(), plan.run, known, folder)),
            "give what it was begun with, or another --outdir");
-  } else if (!options.shard) {
+  } else if (options.shard) {
+    leave_done(plan, known, options);
+  } else if (resume && take_up(plan, known, options)) {
+    log_warning("the folder has no journal: pictures of this run that lie there are taken up");
+  } else {
     plan.run.first_index = next_index(folder, NameTemplate(plan.run.name));
     if (!known.pictures.empty()) {
       plan.run.first_index = std::max(plan.run.first_index, known.pictures.rbegin()->first + 1);
@@ -273,8 +330,6 @@ RunPlan plan_run(RunRecord run, const JournalContent& known, const RunOptions& o
       const int64_t after = other.first_index + static_cast<int64_t>(other.requests.size());
       plan.run.first_index = std::max(plan.run.first_index, after);
     }
-  } else {
-    leave_done(plan, known, options);
   }
   if (options.shard) {
     for (size_t number = 0; number < pictures; ++number) {

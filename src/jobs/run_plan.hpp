@@ -9,18 +9,30 @@
 #include "jobs/checked_models.hpp"
 #include "jobs/job.hpp"
 #include "jobs/journal.hpp"
+#include "jobs/output_names.hpp"
 #include "jobs/run_options.hpp"
 
 namespace sdtorch {
 
 struct RunPlan {
   RunRecord run{};
-  std::vector<bool> wanted{};          ///< by number: is to be drawn
+  std::vector<bool> wanted{};  ///< by number: is to be drawn
+  /// By number, where it matters: the name that a picture takes if it is free, else one of the next attempts
+  /// (numbered). Of pictures whose template makes one name of several, the first of them has the name and so on,
+  /// whoever draws them and when; one that was recorded before keeps its name. Empty where there are none.
+  std::vector<std::string> first_names{};
   std::vector<PictureRecord> found{};  ///< pictures of the run that are in the folder and in no journal
 };
 
-/// Puts the digests of a job's pictures to `digests`. checked: its request as CheckedModel::check gave it.
-void add_digests(std::vector<std::string>& digests, const Job& job, const Request& checked);
+/// What is known of a run's pictures before they are drawn, by number.
+struct CheckedPictures {
+  std::vector<std::string> digests{};  ///< of their requests
+  std::vector<std::string> names{};    ///< that the template makes, where it holds no index; else empty
+};
+
+/// Adds a job's. checked: its request as CheckedModel::check gave it. Throws ErrorKind::usage naming --name for a name
+/// that is too long.
+void add_pictures(CheckedPictures& pictures, const Job& job, const CheckedRequest& checked, const NameTemplate& names);
 
 /// The run as it would be begun in an empty folder. digests: of all pictures of the jobs, by add_digests.
 RunRecord record_of(CheckedModels& models, const std::vector<Job>& jobs, const RunOptions& options,
@@ -33,10 +45,15 @@ bool continues(const RunRecord& before, const RunRecord& now);
 std::string run_difference(const RunRecord& before, const RunRecord& now, const JournalContent& known,
                            const std::filesystem::path& folder);
 
-/// Fits the run into a folder. A resumed one goes on with the last of `known` that it continues: the same settings,
-/// files and names, and its requests the first of this one's, which may have got more at the end. Throws
-/// ErrorKind::usage naming --resume and what differs where there are others only. Without --resume its pictures come
-/// after all that are there. Throws SeedsOutOfDate.
-RunPlan plan_run(RunRecord run, const JournalContent& known, const RunOptions& options);
+/// The runs of a folder that a run may go on with, the last first; none: there is none. Throws ErrorKind::usage naming
+/// --resume where pictures were added to the one that it goes on with, and their numbers are another run's.
+std::vector<const RunRecord*> runs_continued(const RunRecord& run, const JournalContent& known);
+
+/// names: CheckedPictures::names. Fits the run into a folder. A resumed one goes on with the last of `known` that it
+/// continues: the same settings, files and names, and its requests the first of this one's, which may have got more at
+/// the end, and more files with them. Throws ErrorKind::usage naming --resume and what differs where there are others
+/// only. Without --resume its pictures come after all that are there. Throws SeedsOutOfDate.
+RunPlan plan_run(RunRecord run, const std::vector<std::string>& names, const JournalContent& known,
+                 const RunOptions& options);
 
 }  // namespace sdtorch

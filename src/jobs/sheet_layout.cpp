@@ -10,6 +10,8 @@
 #include <set>
 #include <string_view>
 
+#include "core/utf8.hpp"
+
 namespace sdtorch {
 namespace {
 
@@ -61,6 +63,49 @@ std::string shown(const std::string& key, const json& value) {
   return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
+/// How many bytes all texts have in common at their front, up to the last blank there; 0 where that is little.
+size_t common_front(const std::vector<std::string>& texts) {
+  constexpr size_t little = 16;
+  size_t common = texts.empty() ? 0 : texts.front().size();
+  for (const std::string& text : texts) {
+    const auto [end, other] = std::ranges::mismatch(text, texts.front());
+    common = std::min(common, static_cast<size_t>(end - text.begin()));
+    if (common == text.size() && common > 0) --common;  // something is left of each
+  }
+  const size_t blank = texts.empty() ? std::string::npos : texts.front().substr(0, common).rfind(' ');
+  return blank == std::string::npos || blank < little ? 0 : blank + 1;
+}
+
+/// Texts without what all of them begin and end with, where that is much.
+void leave_out_common(std::vector<std::string>& texts) {
+  if (const size_t front = common_front(texts)) {
+    for (std::string& text : texts) text = "… " + text.substr(front);
+  }
+  std::vector<std::string> reversed;
+  for (const std::string& text : texts) reversed.emplace_back(text.rbegin(), text.rend());
+  if (const size_t back = common_front(reversed)) {
+    for (std::string& text : texts) text = text.substr(0, text.size() - back) + " …";
+  }
+}
+
+/// What the pictures of a sheet say for a key, by its number among those that say anything.
+std::vector<std::string> shown_values(const PictureRequests& requests, const std::string& key, bool alone) {
+  constexpr size_t beside_others = 60;  // bytes, so that there is room for what else differs
+  std::vector<std::string> values;
+  bool texts = true;
+  for (const json& request : requests) {
+    if (!request.is_object()) continue;
+    const json value = value_of(request, key);
+    texts = texts && value.is_string();
+    values.push_back(shown(key, value));
+  }
+  if (texts) leave_out_common(values);
+  if (!alone) {
+    for (std::string& value : values) value = shortened(value, beside_others);
+  }
+  return values;
+}
+
 /// Whether the pictures of each column (or row) have one value; `by_column` says which.
 bool follows(const PictureRequests& requests, const std::string& key, size_t columns, bool by_column) {
   std::vector<std::optional<json>> expected(by_column ? columns : requests.size() / columns);
@@ -92,16 +137,19 @@ bool is_table(const PictureRequests& requests, const std::vector<std::string>& k
 
 std::vector<std::string> differences(const PictureRequests& requests) {
   const std::vector<std::string> keys = differing_keys(requests);
-  std::vector<std::string> labels;
-  for (const json& request : requests) {
-    std::string& label = labels.emplace_back();
-    if (!request.is_object()) continue;
-    for (const std::string& key : keys) {
-      const std::string value = shown(key, value_of(request, key));
-      if (!label.empty()) label += ", ";
-      label += key == "prompt" ? value : fmt::format("{} {}", key, value);
+  std::vector<std::string> labels(requests.size());
+  for (const std::string& key : keys) {
+    const std::vector<std::string> values = shown_values(requests, key, keys.size() == 1);
+    auto value = values.begin();
+    for (size_t i = 0; i < requests.size(); ++i) {
+      if (!requests[i].is_object()) continue;
+      if (!labels[i].empty()) labels[i] += ", ";
+      labels[i] += key == "prompt" ? *value : fmt::format("{} {}", key, *value);
+      ++value;
     }
-    if (keys.empty()) label = shown("prompt", value_of(request, "prompt"));
+  }
+  for (size_t i = 0; keys.empty() && i < requests.size(); ++i) {
+    if (requests[i].is_object()) labels[i] = shown("prompt", value_of(requests[i], "prompt"));
   }
   return labels;
 }

@@ -7,11 +7,12 @@
 namespace sdtorch {
 
 TableColumns::TableColumns(const CsvRow& row, const std::string& file, bool needs_prompt) {
-  std::vector<std::string> faults;
+  std::vector<LineFault> faults;
   for (const CsvCell& cell : row.cells) {
     Column column{.name = cell.text};
     try {
-      if (!cell.text.empty()) column.setting = &flag_of_line(cell.text, cell.text);
+      const bool is_letter = cell.text.size() == 1;  // which names a flag behind one dash alone
+      if (!cell.text.empty()) column.setting = &flag_of_line(is_letter ? "--" + cell.text : cell.text, cell.text);
       const auto before = std::ranges::find(columns_, column.setting, &Column::setting);
       if (column.setting && before != columns_.end() && !column.setting->repeated) {
         refuse(cell.text, fmt::format("there is a column {} already", before->name));
@@ -22,7 +23,7 @@ TableColumns::TableColumns(const CsvRow& row, const std::string& file, bool need
       const Error told(
           ErrorKind::usage,
           {.file = cell.text, .reason = unknown ? "no flag has that name" : error.parts().reason, .hint = hint});
-      faults.emplace_back(fault_in(file, cell.place, told).what());
+      faults.push_back(fault_of(fault_in(file, cell.place, told)));
     }
     columns_.push_back(std::move(column));
   }
@@ -30,7 +31,7 @@ TableColumns::TableColumns(const CsvRow& row, const std::string& file, bool need
   if (needs_prompt && faults.empty() && std::ranges::none_of(columns_, is_prompt)) {
     const Error missing(ErrorKind::usage,
                         {.reason = "the column prompt is missing", .hint = "the first row names the columns"});
-    faults.emplace_back(fault_in(file, row.place, missing).what());
+    faults.push_back(fault_of(fault_in(file, row.place, missing)));
   }
   if (!faults.empty()) throw_faults(faults);
 }

@@ -11,8 +11,10 @@
 #include "io/atomic_file.hpp"
 #include "io/mapped_file.hpp"
 #include "io/sha256.hpp"
+#include "jobs/contact_sheet.hpp"
 #include "jobs/output_folder.hpp"
 #include "jobs/output_names.hpp"
+#include "jobs/previews.hpp"
 #include "jobs/request_facts.hpp"
 #include "jobs/run_plan.hpp"
 #include "pipeline/metadata.hpp"
@@ -95,22 +97,24 @@ void check_others(FolderReport& report, const fs::path& folder, const JournalCon
   for (const std::string& name : file_names(folder)) {
     if (is_temporary_name(name)) {
       report.faults.push_back({.fault = PictureFault::torn, .path = name, .reason = "is a piece that a kill left"});
-    } else if (is_picture_name(name) && !recorded.contains(name)) {
+    } else if (is_picture_name(name) && !recorded.contains(name) && !is_preview(folder / name) &&
+               !is_contact_sheet(folder / name)) {
       report.others.push_back(name);
     }
   }
 }
 
-void check_is_known(const RunRecord& expected, const JournalContent& known, const fs::path& folder) {
-  const auto same = [&](const RunRecord& run) {
-    return continues(run, expected) && run.requests.size() == expected.requests.size();
-  };
-  if (std::ranges::any_of(known.runs, same)) return;
-  // The run that comes nearest tells the most.
-  const auto nearest = std::ranges::find_if(known.runs, [&](const RunRecord& run) { return continues(run, expected); });
-  const RunRecord& other = nearest == known.runs.end() ? known.runs.back() : *nearest;
-  refuse("--from-file",
-         fmt::format("{} was not drawn by it:{}", folder.string(), run_difference(other, expected, known, folder)));
+/// Puts the requests of a run that the folder holds, as far as it has come, to all of them.
+void add_requests(std::map<int64_t, std::string>& requests, const RunRecord& expected, const JournalContent& known,
+                  const fs::path& folder) {
+  const std::vector<const RunRecord*> before = runs_continued(expected, known);
+  if (before.empty()) {
+    refuse("--from-file", fmt::format("{} was not drawn by it:{}", folder.string(),
+                                      run_difference(known.runs.back(), expected, known, folder)));
+  }
+  for (size_t i = 0; i < expected.requests.size(); ++i) {
+    requests[before.front()->first_index + static_cast<int64_t>(i)] = expected.requests[i];
+  }
 }
 
 }  // namespace
@@ -122,10 +126,9 @@ FolderReport verify_folder(const fs::path& folder, const std::optional<RunRecord
   if (known.runs.empty()) {
     report.faults.push_back(
         {.fault = PictureFault::missing, .reason = "no run has got so far as to say what it draws"});
-  } else if (expected) {
-    check_is_known(*expected, known, folder);
   }
-  const std::map<int64_t, std::string> requests = requests_of(known);
+  std::map<int64_t, std::string> requests = requests_of(known);
+  if (expected && !known.runs.empty()) add_requests(requests, *expected, known, folder);
   report.asked = std::ssize(requests);
   const std::map<std::string, int64_t> owners = owners_of_files(known);
   for (const auto& [index, request] : requests) check_picture(report, folder, known, index, request, owners);

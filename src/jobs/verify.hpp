@@ -32,13 +32,13 @@ struct FolderReport {
   int64_t asked = 0;  ///< pictures that the runs ask for
   int64_t right = 0;  ///< that are there as they should be
   std::vector<FaultyPicture> faults{};
-  std::vector<std::string> others{};  ///< PNG files that no journal knows
+  std::vector<std::string> others{};  ///< PNG files that no journal knows, but for previews and contact sheets
 };
 
 /// Looks at every picture of every run in the folder's journals: present, complete, of the right hash and parameters.
-/// expected: the run that a prompt file asks for (record_of), which the folder must hold; none: the journal is
-/// believed. Throws ErrorKind::output where there is no journal, or it is damaged; ErrorKind::usage
-/// where `expected` is none of the folder's runs, with what differs.
+/// expected: the run that a prompt file asks for (record_of), which the folder must hold, at least as it was before
+/// lines were added; none: the journal is believed. Throws ErrorKind::output where there is no journal, or it is
+/// damaged; ErrorKind::usage where `expected` goes on with none of the folder's runs, with what differs.
 FolderReport verify_folder(const std::filesystem::path& folder, const std::optional<RunRecord>& expected);
 
 /// Puts the journals of all shards into the folder's one, sorted by picture, as a single process would have written it.

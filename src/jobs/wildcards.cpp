@@ -139,6 +139,9 @@ Wildcards::List Wildcards::read(const std::string& name, const std::string& flag
     if (const auto offset = invalid_utf8_offset(line)) {
       fail(ErrorKind::input, file, fmt::format("line {}: offset {}", number, *offset), "the text is not UTF-8");
     }
+    if (line.find('\0') != std::string_view::npos) {
+      fail(ErrorKind::input, file, fmt::format("line {}", number), "the text holds a NUL character");
+    }
     const std::string_view content = without_blanks(line);
     if (content.empty() || content.starts_with('#')) continue;
     list.lines.emplace_back(content);

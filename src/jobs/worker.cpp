@@ -19,10 +19,12 @@
 #include "jobs/automatic_batch.hpp"
 #include "jobs/checked_models.hpp"
 #include "jobs/drawer.hpp"
+#include "jobs/json_keys.hpp"
 #include "jobs/output_folder.hpp"
 #include "jobs/output_names.hpp"
 #include "jobs/picture_writer.hpp"
 #include "jobs/prompt_lines.hpp"
+#include "text/prompt/syntax_error.hpp"
 
 namespace sdtorch {
 namespace {
@@ -43,8 +45,8 @@ struct Asked {
   std::optional<Error> error{};
 };
 
-/// Takes a worker's own keys out of an object.
-Asked take_keys(nlohmann::json& object, size_t number) {
+/// A worker's own keys of an object.
+Asked own_keys_of(const nlohmann::json& object, size_t number) {
   Asked asked{.id = number};
   if (!object.is_object()) return asked;
   if (const auto id = object.find("id"); id != object.end()) asked.id = *id;
@@ -52,7 +54,6 @@ Asked take_keys(nlohmann::json& object, size_t number) {
   if (output == object.end()) return asked;
   const std::string place = fmt::format("line {}: output", number);
   asked.output = output->is_string() ? output->get<std::string>() : output->dump();
-  object.erase(output);
   const auto ends_name = [](unsigned char c) { return c < ' ' || c == '/' || c == '\x7f'; };
   const bool is_name = std::ranges::none_of(asked.output, ends_name) && is_picture_name(asked.output);
   if (asked.output != "-" && !is_name) {
@@ -109,14 +110,19 @@ class Worker {
     if (!options_.json && !json_) json_ = begins_as_object(content) || begins_as_list(content);
     std::vector<Asked> all;
     if (!json_) {
-      Asked asked{.id = number, .jobs = options_.read(line, number)};
+      Asked asked{.id = number, .jobs = options_.read(line, number, 1)};
       if (!asked.jobs.empty()) all.push_back(std::move(asked));
     } else if (!empty && !content.starts_with('[')) {
-      all.push_back(read_object(parse(content, number), content, number));
+      all.push_back(read_object(parse(content, number), content, number, column_in(line, content)));
     } else if (!empty) {
       const nlohmann::json list = parse(content, number);
       if (list.empty()) fail(ErrorKind::input, input_name, fmt::format("line {}", number), "asks for nothing");
-      for (const nlohmann::json& object : list) all.push_back(read_object(object, object.dump(), number));
+      const std::vector<JsonPiece> pieces = json_elements(content);
+      for (size_t i = 0; i < list.size(); ++i) {
+        const std::string_view text = content.substr(pieces.at(i).offset, pieces[i].size);
+        all.push_back(read_object(list[i], text, number, column_in(line, text)));
+        refuse_same_output(all, number);
+      }
     }
     return all;
   }
@@ -125,21 +131,36 @@ class Worker {
     return content.starts_with('[') && begins_as_object(without_blanks(content.substr(1)));
   }
 
+  static size_t column_in(const std::string& line, std::string_view part) {
+    return column_of(line, static_cast<size_t>(part.data() - line.data()));
+  }
+
+  /// The last of a list, whose picture would take the place of another one's.
+  static void refuse_same_output(std::vector<Asked>& all, size_t number) {
+    Asked& last = all.back();
+    const bool is_file = !last.output.empty() && last.output != "-";
+    const auto found = std::ranges::find(all, last.output, &Asked::output);
+    if (!is_file || last.error || &*found == &last) return;
+    last.error = Error(ErrorKind::input, {.file = input_name,
+                                          .place = fmt::format("line {}: output", number),
+                                          .reason = fmt::format("{} is another picture's of this line", last.output)});
+  }
+
   static nlohmann::json parse(std::string_view content, size_t number) {
     return parse_json(content, input_name, ErrorKind::input,
                       {.max_bytes = ArrivingLines::longest, .first_line = number});
   }
 
-  /// text: the object's own, by which faults have a column.
-  Asked read_object(nlohmann::json object, std::string_view text, size_t number) {
-    Asked asked = take_keys(object, number);
+  /// text: the object's own, which begins at `column` of its line.
+  Asked read_object(const nlohmann::json& object, std::string_view text, size_t number, size_t column) {
+    Asked asked = own_keys_of(object, number);
     if (asked.error) return asked;
     try {
       if (!object.is_object()) {
         fail(ErrorKind::input, input_name, fmt::format("line {}", number),
              fmt::format("must be an object, is {}", object.type_name()));
       }
-      asked.jobs = options_.read(asked.output.empty() ? std::string(text) : object.dump(), number);
+      asked.jobs = options_.read(text, number, column);
       if (asked.jobs.empty()) fail(ErrorKind::input, input_name, fmt::format("line {}", number), "asks for nothing");
       if (!asked.output.empty() && count_images(asked.jobs) != 1) {
         fail(ErrorKind::input, input_name, fmt::format("line {}: output", number), "is one file for several pictures",

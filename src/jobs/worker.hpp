@@ -18,9 +18,9 @@ struct WorkerOptions {
   ModelChoice choice{};        ///< opened before the first line has come
   OutputOptions output{};      ///< a folder and a template of names alone
   std::optional<bool> json{};  ///< whether lines are JSON; none: from the first one on that is
-  /// The jobs of one line, or of one object of a list, which may have an `id`; none for a comment or an empty line.
-  /// Throws sdtorch::Error for what is wrong with it.
-  std::function<std::vector<Job>(std::string_view line, size_t number)> read{};
+  /// The jobs of one line, or of one object of a list, which may have `id` and `output`; none for a comment or an empty
+  /// line. column: where the text begins in its line. Throws sdtorch::Error for what is wrong with it.
+  std::function<std::vector<Job>(std::string_view text, size_t number, size_t column)> read{};
   /// Takes the bytes that go to standard output, and has flushed them when it returns. Throws ErrorKind::output where
   /// nobody takes them, which ends the worker.
   std::function<void(std::string_view)> answer{};
@@ -32,7 +32,8 @@ struct WorkerOptions {
 ///   "warnings" of what may not be what was meant. A line that asks for several pictures is answered by its first one
 ///   with all of them under "pictures".
 /// - {"id": …, "error": …, "exit_code": …} for what could not be drawn; exit_code as of a run of its own.
-/// `id` is the line's, any JSON value, or else its number. Beside the settings' names a line of JSON may have
+/// `id` is the line's, any JSON value, or else its number, as that of a line that is no JSON. Beside the settings'
+/// names a line of JSON may have
 /// - "id";
 /// - "output": the picture's file name in the folder, written anew if it is there, instead of one by the template; or
 ///   "-": the picture itself, whose PNG of so many "bytes" follows the answer's line.

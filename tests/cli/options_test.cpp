@@ -191,9 +191,9 @@ TEST_CASE("a sampler's name may say its schedule", "[cli]") {
 TEST_CASE("a seed of -1 is drawn and to be reported", "[cli]") {
   const Invocation first = parse({"-p", "x", "-s", "-1"});
   const Invocation second = parse({"-p", "x", "--seed=-1"});
-  CHECK(first.seed_drawn);
+  CHECK(first.drawn.seed);
   CHECK(first.settings.seed != second.settings.seed);
-  CHECK_FALSE(parse({"-p", "x", "-s", "1"}).seed_drawn);
+  CHECK_FALSE(parse({"-p", "x", "-s", "1"}).drawn.seed);
 }
 
 TEST_CASE("bad command lines are refused by name", "[cli]") {

@@ -84,7 +84,7 @@ TEST_CASE("a run is resumed: what is there stays, what is gone or new is drawn, 
   CHECK((batch.pictures() == whole));
 
   std::ofstream(batch.folder / "prompts.txt", std::ios::app) << "d\n";
-  CHECK(batch.verify({"--from-file", "prompts.txt"}).exit_code == 2);
+  CHECK(batch.verify({"--from-file", "prompts.txt"}).out.find("missing 00003: is still to be drawn\n3 of 4") == 0);
   CHECK(batch.run({"--resume"}).out == "out/00003-42-d.png\n");
   CHECK(batch.verify({"--from-file", "prompts.txt"}).exit_code == 0);
   CHECK(batch.pictures().size() == 4);
@@ -241,6 +241,13 @@ TEST_CASE("what cannot be drawn is left out and told, unless the run is to end t
   const ProcessResult fast = run("--fail-fast", "fast");
   CHECK(fast.exit_code == 8);
   CHECK(lines_of(fast.out) == 1);
+  CHECK(fast.err.find("error: prompts.jsonl: line 2: ") != std::string::npos);
+  const ProcessResult events = run_sdtorch({"-m", tiny, "--from-file", "prompts.jsonl", "--outdir", "events", "--steps",
+                                            "2", "--fail-fast", "--dtype", "fp32", "--json"},
+                                           {.folder = batch.folder.path()});
+  CHECK(events.exit_code == 8);
+  CHECK(events.out.find("{\"event\":\"failed\",\"index\":1,") != std::string::npos);
+  CHECK(events.err.find("\"failed\":1") != std::string::npos);
 }
 
 TEST_CASE("verify tells a damaged picture and one that carries other parameters; a resume draws them again", "[cli]") {

@@ -171,6 +171,7 @@ TEST_CASE("a line at fault is answered, and the worker goes on", "[cli]") {
       {"{\"prompt\": \"\xff\"}", "line 11", 11, 5},
       {R"({"id": 12, "prompt": "x", "output": "sdtorch.jobs.jsonl\u0000.png"})", "output", 12, 5},
       {"[ ]", "asks for nothing", 13, 5},
+      {R"(  {"output": "a.png", "id": 14, "prompt": "x", "steps": 0})", "line 14, column 48: steps", 14, 5},
   };
   for (const Case& one : cases) {
     INFO(one.line);
@@ -247,7 +248,7 @@ TEST_CASE("a list on one line is answered one by one, and one's fault is not the
   Talk worker(
       arguments_of({"--steps", "1", "--batch-size", size, "--from-file", "-", "--outdir", folder.path().string()}));
   worker.say(R"([{"id": "a", "prompt": "x"}, {"id": "b", "prompt": "x", "steps": 0}, )"
-             R"({"id": "c", "prompt": "y"}, {"id": "d", "prompt": "z", "width": 33}])");
+             R"({"id": "c", "prompt": "y", "output": "y.png"}, {"id": "d", "prompt": "z", "output": "y.png"}])");
   worker.process().end_input();
   std::map<std::string, json> answers;
   for (int i = 0; i < 4; ++i) {
@@ -257,7 +258,9 @@ TEST_CASE("a list on one line is answered one by one, and one's fault is not the
     answers[id] = std::move(answer);
   }
   for (const char* good : {"a", "c"}) CHECK(answers[good].contains("path"));
-  for (const char* bad : {"b", "d"}) CHECK(answers[bad].contains("error"));
+  CHECK(answers["b"].at("error").get<std::string>().find("line 1, column 57: steps: ") != std::string::npos);
+  CHECK(answers["d"].at("error").get<std::string>().find("y.png is another picture's of this line") !=
+        std::string::npos);
   CHECK(worker.end() == 3);
 }
 

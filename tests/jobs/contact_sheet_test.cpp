@@ -72,6 +72,17 @@ TEST_CASE("labels say what differs between pictures, and nothing else", "[jobs]"
   CHECK(differences({{{"model", "/a/x"}}, nullptr, {{"model", "/b/y.safetensors"}}}) ==
         std::vector<std::string>{"model x", "", "model y.safetensors"});
   CHECK(differences({json(nullptr)}) == std::vector<std::string>{""});
+  // Where long prompts differ is seen, and what else does.
+  const std::string begin = "a lighthouse on a cliff by the sea, ", end = ", oil on canvas, by a master";
+  CHECK(differences({{{"prompt", begin + "red sky"}}, {{"prompt", begin + "red"}}, nullptr}) ==
+        std::vector<std::string>{"… red sky", "… red", ""});
+  CHECK(differences({{{"prompt", "gulls" + end}}, {{"prompt", "waves" + end}}}) ==
+        std::vector<std::string>{"gulls, …", "waves, …"});
+  CHECK(differences({{{"prompt", begin + "红" + end}, {"seed", 1}}, {{"prompt", begin + "蓝" + end}, {"seed", 2}}}) ==
+        std::vector<std::string>{"… 红, …, seed 1", "… 蓝, …, seed 2"});
+  const std::string one(300, 'x'), other(300, 'y');
+  CHECK(differences({{{"prompt", one}, {"seed", 1}}, {{"prompt", other}, {"seed", 2}}})[1].ends_with("y…, seed 2"));
+  CHECK(differences({{{"prompt", one}}, {{"prompt", other}}}) == std::vector<std::string>{one, other});
 }
 
 TEST_CASE("a sweep over two settings is a table", "[jobs]") {

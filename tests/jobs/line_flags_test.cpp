@@ -99,12 +99,14 @@ TEST_CASE("one dash begins flags only where all that follows is flags", "[jobs]"
     INFO(text);
     CHECK(flagged(text).prompt == text);
   }
-  const std::string log = stderr_of(
-      [] { read_flagged("plain\n a cat -n blurry, dark\na dog -n grey, dull\nart -steps 5\na knight -alone\n"); });
+  const std::string log = stderr_of([] {
+    read_flagged("plain\n a cat -n blurry, dark\na dog -n grey, dull\nart -steps 5\na knight -alone\nx -s=3\n");
+  });
   CHECK(log.find("line 2, column 8: -n is drawn as text") != std::string::npos);
   CHECK(log.find("line 3") == std::string::npos);
   CHECK(log.find("line 4, column 5: -steps is drawn as text") != std::string::npos);
   CHECK(log.find("line 5") == std::string::npos);
+  CHECK(log.find("line 6, column 3: -s=3 is drawn as text") != std::string::npos);
   CHECK(flagged("a cat -n blurry, dark --steps 5").prompt == "a cat -n blurry, dark");
 }
 
@@ -136,6 +138,7 @@ TEST_CASE("what is wrong with a line's flags is told with line and column", "[jo
       {"a cat --steps --seed 5", "column 7: --steps: needs a value"},
       {"a cat --steps -s 5", "column 7: --steps: needs a value"},
       {"a cat --style \"\"", "column 7: --style: is empty"},
+      {"a cat -s 3 -s 4", "column 12: -s: given 2 times, takes one value"},
       {"a cat --steps 5 --ddim_steps 6", "column 17: --ddim_steps: given 2 times, takes one value"},
       {"a cat --vae-tiling=yes", "column 7: --vae-tiling: takes no value, got 'yes'"},
       {"a cat --negative-prompt blurry, dark", "column 33: 'dark': stands where a flag belongs; a value with blanks"},

@@ -6,6 +6,8 @@
 #include <sstream>
 #include <thread>
 
+#include "jobs/prompt_faults.hpp"
+#include "jobs/prompt_line_reader.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
@@ -175,14 +177,41 @@ TEST_CASE("lines end and are blank in every way that editors know", "[jobs]") {
   check_error(ErrorKind::input, "holds no prompt", [] { read("p.jsonl", "# a note\n"); });
 }
 
+TEST_CASE("a table whose columns are flags is read as one, whatever its file is called", "[jobs]") {
+  for (const char* text : {"\n# mine\nprompt\tsteps\na cat\t5\n\"a, b\"\t6\n", "prompt,steps\na cat,5\n\"a, b\",6\n",
+                           "steps; \"prompt\"; cfg\n5;a cat;7\n6;a, b;7\n"}) {
+    INFO(text);
+    const std::vector<Job> jobs = read("p.lst", text);
+    REQUIRE(jobs.size() == 2);
+    CHECK(jobs[0].request.prompt == "a cat");
+    CHECK(jobs[0].request.steps == 5);
+    CHECK(jobs[1].request.prompt == "a, b");
+  }
+  PromptLineReader reader({.name = "<stdin>", .mixed = true, .ids = true});
+  CHECK(reader.read("prompt,seed", 1).empty());
+  CHECK(reader.read("\"a, b\",7", 2).front().request.seed == 7);
+}
+
+TEST_CASE("faults of all kinds are found together", "[jobs]") {
+  const TempDir folder;
+  write_file(folder / "p.txt", "a\nb --stepz 3\nc\n");
+  std::istringstream none;
+  std::vector<LineFault> faults;
+  const std::vector<Job> jobs = read_prompt_file((folder / "p.txt").string(), {}, none, {}, {}, &faults);
+  CHECK(jobs.size() == 2);
+  REQUIRE(faults.size() == 1);
+  CHECK(faults[0].line == 2);
+  faults.push_back({.line = 1, .text = "another"});
+  check_error(ErrorKind::input, "another\n  ", [&] { throw_faults(faults); });
+}
+
 TEST_CASE("tables and lists of settings are named, not drawn as text", "[jobs]") {
   const auto refused = [](const char* file, const std::string& text, const std::string& message) {
     check_error(ErrorKind::input, message, [&] { read(file, text); });
   };
-  refused("p.tsv", "\n# mine\nprompt\tsteps\na cat\t5\n", "p.tsv: is a table or a list of settings");
+  refused("p.tsv", "\n# mine\nprompt\tmood\na cat\t5\n", "p.tsv: is a table or a list of settings");
   refused("p.yaml", "- prompt: a cat\n", "is a table or a list");
-  refused("p.lst", "prompt,steps\na cat,5\n", "one prompt a line; give --from-file-format csv");
-  refused("p.lst", "steps; \"prompt\"; cfg\n5;a cat;7\n", "one prompt a line; give --from-file-format csv");
+  refused("p.lst", "prompt,mood\na cat,5\n", "one prompt a line; give --from-file-format csv");
   refused("p.lst", "- prompt: a cat\n  steps: 3\n", "is a table or a list");
   CHECK(read("p.lst", "prompt engineering, a poster\n").size() == 1);
   CHECK(read("p.lst", "style, class, mask\n").size() == 1);

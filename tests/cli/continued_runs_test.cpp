@@ -1,0 +1,200 @@
+// Runs that are gone on with after what people do to prompt files, folders and add-ons meanwhile.
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "io/image.hpp"
+#include "io/png_text.hpp"
+#include "io/read_picture.hpp"
+#include "jobs/journal.hpp"
+#include "support/catch.hpp"
+#include "support/files.hpp"
+#include "support/golden.hpp"
+#include "support/process.hpp"
+#include "support/temp_dir.hpp"
+
+namespace fs = std::filesystem;
+using namespace sdtorch;
+
+namespace {
+
+const std::string tiny_model = golden_path("pipeline/models/sd1").string();
+
+/// Runs over prompts.txt in a folder of their own.
+struct Continued {
+  explicit Continued(const std::string& prompts) { write_file(folder / "prompts.txt", prompts); }
+
+  ProcessResult run(std::vector<std::string> more, const std::string& outdir = "out") const {
+    std::vector<std::string> arguments = {"-m",   tiny_model,    "--from-file", "prompts.txt", "--outdir",
+                                          outdir, "--cfg-scale", "1",           "--steps",     "1",
+                                          "-W",   "64",          "-H",          "64"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_sdtorch(arguments, {.folder = folder.path()});
+  }
+
+  int verify(std::vector<std::string> more = {}, const std::string& outdir = "out") const {
+    std::vector<std::string> arguments = {"verify", outdir};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_sdtorch(arguments, {.folder = folder.path()}).exit_code;
+  }
+
+  void add(const std::string& line) const { std::ofstream(folder / "prompts.txt", std::ios::app) << line << "\n"; }
+
+  /// Of the pictures and the journal.
+  std::map<std::string, std::string> contents(const std::string& outdir = "out") const {
+    std::map<std::string, std::string> found;
+    for (const auto& entry : fs::directory_iterator(folder / outdir)) {
+      found[entry.path().filename().string()] = file_contents(entry.path());
+    }
+    return found;
+  }
+
+  /// Undoes the run's last pictures, as a kill before them would have.
+  void take_back(size_t pictures, const std::string& outdir = "out") const {
+    JournalContent known = read_journal(folder / outdir / journal_name);
+    for (; pictures > 0; --pictures) {
+      const auto last = std::prev(known.pictures.end());
+      fs::remove(folder / outdir / last->second.path);
+      known.pictures.erase(last);
+    }
+    write_file(folder / outdir / journal_name, journal_text(known));
+  }
+
+  const TempDir folder{};
+};
+
+}  // namespace
+
+TEST_CASE("a folder of add-ons counts by those that a prompt calls, and a run's own pictures are none", "[cli]") {
+  const Continued batch("a cat\na dog\n");
+  for (const char* flag : {"--lora-dir", "--embd-dir", "--hypernetwork-dir"}) {
+    INFO(flag);
+    const std::string outdir = std::string("out") + flag;
+    REQUIRE(batch.run({flag, "."}, outdir).exit_code == 0);
+    fs::remove(batch.folder / outdir / "00001-42-a-dog.png");
+    write_file(batch.folder / "another.safetensors", flag);
+    const ProcessResult resumed = batch.run({flag, ".", "--resume"}, outdir);
+    INFO(resumed.err);
+    CHECK(resumed.exit_code == 0);
+    CHECK(batch.verify({"--from-file", "prompts.txt", flag, "."}, outdir) == 0);
+  }
+}
+
+TEST_CASE("lines that are added may bring files of their own", "[cli]") {
+  const Continued batch("a cat\na dog\n");
+  REQUIRE(batch.run({}).exit_code == 0);
+  fs::copy_file(batch.folder / "out" / "00000-42-a-cat.png", batch.folder / "i.png");
+  batch.add("a horse --init-img i.png --strength 1");
+  const ProcessResult resumed = batch.run({"--resume"});
+  INFO(resumed.err);
+  CHECK(resumed.exit_code == 0);
+  CHECK(batch.contents().size() == 4);
+  CHECK(batch.verify({"--from-file", "prompts.txt"}) == 0);
+}
+
+TEST_CASE("a variation's seed that is left to chance is drawn again as it was", "[cli]") {
+  const std::vector<std::string> varied = {"--variation-seed", "-1", "--variation-strength", "0.5"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), varied.begin(), varied.end());
+    return more;
+  };
+  const Continued batch("a cat\na dog\n");
+  REQUIRE(batch.run(varied).exit_code == 0);
+  const auto whole = batch.contents();
+  batch.take_back(1);
+  CHECK(batch.run(with({"--resume"})).exit_code == 0);
+  CHECK((batch.contents() == whole));
+  for (const char* share : {"0/2", "1/2"}) CHECK(batch.run(with({"--shard", share}), "shared").exit_code == 0);
+  CHECK(batch.verify({}, "shared") == 0);
+}
+
+TEST_CASE("each of several runs of seeds left to chance is completed", "[cli]") {
+  const Continued batch("a cat --seed -1\na dog --seed -1\n");
+  REQUIRE(batch.run({}).exit_code == 0);
+  batch.take_back(1);
+  REQUIRE(batch.run({}).exit_code == 0);
+  CHECK(batch.verify() == 3);
+  CHECK(batch.run({"--resume"}).exit_code == 0);
+  CHECK(batch.verify() == 0);
+  // Another file of that name.
+  write_file(batch.folder / "prompts.txt", "a pig --seed -1\na hen --seed -1\n");
+  REQUIRE(batch.run({}).exit_code == 0);
+  batch.take_back(1);
+  write_file(batch.folder / "prompts.txt", "a cat --seed -1\na dog --seed -1\n");
+  CHECK(batch.run({"--resume"}).exit_code == 0);
+  write_file(batch.folder / "prompts.txt", "a pig --seed -1\na hen --seed -1\n");
+  CHECK(batch.run({"--resume"}).exit_code == 0);
+  CHECK(batch.verify() == 0);
+  CHECK(batch.contents().size() == 7);
+}
+
+TEST_CASE("a name that is too long is told before anything is drawn", "[cli]") {
+  const Continued batch("a cat\n" + std::string(60, 'w') + " and more\n");
+  const ProcessResult run = batch.run({"--name", "{slug}-{slug}-{slug}-{slug}-{slug}-{slug}.png"});
+  CHECK(run.exit_code == 5);
+  CHECK(run.err.find("prompts.txt: line 2, column 1: --name: makes a name of ") != std::string::npos);
+  CHECK_FALSE(fs::exists(batch.folder / "out"));
+  CHECK(batch.run({"--name", std::string(243, 'x') + ".png"}).exit_code == 0);
+  CHECK(batch.run({"--name", std::string(244, 'x') + ".png"}, "long").exit_code == 5);
+}
+
+TEST_CASE("pictures of one name are told apart by their places in the file, whoever draws them and when", "[cli]") {
+  const Continued batch("a cat --seed 1\na cat --seed 2 -W 128\na cat --seed 3\na cat 3\na cat --seed 1\n");
+  const std::vector<std::string> slugs = {"--name", "{slug}.png"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), slugs.begin(), slugs.end());
+    return more;
+  };
+  REQUIRE(batch.run(slugs).exit_code == 0);
+  const auto whole = batch.contents();
+  REQUIRE(whole.contains("a-cat-4.png"));
+  REQUIRE(whole.contains("a-cat-3.png"));  // the fourth prompt's own name
+  batch.take_back(3);
+  CHECK(batch.run(with({"--resume"})).exit_code == 0);
+  CHECK((batch.contents() == whole));
+  CHECK(batch.run(with({"--batch-size", "2"}), "batches").exit_code == 0);
+  CHECK((batch.contents("batches") == whole));
+  CHECK(batch.run(with({"--device", "cpu,cpu", "-t", "2"}), "devices").exit_code == 0);
+  CHECK((batch.contents("devices") == whole));
+  for (const char* share : {"1/2", "0/2"}) CHECK(batch.run(with({"--shard", share}), "shared").exit_code == 0);
+  // One that was published and not recorded is its shard's own, although another one's looks the same.
+  JournalContent known = read_journal(batch.folder / "shared" / "sdtorch.jobs.0-of-2.jsonl");
+  known.pictures.erase(4);
+  write_file(batch.folder / "shared" / "sdtorch.jobs.0-of-2.jsonl", journal_text(known));
+  CHECK(batch.run(with({"--shard", "0/2"}), "shared").out.empty());
+  CHECK(batch.verify({"--join"}, "shared") == 0);
+  CHECK((batch.contents("shared") == whole));
+}
+
+TEST_CASE("what is drawn again keeps its name, and a damaged picture stays known as one", "[cli]") {
+  const Continued batch("a cat\na dog\n");
+  for (const char* share : {"0/2", "1/2"}) REQUIRE(batch.run({"--shard", share}).exit_code == 0);
+  const fs::path out = batch.folder / "out", first = out / "00000-42-a-cat.png", second = out / "00000-42-a-cat-2.png";
+  // Other pixels, and whole all the same.
+  Image picture = read_picture(first).image;
+  picture.pixels[0] ^= 1;
+  const Bytes damaged = encode_png(picture, read_png_text(first));
+  const std::string whole = file_contents(first);
+  write_file(first, {reinterpret_cast<const char*>(damaged.data()), damaged.size()});
+  CHECK(batch.run({"--shard", "0/2"}).out == "out/00000-42-a-cat-2.png\n");
+  CHECK(batch.verify({"--join"}) == 0);
+  for (const std::vector<std::string>& how : {std::vector<std::string>{"--shard", "0/2"}, {"--resume"}}) {
+    fs::remove(second);
+    CHECK(batch.run(how).out == "out/00000-42-a-cat-2.png\n");
+    CHECK(batch.verify({"--join"}) == 0);
+    CHECK(file_contents(second) == whole);
+  }
+}
+
+TEST_CASE("a folder that lost its journal is not drawn anew", "[cli]") {
+  const Continued batch("a cat\na dog\n");
+  REQUIRE(batch.run({}).exit_code == 0);
+  const auto whole = batch.contents();
+  fs::remove(batch.folder / "out" / journal_name);
+  fs::remove(batch.folder / "out" / "00000-42-a-cat.png");
+  CHECK(batch.run({"--resume"}).out == "out/00000-42-a-cat.png\n");
+  CHECK((batch.contents() == whole));
+}
