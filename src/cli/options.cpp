@@ -34,6 +34,13 @@ std::string picked(const std::string& flag, const std::string& text, const std::
   return lower;
 }
 
+void choose_ending(Invocation& invocation, const std::string& flag, bool keep_going) {
+  if (invocation.keep_going == !keep_going) {
+    refuse(flag, "does not go with " + std::string(keep_going ? "--fail-fast" : "--keep-going"));
+  }
+  invocation.keep_going = keep_going;
+}
+
 std::string filled(const std::string& flag, const std::string& text) {
   if (text.empty()) refuse(flag, "is empty");
   return text;
@@ -197,9 +204,9 @@ CommandSpec generate_spec(Reading& r) {
        {"--wait", "", "wait while another run works in the folder, instead of leaving with exit code 11",
         to_switch(i.wait)},
        {"--keep-going", "", "tell what cannot be drawn, and draw the rest: the default with --from-file",
-        [&i](const std::string&, const std::string&) { i.keep_going = true; }},
+        [&i](const std::string& flag, const std::string&) { choose_ending(i, flag, true); }},
        {"--fail-fast", "", "end at the first picture that cannot be drawn",
-        [&i](const std::string&, const std::string&) { i.keep_going = false; }},
+        [&i](const std::string& flag, const std::string&) { choose_ending(i, flag, false); }},
        {"--dump", "FILE.safetensors", "every stage's tensors", to_path(i.output.dump)},
        {"--json", "", "results as one JSON object a line; progress likewise, on stderr", to_switch(i.json)}}};
   const std::vector<Flag> seeing = seeing_flags(i.seeing, i.output);

@@ -83,6 +83,7 @@ RunOptions run_options(const Invocation& invocation) {
   const bool from_file = invocation.from_file && invocation.from_file != "-";
   return {.output = invocation.output,
           .prompt_file = from_file ? *invocation.from_file : "",
+          .expansion = invocation.expansion,
           .defaults = invocation.settings,
           .resume = invocation.resume,
           .wait = invocation.wait,

@@ -12,6 +12,7 @@
 #include "cli/report.hpp"
 #include "core/error.hpp"
 #include "jobs/prompt_file.hpp"
+#include "jobs/request_facts.hpp"
 #include "jobs/run_plan.hpp"
 #include "jobs/verify.hpp"
 #include "pipeline/dealt_seeds.hpp"
@@ -26,12 +27,30 @@ Settings settings_of(const RunRecord& run, const Invocation& invocation, const s
   for (const auto& [key, value] : run.settings.items()) said[key] = value;
   said.erase("inputs");
   if (!run.model.empty()) said["model"] = run.model;
+  for (const auto& [key, value] : run.given.items()) {
+    if (key != sweep_key && key != wildcards_key) said[key] = value;
+  }
   Settings settings = settings_from_json(said, {}, {.file = folder + ": journal", .place = "run"});
   for (const Setting& setting : sdtorch::settings()) {
     if (std::ranges::find(invocation.given, setting.name) == invocation.given.end()) continue;
+    const bool drawn = (setting.name == "seed" && invocation.drawn.seed) ||
+                       (setting.name == "variation-seed" && invocation.drawn.variation_seed);
+    if (drawn) continue;  // the run's own was
     std::visit([&](auto member) { settings.*member = invocation.settings.*member; }, setting.member);
   }
   return settings;
+}
+
+/// What the run made of its lines, unless flags say it now.
+Expansion expansion_of(const RunRecord& run, const Invocation& invocation) {
+  Expansion expansion = invocation.expansion;
+  if (expansion.sweep.empty() && run.given.contains(sweep_key)) {
+    expansion.sweep = Sweep(run.given[sweep_key].get<std::vector<std::string>>());
+  }
+  if (!expansion.wildcards && run.given.contains(wildcards_key)) {
+    expansion.wildcards = std::make_shared<Wildcards>(run.given[wildcards_key].get<std::string>());
+  }
+  return expansion;
 }
 
 /// The run that the prompt file asks for, as the folder's was begun.
@@ -45,8 +64,8 @@ std::optional<RunRecord> expected_run(const Invocation& invocation) {
   RunOptions options{.output = invocation.output, .prompt_file = *invocation.from_file, .defaults = settings};
   if (options.output.name.empty()) options.output.name = run->name;
   if (run->seeds_from) deal_seeds(*run->seeds_from);  // to lines with a seed of -1
-  const std::vector<Job> jobs =
-      read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format, invocation.expansion);
+  const std::vector<Job> jobs = read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format,
+                                                 expansion_of(*run, invocation));
   CheckedModels models;
   CheckedPictures pictures;
   const NameTemplate names(options.output.name);

@@ -45,6 +45,7 @@ json to_json(const RunRecord& run) {
                  {"first_index", run.first_index},
                  {"pictures", run.requests.size()},
                  {"requests", std::move(requests)}};
+  if (!run.given.empty()) object["given"] = run.given;
   if (run.seeds_from) object["seeds_from"] = *run.seeds_from;
   return {{"run", std::move(object)}};
 }
@@ -79,6 +80,11 @@ RunRecord run_of(const json& line) {
                    .defaults = run.at("defaults"),
                    .files = run.at("files").get<std::map<std::string, std::string>>(),
                    .first_index = run.at("first_index").get<int64_t>()};
+  if (run.contains("given")) {
+    record.given = run["given"].get<json::object_t>();
+    record.given.value(sweep_key, std::vector<std::string>());  // throws for anything else
+    record.given.value(wildcards_key, std::string());
+  }
   if (run.contains("seeds_from")) record.seeds_from = run["seeds_from"].get<uint64_t>();
   const auto requests = run.at("requests").get<std::string>();
   if (requests.size() != run.at("pictures").get<size_t>() * digest_digits || record.first_index < 0) {

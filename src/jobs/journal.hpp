@@ -20,12 +20,18 @@ struct RunRecord {
   std::string name{};                          ///< the template of the pictures' names
   nlohmann::json settings{};                   ///< run_facts
   nlohmann::json defaults{};                   ///< request_facts of the command line
+  nlohmann::json given{};                      ///< given_facts of it; of no account, for who asks for the same again
   std::map<std::string, std::string> files{};  ///< file_fingerprints
   std::vector<std::string> requests{};         ///< each picture's digest_of(request_facts), by its number
   int64_t first_index = 0;                     ///< that of picture 0
   std::optional<uint64_t> seeds_from{};        ///< what seeds of -1 were drawn from (deal_seeds); none: there is none
 
-  bool operator==(const RunRecord&) const = default;
+  /// But for what is of no account where the run goes on or another share of it is drawn.
+  bool operator==(const RunRecord& other) const {
+    return prompt_file == other.prompt_file && name == other.name && settings == other.settings &&
+           defaults == other.defaults && files == other.files && requests == other.requests &&
+           first_index == other.first_index && seeds_from == other.seeds_from;
+  }
 };
 
 /// A picture that is complete in the folder.

@@ -57,6 +57,20 @@ json request_facts(const Settings& settings) {
   return facts;
 }
 
+json given_facts(const Settings& defaults, const Expansion& expansion) {
+  const json all = settings_to_json(defaults);
+  json given;
+  for (const Setting& setting : sdtorch::settings()) {
+    const std::string name(setting.name);
+    const auto value = all.find(name);
+    if (names_path(setting) && name != "model" && value != all.end() && !value->empty() && *value != "")
+      given[name] = *value;
+  }
+  if (!expansion.sweep.empty()) given[sweep_key] = expansion.sweep.texts();
+  if (expansion.wildcards) given[wildcards_key] = expansion.wildcards->folder().string();
+  return given;
+}
+
 json run_facts(const ModelChoice& choice) {
   const json all = settings_to_json(Settings{choice, {}});
   json facts = json::object();

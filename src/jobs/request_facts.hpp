@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "jobs/expansion.hpp"
 #include "pipeline/settings.hpp"
 
 namespace sdtorch {
@@ -18,10 +19,15 @@ bool names_path(const Setting& setting);
 /// machine; what the files hold, FileFingerprints says.
 nlohmann::json request_facts(const Settings& settings);
 
+/// What request_facts leaves out of a command line, for who asks for the same again without saying it: paths as they
+/// were given, the model's apart, and `sweep` and `wildcards`. Null where there is nothing of the kind.
+nlohmann::json given_facts(const Settings& defaults, const Expansion& expansion);
+
 /// What holds for the whole run and decides its pictures: prediction, dtype, quantize and so on, but neither the device
-/// nor
-/// --deterministic nor paths.
+/// nor --deterministic nor paths.
 nlohmann::json run_facts(const ModelChoice& choice);
+
+inline constexpr const char *sweep_key = "sweep", *wildcards_key = "wildcards";  // of given_facts
 
 inline constexpr size_t digest_digits = 16;
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "jobs/expansion.hpp"
 #include "jobs/output_options.hpp"
 #include "jobs/prompt_faults.hpp"
 #include "jobs/shard.hpp"
@@ -16,6 +17,7 @@ struct RunOptions {
   OutputOptions output{};
   std::string prompt_file{};          ///< that the jobs came from, in whose folder a journal is kept; empty: no journal
   std::vector<LineFault> faults{};    ///< what is wrong with lines of it that became no jobs: nothing is drawn
+  Expansion expansion{};              ///< that made the jobs of it
   Settings defaults{};                ///< what every job began with: for what a journal tells of a change
   bool resume = false;                ///< draw what the journal lacks
   bool wait = false;                  ///< for a folder in which another run works, instead of leaving it

@@ -257,6 +257,7 @@ RunRecord record_of(CheckedModels& models, const std::vector<Job>& jobs, const R
                 .defaults = request_facts(options.defaults),
                 .files = fingerprints_of(jobs),
                 .requests = std::move(digests)};
+  run.given = given_facts(options.defaults, options.expansion);
   run.seeds_from = start_of_dealt_seeds();
   run.defaults["batch-count"] = options.defaults.batch_count;
   return run;

@@ -114,7 +114,7 @@ std::string shown_value(const std::string& value) {
 
 }  // namespace
 
-Sweep::Sweep(const std::vector<std::string>& texts) {
+Sweep::Sweep(const std::vector<std::string>& texts) : texts_(texts) {
   for (const std::string& text : texts) {
     if (invalid_utf8_offset(text)) refuse(sweep_flag, "the text is not UTF-8");
     const size_t before = dimensions_.size();

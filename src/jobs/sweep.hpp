@@ -31,6 +31,9 @@ class Sweep {
 
   bool empty() const { return dimensions_.empty(); }
 
+  /// What it was made of.
+  const std::vector<std::string>& texts() const { return texts_; }
+
   /// How many requests it makes of one.
   size_t size() const;
 
@@ -52,6 +55,7 @@ class Sweep {
 
   void add(const std::string& text);
 
+  std::vector<std::string> texts_{};
   std::vector<Dimension> dimensions_{};
 };
 

@@ -32,6 +32,9 @@ class Wildcards {
   /// Throws ErrorKind::usage naming --wildcards where there is no such folder.
   explicit Wildcards(std::filesystem::path folder);
 
+  /// As it was given.
+  const std::filesystem::path& folder() const { return folder_; }
+
   /// The text with a line for each wildcard, of a picture with that seed. Throws ErrorKind::usage naming the side's
   /// flag for a name without a file (with those that are near) or one that leaves the folder, and ErrorKind::input
   /// naming the file for one that is not UTF-8, has no lines, leads back to itself or nests more than 20 deep, and for

@@ -83,6 +83,22 @@ TEST_CASE("a folder of add-ons counts by those that a prompt calls, and a run's 
   }
 }
 
+TEST_CASE("a run is verified without saying again what it was begun with", "[cli]") {
+  const Continued batch("a __animal__\na dog\n");
+  fs::create_directories(batch.folder / "w");
+  write_file(batch.folder / "w" / "animal.txt", "cat\ncow\n");
+  REQUIRE(batch.run({"--wildcards", "w", "--sweep", "seed=1,2", "--sweep", "steps=1,2"}).exit_code == 0);
+  CHECK(batch.contents().size() == 9);
+  CHECK(batch.verify({"--from-file", "prompts.txt"}) == 0);
+  write_file(batch.folder / "w" / "animal.txt", "hen\nfox\n");
+  CHECK(batch.verify({"--from-file", "prompts.txt"}) == 2);
+  fs::create_directories(batch.folder / "pictures");
+  fs::copy_file(batch.folder / "out" / batch.contents().begin()->first, batch.folder / "pictures" / "i.png");
+  REQUIRE(batch.run({"--init-img", "pictures/i.png", "--strength", "1", "--seed", "-1"}, "from").exit_code == 0);
+  CHECK(batch.verify({"--from-file", "prompts.txt"}, "from") == 0);
+  CHECK(batch.verify({"--from-file", "prompts.txt", "--seed", "-1"}, "from") == 0);
+}
+
 TEST_CASE("lines that are added may bring files of their own", "[cli]") {
   const Continued batch("a cat\na dog\n");
   REQUIRE(batch.run({}).exit_code == 0);
