@@ -14,11 +14,11 @@
 #include "cli/verify.hpp"
 #include "core/log.hpp"
 #include "jobs/convert.hpp"
-#include "jobs/drawn_seeds.hpp"
 #include "jobs/expansion.hpp"
 #include "jobs/merge.hpp"
 #include "jobs/output_options.hpp"
 #include "jobs/prompt_lines.hpp"
+#include "jobs/run_options.hpp"
 #include "pipeline/settings.hpp"
 #include "recipes/init_model.hpp"
 

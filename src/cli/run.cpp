@@ -89,6 +89,7 @@ RunOptions run_options(const Invocation& invocation) {
           .wait = invocation.wait,
           .keep_going = invocation.keep_going.value_or(invocation.from_file.has_value()),
           .shard = shard_of(invocation),
+          .drawn = invocation.drawn,
           .devices = present_devices(invocation.devices)};
 }
 
@@ -134,8 +135,7 @@ int generate(const Invocation& invocation, int (*run)(const Invocation&)) {
 /// tried: the seeds that were not the right ones.
 int draw_jobs(const Invocation& invocation, std::set<std::string>& tried) {
   RunOptions options = run_options(invocation);
-  begin_drawn_seeds(options, invocation.drawn, tried);
-  if (invocation.drawn.seed) log_info(fmt::format("seed: {}", options.defaults.seed));
+  begin_drawn_seeds(options, tried);
   const std::vector<Job> jobs = jobs_of_invocation(invocation, options.defaults, options.faults);
   check_pages(invocation.seeing, options.output, static_cast<size_t>(count_images(jobs)));
   if (invocation.dry_run) {

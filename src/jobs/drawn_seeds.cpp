@@ -23,8 +23,8 @@ bool is_complete(const RunRecord& run, const JournalContent& known) {
   return true;
 }
 
-/// The prompt file's runs that a folder's journals tell of, the last first, those that lack a picture before the
-/// others.
+/// The prompt file's runs that a folder's journals tell of, all runs where none has its name: the last first, those
+/// that lack a picture before the others.
 std::vector<RunRecord> earlier_runs(const std::filesystem::path& folder, const std::string& prompt_file) {
   std::error_code error;
   if (!std::filesystem::is_directory(folder.empty() ? "." : folder, error)) return {};
@@ -57,8 +57,9 @@ std::string chance_of(const RunRecord& run, const DrawnSeeds& drawn) {
 
 }  // namespace
 
-void begin_drawn_seeds(RunOptions& options, const DrawnSeeds& drawn, std::set<std::string>& tried) {
+void begin_drawn_seeds(RunOptions& options, std::set<std::string>& tried) {
   if (options.prompt_file.empty()) return;
+  const DrawnSeeds drawn = options.drawn;
   std::vector<RunRecord> before;
   if (options.resume || options.shard) before = earlier_runs(options.output.outdir, options.prompt_file);
   const bool first_of_folder = options.resume && !options.shard && before.empty();
@@ -68,7 +69,6 @@ void begin_drawn_seeds(RunOptions& options, const DrawnSeeds& drawn, std::set<st
     return tried.contains(chance) || !chances.insert(chance).second;
   });
   options.may_have_other_seeds = first_of_folder || before.size() > 1;
-  options.own_seeds_drawn = drawn.seed || drawn.variation_seed;
   const uint64_t first = options.shard ? seed_of_file(options.prompt_file) : draw_seed();
   const RunRecord run = before.empty() ? RunRecord{.defaults = nlohmann::json::object()} : before.front();
   if (!before.empty()) tried.insert(chance_of(run, drawn));

@@ -101,13 +101,22 @@ class Fingerprints {
   /// What may call add-ons by their names.
   void add_text(const std::string& text) { texts_.insert(text); }
 
-  std::map<std::string, std::string> made() {
-    std::string texts;
-    if (!searched_.empty()) {
-      for (const std::string& text : texts_) texts += ascii_lower(text) + "\n";
+  /// A file of styles, whose texts come to prompts.
+  void add_styles(const std::string& file) {
+    if (file.empty() || !seen_.insert("texts of " + file).second) return;
+    try {
+      const MappedFile styles(file, ErrorKind::input);
+      texts_.emplace(reinterpret_cast<const char*>(styles.bytes().data()), styles.bytes().size());
+    } catch (const Error&) {  // one that cannot be read is told where it is asked for
     }
+  }
+
+  /// Once all has been added.
+  std::map<std::string, std::string> finish() {
+    std::string texts;
+    for (const std::string& text : texts_) texts += ascii_lower(text) + "\n";
     for (const auto& [name, folder] : searched_) put_called(name, folder, texts);
-    return made_;
+    return std::move(made_);
   }
 
  private:
@@ -146,17 +155,26 @@ void add_job(Fingerprints& all, const Job& job) {
   all.add_model(job.choice);
   const Settings settings{job.choice, job.request};
   for (const Setting& setting : sdtorch::settings()) {
-    const bool is_path = names_path(setting);
-    if (const auto text = is_path ? std::nullopt : text_of(settings, setting)) all.add_text(*text);
-    if (!is_path || setting.name == "model") continue;
+    if (!names_path(setting) || setting.name == "model") continue;
     if (const auto* one = std::get_if<std::string Settings::*>(&setting.member)) all.add(setting, settings.**one);
     const auto* list = std::get_if<std::vector<std::string> Settings::*>(&setting.member);
     if (!list) continue;
-    for (const std::string& text : settings.**list) {
-      all.add(setting, text);
-      all.add_text(text);  // `style:0.5` may be in a folder that is searched
-    }
+    for (const std::string& text : settings.**list) all.add(setting, text);
   }
+}
+
+bool searches_folders(const ModelChoice& choice) {
+  return !choice.lora_dir.empty() || !choice.embd_dir.empty() || !choice.hypernetwork_dir.empty();
+}
+
+/// What of a job may call add-ons by their names.
+void add_texts(Fingerprints& all, const Job& job) {
+  const Settings settings{job.choice, job.request};
+  all.add_text(settings.prompt);
+  all.add_text(settings.negative_prompt.value_or(""));
+  for (const std::string& text : settings.lora) all.add_text(text);
+  for (const std::string& text : settings.hypernetwork) all.add_text(text);
+  all.add_styles(settings.styles);
 }
 
 }  // namespace
@@ -174,8 +192,11 @@ std::string fingerprint(const fs::path& path) {
 
 std::map<std::string, std::string> fingerprints_of(const std::vector<Job>& jobs) {
   Fingerprints all;
-  for (const Job& job : jobs) add_job(all, job);
-  return all.made();
+  for (const Job& job : jobs) {
+    add_job(all, job);
+    if (searches_folders(job.choice)) add_texts(all, job);
+  }
+  return all.finish();
 }
 
 }  // namespace sdtorch

@@ -26,7 +26,8 @@ using nlohmann::json;
 
 constexpr std::string_view shard_prefix = "sdtorch.jobs.", journal_ending = ".jsonl";
 constexpr int journal_version = 1;
-constexpr auto between_tries = 200'000;  // microseconds
+constexpr int64_t most_index = 1'000'000'000'000'000;  // of a picture: far from where numbers end
+constexpr auto between_tries = 200'000;                // microseconds
 
 [[noreturn]] void fail_by_system(const fs::path& path, std::string_view what, int error) {
   fail(ErrorKind::output, path, "", fmt::format("{}: {}", what, std::generic_category().message(error)));
@@ -76,8 +77,8 @@ RunRecord run_of(const json& line) {
   RunRecord record{.prompt_file = run.at("prompt_file").get<std::string>(),
                    .model = run.at("model").get<std::string>(),
                    .name = run.at("name").get<std::string>(),
-                   .settings = run.at("settings"),
-                   .defaults = run.at("defaults"),
+                   .settings = run.at("settings").get<json::object_t>(),
+                   .defaults = run.at("defaults").get<json::object_t>(),
                    .files = run.at("files").get<std::map<std::string, std::string>>(),
                    .first_index = run.at("first_index").get<int64_t>()};
   if (run.contains("given")) {
@@ -87,8 +88,14 @@ RunRecord run_of(const json& line) {
   }
   if (run.contains("seeds_from")) record.seeds_from = run["seeds_from"].get<uint64_t>();
   const auto requests = run.at("requests").get<std::string>();
-  if (requests.size() != run.at("pictures").get<size_t>() * digest_digits || record.first_index < 0) {
+  if (requests.size() != run.at("pictures").get<size_t>() * digest_digits || record.first_index < 0 ||
+      record.first_index > most_index) {
     throw Error(ErrorKind::output, {.reason = "its requests do not fit its pictures"});
+  }
+  for (const char* seed : {"seed", "variation-seed"}) {
+    const auto found = record.defaults.find(seed);
+    if (found == record.defaults.end() || found->is_number_unsigned()) continue;
+    throw Error(ErrorKind::output, {.reason = fmt::format("defaults: {}: {} is no seed", seed, found->dump())});
   }
   for (size_t i = 0; i < requests.size(); i += digest_digits) {
     record.requests.push_back(requests.substr(i, digest_digits));

@@ -26,7 +26,7 @@ struct RunRecord {
   int64_t first_index = 0;                     ///< that of picture 0
   std::optional<uint64_t> seeds_from{};        ///< what seeds of -1 were drawn from (deal_seeds); none: there is none
 
-  /// But for what is of no account where the run goes on or another share of it is drawn.
+  /// All but `model` and `given`, which may be others where the run goes on or another share of it is drawn.
   bool operator==(const RunRecord& other) const {
     return prompt_file == other.prompt_file && name == other.name && settings == other.settings &&
            defaults == other.defaults && files == other.files && requests == other.requests &&

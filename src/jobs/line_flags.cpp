@@ -51,9 +51,15 @@ class FlagReader {
  public:
   FlagReader(std::string_view line, size_t at) : line_(line), at_(at) {}
 
-  /// Throws LineError.
+  /// All to the end, or to the first that is given again, which check_given_once refuses: a line of a thousand flags
+  /// takes no longer than one of a hundred. Throws LineError.
   std::vector<GivenFlag> read() {
-    while (const auto word = next_word()) given_.push_back(flag_of(*word));
+    bool again = false;
+    while (const auto word = again ? std::nullopt : next_word()) {
+      given_.push_back(flag_of(*word));
+      const Setting* const setting = given_.back().setting;
+      again = !setting->repeated && std::ranges::count(given_, setting, &GivenFlag::setting) > 1;
+    }
     return std::move(given_);
   }
 

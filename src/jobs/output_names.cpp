@@ -90,7 +90,8 @@ std::optional<int64_t> attempt_of(std::string_view numbered, std::string_view na
   if (!numbered.starts_with(stem) || !numbered.ends_with(ending) || numbered.size() <= name.size()) return std::nullopt;
   const std::string_view number = numbered.substr(stem.size(), numbered.size() - name.size());
   const auto attempt = number.starts_with('-') ? parse_int(number.substr(1)) : std::nullopt;
-  const bool is_one = attempt && *attempt > 1 && number == fmt::format("-{}", *attempt);
+  constexpr int64_t most = 1'000'000'000;  // nobody has come so far
+  const bool is_one = attempt && *attempt > 1 && *attempt < most && number == fmt::format("-{}", *attempt);
   return is_one ? attempt : std::nullopt;
 }
 

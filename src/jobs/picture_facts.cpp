@@ -63,10 +63,11 @@ void read_infotext(PictureFacts& facts, std::string_view text, const std::option
   if (last != std::string_view::npos) settings = last + 1;
   std::string_view prompts = text.substr(0, settings == std::string_view::npos ? text.size() : settings);
   const std::string known = fmt::format("\n{}{}\n", negative_mark, negative_prompt.value_or(""));
-  const size_t known_at = prompts.ends_with(known) ? prompts.size() - known.size() : std::string_view::npos;
+  const bool stands = !negative_prompt.value_or("").empty() && prompts.ends_with(known);
+  const size_t known_at = stands ? prompts.size() - known.size() : std::string_view::npos;
   while (!prompts.empty() && prompts.back() == '\n') prompts.remove_suffix(1);
   size_t negative = prompts.starts_with(negative_mark) ? 0 : prompts.find("\n" + std::string(negative_mark));
-  if (negative_prompt) negative = negative_prompt->empty() ? std::string_view::npos : known_at;
+  if (negative_prompt && (negative_prompt->empty() || known_at != std::string_view::npos)) negative = known_at;
   if (negative == std::string_view::npos) {
     facts.prompt = prompts;
   } else {

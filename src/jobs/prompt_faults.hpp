@@ -38,11 +38,11 @@ Error fault_in(const std::string& file, TextPlace start, const std::vector<Value
 
 /// What is wrong with a line of a prompt file.
 struct LineFault {
-  size_t line = 0;     ///< from 1
+  size_t line = 0;     ///< from 1; 0: of the whole file
   std::string text{};  ///< the message, with file and place
 };
 
-/// An error that says `line N…` as its place.
+/// The fault of the line that an error's place names.
 LineFault fault_of(const Error& error);
 
 /// The same for a job of a prompt file that its model cannot draw, with what a sweep made of it.

@@ -115,7 +115,7 @@ void warn(const std::vector<Job>& jobs) {
   std::set<std::string> said;
   for (const Job& job : jobs) {
     for (const std::string& line : job.request.warnings()) {
-      if (said.insert(line).second) log_warning(fmt::format("{}: {}", job.source, line));
+      if (said.insert(line).second) log_warning_once(fmt::format("{}: {}", job.source, line));
     }
   }
 }

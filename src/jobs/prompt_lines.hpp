@@ -29,7 +29,7 @@ void check_is_no_document(std::string_view text, const std::string& name);
 
 /// jsonl if the text, but for blanks and comments before it, begins as a JSON object does: `{}`, or `{` and a key in
 /// quotes before a colon: a prompt may begin with a brace, `{red|blue} cat`. csv if the first line is names of flags
-/// alone, `prompt` and another one, as long ones are called without their dashes. Else txt.
+/// alone, `prompt` and another one, written as long flags without their dashes. Else txt.
 PromptFormat format_by_content(std::string_view text);
 
 /// Whether a line begins as a JSON object does.

@@ -99,7 +99,7 @@ CheckedPictures check_requests(CheckedModels& models, const std::vector<Job>& jo
       add_pictures(pictures, job, checked, names);
       for (const std::string& line : checked.warnings) {
         if (!said.insert(line).second) continue;
-        log_warning(job.source.empty() ? line : fmt::format("{}: {}", job.source, line));
+        log_warning_once(job.source.empty() ? line : fmt::format("{}: {}", job.source, line));
       }
     } catch (const Error& error) {
       const bool of_line = error.kind() == ErrorKind::usage || error.kind() == ErrorKind::input;
@@ -424,6 +424,7 @@ void run_jobs(const std::vector<Job>& jobs, const RunOptions& options, Reporter&
   if (jobs.empty()) return;
   CheckedRun checked = check_run(jobs, options);
   const std::unique_ptr<JournalledRun> journalled = begin_journal(checked, jobs, options);
+  if (options.drawn.seed) log_info(fmt::format("seed: {}", options.defaults.seed));
   std::vector<bool> wanted = journalled ? journalled->plan.wanted : std::vector<bool>();
   const int64_t total = journalled ? std::ranges::count(wanted, true) : count_images(jobs);
   if (journalled && total < count_images(jobs)) {

@@ -28,6 +28,7 @@ namespace sdtorch {
 namespace {
 
 namespace fs = std::filesystem;
+using nlohmann::json;
 
 fs::path in_folder(const fs::path& folder, const std::string& name) {
   return (folder.empty() ? fs::path(".") : folder) / name;
@@ -198,8 +199,8 @@ void leave_done(RunPlan& plan, const JournalContent& known, const RunOptions& op
     if (!there[i]) keep_name(plan, *done[i]);
   }
   if (gone > 0) {
-    log_warning(
-        fmt::format("{} pictures of the journal are not in the folder, or damaged: they are drawn again", gone));
+    log_warning(fmt::format("{} of the journal {} not in the folder, or damaged",
+                            gone == 1 ? "a picture" : fmt::format("{} pictures", gone), gone == 1 ? "is" : "are"));
   }
   plan.found = unrecorded(plan, known, options);
   for (const PictureRecord& picture : plan.found) {
@@ -207,10 +208,22 @@ void leave_done(RunPlan& plan, const JournalContent& known, const RunOptions& op
   }
 }
 
-/// Of a folder without a journal.
+/// Takes up the run's pictures in a folder whose journals tell of no run; whether there are any.
 bool take_up(RunPlan& plan, const JournalContent& known, const RunOptions& options) {
-  leave_done(plan, known, options);
-  return !plan.found.empty();
+  RunPlan tried = plan;
+  leave_done(tried, known, options);
+  if (std::ranges::count(tried.wanted, false) == 0) return false;
+  plan = std::move(tried);
+  return true;
+}
+
+/// The run to compare one with that goes on with none: that whose chance it was dealt, else the last.
+const RunRecord& compared_with(const RunRecord& run, const JournalContent& known) {
+  const auto same_seeds = [&](const RunRecord& one) {
+    return one.seeds_from == run.seeds_from && one.defaults.value("seed", json()) == run.defaults.value("seed", json());
+  };
+  const auto found = std::find_if(known.runs.rbegin(), known.runs.rend(), same_seeds);
+  return found == known.runs.rend() ? known.runs.back() : *found;
 }
 
 }  // namespace
@@ -276,7 +289,8 @@ const RunRecord* in_the_way(const RunRecord& before, const RunRecord& now, const
 
 }  // namespace
 
-std::vector<const RunRecord*> runs_continued(const RunRecord& run, const JournalContent& known) {
+std::vector<const RunRecord*> runs_continued(const RunRecord& run, const JournalContent& known,
+                                             const std::string& flag) {
   std::vector<const RunRecord*> found;
   for (auto before = known.runs.rbegin(); before != known.runs.rend(); ++before) {
     const bool longer_one_is_there =
@@ -286,7 +300,7 @@ std::vector<const RunRecord*> runs_continued(const RunRecord& run, const Journal
     if (!other) {
       found.push_back(&*before);
     } else if (found.empty()) {
-      refuse("--resume",
+      refuse(flag,
              fmt::format("pictures were added at the end of {}, and the numbers that they would have are those of {}",
                          run.prompt_file, other->prompt_file),
              "draw the new ones by a prompt file of their own, or all into another --outdir");
@@ -303,7 +317,7 @@ RunPlan plan_run(RunRecord run, const std::vector<std::string>& names, const Jou
   const bool resume = options.resume || options.shard;
   const fs::path& folder = options.output.outdir;
   const std::vector<const RunRecord*> before =
-      resume ? runs_continued(plan.run, known) : std::vector<const RunRecord*>();
+      resume ? runs_continued(plan.run, known, "--resume") : std::vector<const RunRecord*>();
   if (!before.empty()) {
     const RunPlan nothing_done = plan;
     for (const RunRecord* one : before) {  // the last that lacks any
@@ -313,15 +327,16 @@ RunPlan plan_run(RunRecord run, const std::vector<std::string>& names, const Jou
       if (std::ranges::count(plan.wanted, true) > 0) break;
     }
   } else if (resume && !known.runs.empty()) {
-    if (options.may_have_other_seeds && (plan.run.seeds_from || options.own_seeds_drawn)) throw SeedsOutOfDate();
+    if (options.may_have_other_seeds && (plan.run.seeds_from || options.drawn.seed || options.drawn.variation_seed))
+      throw SeedsOutOfDate();
     refuse("--resume",
            fmt::format("{} holds another run:{}", folder.empty() ? "the folder" : folder.string(),
-                       run_difference(known.runs.back(), plan.run, known, folder)),
+                       run_difference(compared_with(plan.run, known), plan.run, known, folder)),
            "give what it was begun with, or another --outdir");
   } else if (options.shard) {
     leave_done(plan, known, options);
   } else if (resume && take_up(plan, known, options)) {
-    log_warning("the folder has no journal: pictures of this run that lie there are taken up");
+    log_warning("no run is recorded in the folder: pictures of this one that lie there are taken up");
   } else {
     plan.run.first_index = next_index(folder, NameTemplate(plan.run.name));
     if (!known.pictures.empty()) {

@@ -34,7 +34,7 @@ struct CheckedPictures {
 /// that is too long.
 void add_pictures(CheckedPictures& pictures, const Job& job, const CheckedRequest& checked, const NameTemplate& names);
 
-/// The run as it would be begun in an empty folder. digests: of all pictures of the jobs, by add_digests.
+/// The run as it would be begun in an empty folder. digests: of all pictures of the jobs (CheckedPictures::digests).
 RunRecord record_of(CheckedModels& models, const std::vector<Job>& jobs, const RunOptions& options,
                     std::vector<std::string> digests);
 
@@ -46,8 +46,9 @@ std::string run_difference(const RunRecord& before, const RunRecord& now, const 
                            const std::filesystem::path& folder);
 
 /// The runs of a folder that a run may go on with, the last first; none: there is none. Throws ErrorKind::usage naming
-/// --resume where pictures were added to the one that it goes on with, and their numbers are another run's.
-std::vector<const RunRecord*> runs_continued(const RunRecord& run, const JournalContent& known);
+/// `flag` where pictures were added to the one that it goes on with, and their numbers are another run's.
+std::vector<const RunRecord*> runs_continued(const RunRecord& run, const JournalContent& known,
+                                             const std::string& flag);
 
 /// names: CheckedPictures::names. Fits the run into a folder. A resumed one goes on with the last of `known` that it
 /// continues: the same settings, files and names, and its requests the first of this one's, which may have got more at

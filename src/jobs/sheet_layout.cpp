@@ -88,7 +88,7 @@ void leave_out_common(std::vector<std::string>& texts) {
   }
 }
 
-/// What the pictures of a sheet say for a key, by its number among those that say anything.
+/// What a key's values look like: one for each request that is an object, in their order.
 std::vector<std::string> shown_values(const PictureRequests& requests, const std::string& key, bool alone) {
   constexpr size_t beside_others = 60;  // bytes, so that there is room for what else differs
   std::vector<std::string> values;

@@ -107,7 +107,7 @@ void check_others(FolderReport& report, const fs::path& folder, const JournalCon
 /// Puts the requests of a run that the folder holds, as far as it has come, to all of them.
 void add_requests(std::map<int64_t, std::string>& requests, const RunRecord& expected, const JournalContent& known,
                   const fs::path& folder) {
-  const std::vector<const RunRecord*> before = runs_continued(expected, known);
+  const std::vector<const RunRecord*> before = runs_continued(expected, known, "--from-file");
   if (before.empty()) {
     refuse("--from-file", fmt::format("{} was not drawn by it:{}", folder.string(),
                                       run_difference(known.runs.back(), expected, known, folder)));

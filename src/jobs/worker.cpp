@@ -10,6 +10,7 @@
 #include <future>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <span>
 #include <utility>
 
@@ -117,11 +118,15 @@ class Worker {
     } else if (!empty) {
       const nlohmann::json list = parse(content, number);
       if (list.empty()) fail(ErrorKind::input, input_name, fmt::format("line {}", number), "asks for nothing");
+      std::set<std::string> outputs;
+      size_t column = column_in(line, content), before = 0;
       const std::vector<JsonPiece> pieces = json_elements(content);
       for (size_t i = 0; i < list.size(); ++i) {
-        const std::string_view text = content.substr(pieces.at(i).offset, pieces[i].size);
-        all.push_back(read_object(list[i], text, number, column_in(line, text)));
-        refuse_same_output(all, number);
+        const auto [offset, size] = pieces.at(i);
+        column += column_of(content.substr(before, offset - before), offset - before) - 1;
+        before = offset;
+        all.push_back(read_object(list[i], content.substr(offset, size), number, column));
+        refuse_same_output(all.back(), outputs, number);
       }
     }
     return all;
@@ -135,12 +140,10 @@ class Worker {
     return column_of(line, static_cast<size_t>(part.data() - line.data()));
   }
 
-  /// The last of a list, whose picture would take the place of another one's.
-  static void refuse_same_output(std::vector<Asked>& all, size_t number) {
-    Asked& last = all.back();
+  /// One of a list, whose picture would take the place of another one's. outputs: of those before it.
+  static void refuse_same_output(Asked& last, std::set<std::string>& outputs, size_t number) {
     const bool is_file = !last.output.empty() && last.output != "-";
-    const auto found = std::ranges::find(all, last.output, &Asked::output);
-    if (!is_file || last.error || &*found == &last) return;
+    if (!is_file || last.error || outputs.insert(last.output).second) return;
     last.error = Error(ErrorKind::input, {.file = input_name,
                                           .place = fmt::format("line {}: output", number),
                                           .reason = fmt::format("{} is another picture's of this line", last.output)});

@@ -32,8 +32,8 @@ struct WorkerOptions {
 ///   "warnings" of what may not be what was meant. A line that asks for several pictures is answered by its first one
 ///   with all of them under "pictures".
 /// - {"id": …, "error": …, "exit_code": …} for what could not be drawn; exit_code as of a run of its own.
-/// `id` is the line's, any JSON value, or else its number, as that of a line that is no JSON. Beside the settings'
-/// names a line of JSON may have
+/// `id` is what the line gives, any JSON value; without one, and where the line is no JSON, it is the line's number.
+/// Beside the settings' names a line of JSON may have
 /// - "id";
 /// - "output": the picture's file name in the folder, written anew if it is there, instead of one by the template; or
 ///   "-": the picture itself, whose PNG of so many "bytes" follows the answer's line.

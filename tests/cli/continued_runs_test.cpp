@@ -83,6 +83,71 @@ TEST_CASE("a folder of add-ons counts by those that a prompt calls, and a run's 
   }
 }
 
+TEST_CASE("another add-on of a name that a prompt or a style calls is another request", "[cli]") {
+  const Continued batch("a cat\na dog\n");
+  fs::create_directories(batch.folder / "add-ons");
+  const auto put = [&](const char* from) {
+    fs::copy_file(golden_path(from), batch.folder / "add-ons" / "glow.safetensors",
+                  fs::copy_options::overwrite_existing);
+  };
+  put("pipeline/models/sd1/text_encoder/model.safetensors");  // any file: no token of a prompt is its name
+  write_file(batch.folder / "styles.csv", "name,prompt,negative_prompt\nshine,\"{prompt}, aglow\",\n");
+  const std::vector<std::string> plain = {"--hypernetwork-dir", "add-ons"};
+  std::vector<std::string> styled = plain;
+  styled.insert(styled.end(), {"--styles", "styles.csv", "--style", "shine"});
+  const auto resumed = [&](std::vector<std::string> flags, const std::string& outdir) {
+    flags.emplace_back("--resume");
+    return batch.run(flags, outdir);
+  };
+  REQUIRE(batch.run(plain, "plain").exit_code == 0);
+  REQUIRE(batch.run(styled, "styled").exit_code == 0);
+  batch.add("aglow");
+  REQUIRE(batch.run(plain, "called").exit_code == 0);
+  put("pipeline/models/sd1/unet/diffusion_pytorch_model.safetensors");
+  CHECK(resumed(plain, "called").exit_code == 2);
+  CHECK(resumed(plain, "called").err.find("hypernetwork-dir glow.safetensors: \"") != std::string::npos);
+  write_file(batch.folder / "prompts.txt", "a cat\na dog\n");
+  CHECK(resumed(plain, "plain").exit_code == 0);
+  CHECK(resumed(styled, "styled").exit_code == 2);
+}
+
+TEST_CASE("a resume that goes on with no run says how it differs from the last, once", "[cli]") {
+  const Continued batch("a cat\na dog\n");
+  for (int i = 0; i < 3; ++i) REQUIRE(batch.run({"--seed", "-1"}).exit_code == 0);
+  write_file(batch.folder / "prompts.txt", "a cat\na ] pig\n");
+  const ProcessResult resumed = batch.run({"--seed", "-1", "--resume"});
+  CHECK(resumed.exit_code == 2);
+  CHECK(resumed.err.find("picture 1 of 2 is another than it was") != std::string::npos);
+  CHECK(resumed.err.find("seed: ") == std::string::npos);
+  const size_t warning = resumed.err.find("closes nothing");
+  CHECK(warning != std::string::npos);
+  CHECK(resumed.err.find("closes nothing", warning + 1) == std::string::npos);
+}
+
+TEST_CASE("a journal that lost its run's line is gone on with; one whose values are none is refused", "[cli]") {
+  const Continued batch("a cat\na dog\n");
+  REQUIRE(batch.run({"--seed", "-1"}).exit_code == 0);
+  const fs::path journal = batch.folder / "out" / journal_name;
+  const std::string whole = file_contents(journal);
+  for (const char* damage : {"\"x\"", "-5", "null", "[1]"}) {
+    INFO(damage);
+    std::string text = whole;
+    const size_t at = text.find("\"seed\":") + 7;
+    text.replace(at, text.find_first_of(",}", at) - at, damage);
+    write_file(journal, text);
+    const ProcessResult refused = batch.run({"--seed", "-1", "--resume"});
+    CHECK(refused.exit_code == 6);
+    CHECK(refused.err.find("line 1: defaults: seed: ") != std::string::npos);
+  }
+  const Continued fixed("a cat\na dog\n");
+  REQUIRE(fixed.run({}).exit_code == 0);
+  const auto contents = fixed.contents();
+  const std::string lines = contents.at(std::string(journal_name));
+  write_file(fixed.folder / "out" / journal_name, lines.substr(lines.find('\n') + 1));
+  CHECK(fixed.run({"--resume"}).out.empty());
+  CHECK((fixed.contents() == contents));
+}
+
 TEST_CASE("a run is verified without saying again what it was begun with", "[cli]") {
   const Continued batch("a __animal__\na dog\n");
   fs::create_directories(batch.folder / "w");

@@ -138,6 +138,7 @@ TEST_CASE("what is wrong with a line's flags is told with line and column", "[jo
       {"a cat --steps --seed 5", "column 7: --steps: needs a value"},
       {"a cat --steps -s 5", "column 7: --steps: needs a value"},
       {"a cat --style \"\"", "column 7: --style: is empty"},
+      {"a cat -s 3 -s 4 and more", "column 12: -s: given 2 times"},
       {"a cat -s 3 -s 4", "column 12: -s: given 2 times, takes one value"},
       {"a cat --steps 5 --ddim_steps 6", "column 17: --ddim_steps: given 2 times, takes one value"},
       {"a cat --vae-tiling=yes", "column 7: --vae-tiling: takes no value, got 'yes'"},
