@@ -6,6 +6,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "cli/options.hpp"
@@ -53,24 +54,40 @@ Expansion expansion_of(const RunRecord& run, const Invocation& invocation) {
   return expansion;
 }
 
-/// The run that the prompt file asks for, as the folder's was begun.
-std::optional<RunRecord> expected_run(const Invocation& invocation) {
-  if (!invocation.from_file) return std::nullopt;
-  const std::filesystem::path& folder = invocation.verify.folder;
-  const JournalContent known = read_journals(folder);
-  const RunRecord* const run = last_run_of(known, *invocation.from_file);
-  if (!run) return std::nullopt;
-  const Settings settings = settings_of(*run, invocation, folder.string());
+/// The run that the prompt file asks for, as `run` was begun.
+RunRecord expected_as(const RunRecord& run, const Invocation& invocation) {
+  const Settings settings = settings_of(run, invocation, invocation.verify.folder.string());
+  const Expansion expansion = expansion_of(run, invocation);  // whose checks draw seeds, too
   RunOptions options{.output = invocation.output, .prompt_file = *invocation.from_file, .defaults = settings};
-  if (options.output.name.empty()) options.output.name = run->name;
-  if (run->seeds_from) deal_seeds(*run->seeds_from);  // to lines with a seed of -1
-  const std::vector<Job> jobs = read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format,
-                                                 expansion_of(*run, invocation));
+  if (options.output.name.empty()) options.output.name = run.name;
+  if (run.seeds_from) deal_seeds(*run.seeds_from);  // to lines with a seed of -1
+  const std::vector<Job> jobs =
+      read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format, expansion);
   CheckedModels models;
   CheckedPictures pictures;
   const NameTemplate names(options.output.name);
   for (const Job& job : jobs) add_pictures(pictures, job, models.get(job.choice).check(job.request), names);
   return record_of(models, jobs, options, std::move(pictures.digests));
+}
+
+/// The same by the last of the folder's runs that it goes on with, of those of the prompt file's name first; by the
+/// last of all where there is none.
+std::optional<RunRecord> expected_run(const Invocation& invocation) {
+  if (!invocation.from_file) return std::nullopt;
+  const JournalContent known = read_journals(invocation.verify.folder);
+  const RunRecord* const last = last_run_of(known, *invocation.from_file);
+  if (!last) return std::nullopt;
+  RunRecord expected = expected_as(*last, invocation);
+  if (!expected.seeds_from) return expected;
+  std::set<uint64_t> tried{*expected.seeds_from};
+  for (auto run = known.runs.rbegin(); run != known.runs.rend(); ++run) {
+    const auto goes_on = [&](const RunRecord& before) { return continues(before, expected); };
+    if (std::ranges::any_of(known.runs, goes_on)) return expected;
+    if (run->prompt_file == last->prompt_file && run->seeds_from && tried.insert(*run->seeds_from).second) {
+      expected = expected_as(*run, invocation);
+    }
+  }
+  return expected;
 }
 
 std::string json_text(const FolderReport& report) {

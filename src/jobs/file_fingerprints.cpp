@@ -52,13 +52,13 @@ bool is_of_model(const fs::path& file) {
 }
 
 /// Its files below, in the order of their names; hidden ones are nobody's weights.
-std::vector<fs::path> files_below(const fs::path& folder) {
+std::vector<fs::path> files_below(const fs::path& folder, bool hidden_too = false) {
   std::vector<fs::path> files;
   std::error_code error;
   const auto options = fs::directory_options::follow_directory_symlink;
   for (fs::recursive_directory_iterator entry(folder, options, error), end; !error && entry != end;
        entry.increment(error)) {
-    const bool hidden = entry->path().filename().string().starts_with('.');
+    const bool hidden = !hidden_too && entry->path().filename().string().starts_with('.');
     if (hidden && entry->is_directory(error)) entry.disable_recursion_pending();
     if (!hidden && entry->is_regular_file(error)) files.push_back(entry->path());
   }
@@ -101,6 +101,9 @@ class Fingerprints {
   /// What may call add-ons by their names.
   void add_text(const std::string& text) { texts_.insert(text); }
 
+  /// What a flag calls by a name.
+  void add_name(const std::string& name) { names_.insert(name); }
+
   /// A file of styles, whose texts come to prompts.
   void add_styles(const std::string& file) {
     if (file.empty() || !seen_.insert("texts of " + file).second) return;
@@ -113,9 +116,14 @@ class Fingerprints {
 
   /// Once all has been added.
   std::map<std::string, std::string> finish() {
-    std::string texts;
+    std::string texts, tags;
     for (const std::string& text : texts_) texts += ascii_lower(text) + "\n";
-    for (const auto& [name, folder] : searched_) put_called(name, folder, texts);
+    for (size_t at = texts.find('<'); at != std::string::npos; at = texts.find('<', at + 1)) {
+      tags += texts.substr(at, texts.find_first_of(">\n", at) - at) + "\n";
+    }
+    for (const std::string& name : names_) tags += ascii_lower(name) + "\n";
+    // Embeddings are words of a prompt, all others stand in tags.
+    for (const auto& [name, folder] : searched_) put_called(name, folder, name == "embd-dir" ? texts : tags);
     return std::move(made_);
   }
 
@@ -128,14 +136,16 @@ class Fingerprints {
     }
   }
 
+  /// Of several files of one name the first that is asked for has it: lines that are added may bring another.
   void put(const std::string& name, const std::string& own) {
-    std::string& made = made_[name];
-    made = made.empty() ? own : digest_of_text(made + own);  // of several folders' files of one name
+    std::string key = name;
+    for (int more = 2; made_.contains(key) && made_[key] != own; ++more) key = fmt::format("{} ({})", name, more);
+    made_[key] = own;
   }
 
   /// A folder's files that some text calls, each by itself: what is added to the folder changes nothing.
   void put_called(std::string_view name, const fs::path& folder, std::string_view texts) {
-    for (const fs::path& file : files_below(folder)) {
+    for (const fs::path& file : files_below(folder, /*hidden_too=*/true)) {
       if (!is_called(file, texts)) continue;
       std::string own;
       try {
@@ -146,7 +156,7 @@ class Fingerprints {
     }
   }
 
-  std::set<std::string> seen_{}, texts_{};
+  std::set<std::string> seen_{}, texts_{}, names_{};
   std::vector<std::pair<std::string, fs::path>> searched_{};  ///< flag and folder
   std::map<std::string, std::string> made_{};
 };
@@ -172,8 +182,8 @@ void add_texts(Fingerprints& all, const Job& job) {
   const Settings settings{job.choice, job.request};
   all.add_text(settings.prompt);
   all.add_text(settings.negative_prompt.value_or(""));
-  for (const std::string& text : settings.lora) all.add_text(text);
-  for (const std::string& text : settings.hypernetwork) all.add_text(text);
+  for (const std::string& text : settings.lora) all.add_name(text);
+  for (const std::string& text : settings.hypernetwork) all.add_name(text);
   all.add_styles(settings.styles);
 }
 

@@ -31,6 +31,12 @@ std::string numbered(const std::string& name, int64_t attempt);
 /// Which attempt of `name` another name is; none: it is none of them.
 std::optional<int64_t> attempt_of(std::string_view numbered, std::string_view name);
 
+/// The names that a picture takes in turn until one is free.
+struct PictureNames {
+  std::string first{};  ///< an attempt of what the template makes; empty: the first one
+  int64_t stride = 1;   ///< from one attempt to the next
+};
+
 /// Longer names leave no room for an attempt's number where file systems take 255 bytes.
 inline constexpr size_t longest_name = 247;
 

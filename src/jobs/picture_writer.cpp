@@ -42,12 +42,12 @@ std::future<std::vector<std::byte>> png_of(Picture picture, const ModelChoice& c
 }
 
 PictureWriter::PictureWriter(const OutputOptions& output, std::optional<int64_t> first_index,
-                             std::vector<std::string> first_names)
+                             std::vector<PictureNames> planned)
     : file_(output.output),
       folder_(output.outdir),
       names_(name_template_of(output)),
       first_index_(first_index),
-      first_names_(std::move(first_names)) {
+      planned_(std::move(planned)) {
   if (!file_.empty()) {
     check_file(file_);
   } else {
@@ -73,11 +73,12 @@ fs::path PictureWriter::write_new(const Picture& picture, const ModelChoice& cho
                                   std::span<const std::byte> png) {
   const bool counts_on = !first_index_ && names_.has_index();
   const auto at = static_cast<size_t>(number);
-  const std::string first = at < first_names_.size() ? first_names_[at] : "";
-  for (int64_t attempt = 1;; ++attempt) {
+  const PictureNames planned = at < planned_.size() ? planned_[at] : PictureNames();
+  int64_t attempt = 0;
+  for (;;) {
     const int64_t index = first_index_ ? *first_index_ + number : next_;
     const std::string name = names_.fill(index, picture, choice);
-    if (attempt == 1 && !first.empty()) attempt = attempt_of(first, name).value_or(1);
+    attempt = attempt == 0 ? attempt_of(planned.first, name).value_or(1) : attempt + planned.stride;
     fs::path path = folder_ / numbered(name, counts_on ? 1 : attempt);
     std::error_code error;
     const bool taken = fs::exists(fs::symlink_status(path, error)) || !write_new_file_atomically(path, png);

@@ -32,11 +32,11 @@ struct WrittenPicture {
 class PictureWriter {
  public:
   /// Makes the folder, or checks the one output file's place. first_index: of the run's picture 0; none is one above
-  /// the highest in the folder, and counts on past what others write meanwhile. first_names: of pictures by number,
-  /// which of the names that they may have is tried first (RunPlan::first_names). Throws ErrorKind::usage (--name) or
+  /// the highest in the folder, and counts on past what others write meanwhile. planned: of pictures by number
+  /// (RunPlan::names). Throws ErrorKind::usage (--name) or
   /// ErrorKind::output.
   explicit PictureWriter(const OutputOptions& output, std::optional<int64_t> first_index = std::nullopt,
-                         std::vector<std::string> first_names = {});
+                         std::vector<PictureNames> planned = {});
 
   /// Writes a PNG with its metadata: under the name that --output gives, replaced atomically, or under a free name in
   /// the folder, `-2`, `-3`… before `.png` where the template's is taken. choice: what drew it; number: the picture's
@@ -51,7 +51,7 @@ class PictureWriter {
   std::filesystem::path file_, folder_;
   NameTemplate names_;
   std::optional<int64_t> first_index_{};
-  std::vector<std::string> first_names_{};
+  std::vector<PictureNames> planned_{};
   int64_t next_ = 0;  ///< index, where no first one is given
 };
 

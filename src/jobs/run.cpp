@@ -203,7 +203,7 @@ class Run {
         reporter_(reporter),
         total_(total),
         publisher_(PictureWriter(options.output, first_index(),
-                                 journalled ? journalled->plan.first_names : std::vector<std::string>()),
+                                 journalled ? journalled->plan.names : std::vector<PictureNames>()),
                    [this](const DrawnPicture& drawn, const WrittenPicture& written) { record(drawn, written); }) {
     if (!options.output.save_steps.empty()) steps_.emplace(options.output.save_steps);
     if (options.output.preview_every > 0) {

@@ -81,7 +81,8 @@ bool is_there(const fs::path& folder, const PictureRecord& picture) {
   const fs::file_status status = fs::status(path, error);
   const bool file = fs::is_regular_file(status);
   const uintmax_t bytes = file ? fs::file_size(path, error) : 0;
-  if (!fs::status_known(status) || (file && error)) {
+  const bool leads_to_itself = error == std::errc::too_many_symbolic_link_levels;
+  if ((!fs::status_known(status) && !leads_to_itself) || (file && error)) {
     fail(ErrorKind::output, path, "", "cannot be looked at: " + error.message());
   }
   return file && bytes == picture.bytes && sha256(MappedFile(path, ErrorKind::output).bytes()) == picture.sha256;
@@ -103,27 +104,67 @@ std::vector<char> are_there(const fs::path& folder, const std::vector<const Pict
 bool may_be_picture(const fs::path& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  return !fs::status_known(status) || fs::is_regular_file(status);
+  return error != std::errc::too_many_symbolic_link_levels &&
+         (!fs::status_known(status) || fs::is_regular_file(status));
 }
 
-/// One name a picture: of those that have one name the first keeps it, the second is its second attempt, and so on.
-std::vector<std::string> told_apart(const std::vector<std::string>& names) {
+/// RunPlan::names of what the template makes.
+std::vector<PictureNames> told_apart(const std::vector<std::string>& names) {
   std::map<std::string_view, int64_t> attempts;
   for (const std::string& name : names) attempts[name] = 0;
-  std::vector<std::string> apart;
+  std::vector<PictureNames> apart;
   apart.reserve(names.size());
   for (const std::string& name : names) {
     int64_t& attempt = attempts[name];
     std::string own = numbered(name, ++attempt);
     while (attempt > 1 && attempts.contains(own)) own = numbered(name, ++attempt);  // it is another prompt's name
-    apart.push_back(std::move(own));
+    apart.push_back({.first = std::move(own)});
   }
+  for (size_t i = 0; i < names.size(); ++i) apart[i].stride = attempts[names[i]];
   return apart;
 }
 
+/// Whose files' names are, where a run's pictures are told apart by them.
+class NameOwners {
+ public:
+  /// made: what the template makes, planned: of it told_apart. Must outlive this.
+  NameOwners(const std::vector<std::string>& made, const std::vector<PictureNames>& planned) {
+    for (size_t number = 0; number < made.size(); ++number) {
+      const PictureNames& names = planned[number];
+      strides_[made[number]] = names.stride;
+      const int64_t attempt = attempt_of(names.first, made[number]).value_or(1);
+      owners_[{made[number], attempt % names.stride}] = static_cast<int64_t>(number);
+    }
+  }
+
+  /// The picture of this number may have taken the name.
+  bool may_own(int64_t number, const std::string& name) const {
+    return owner_of(name, name, 1) == number || owner_of(name, base_of(name), 2) == number;
+  }
+
+ private:
+  /// Of `a-3.png`: `a.png`.
+  static std::string base_of(const std::string& name) {
+    const size_t dot = name.rfind('.'), dash = name.rfind('-');
+    return dash == std::string::npos || dash > dot ? name : name.substr(0, dash) + name.substr(dot);
+  }
+
+  std::optional<int64_t> owner_of(const std::string& name, const std::string& made, int64_t least) const {
+    const auto stride = strides_.find(made);
+    const auto attempt = attempt_of(name, made);
+    if (stride == strides_.end() || !attempt || *attempt < least) return std::nullopt;
+    const auto owner = owners_.find({made, *attempt % stride->second});
+    return owner == owners_.end() ? std::nullopt : std::optional(owner->second);
+  }
+
+  std::map<std::string_view, int64_t> strides_{};
+  std::map<std::pair<std::string_view, int64_t>, int64_t> owners_{};
+};
+
 /// Pictures of the run that lie in the folder, complete, and that a kill kept from being recorded. Throws where one has
 /// a missing picture's index and cannot be read.
-std::vector<PictureRecord> unrecorded(const RunPlan& plan, const JournalContent& known, const RunOptions& options) {
+std::vector<PictureRecord> unrecorded(const RunPlan& plan, const NameOwners& owners, const JournalContent& known,
+                                      const RunOptions& options) {
   const fs::path& folder = options.output.outdir;
   std::multimap<std::string, int64_t> missing;  // numbers by request
   for (size_t number = 0; number < plan.wanted.size(); ++number) {
@@ -132,10 +173,6 @@ std::vector<PictureRecord> unrecorded(const RunPlan& plan, const JournalContent&
   std::set<std::string> recorded;
   for (const auto& [index, picture] : known.pictures) recorded.insert(picture.path);
   const NameTemplate names(plan.run.name);
-  std::map<std::string_view, int64_t> planned;  // numbers by the names that are theirs alone
-  for (size_t number = 0; number < plan.first_names.size() && !names.has_index(); ++number) {
-    planned.emplace(plan.first_names[number], static_cast<int64_t>(number));
-  }
   std::vector<PictureRecord> found;
   for (const std::string& name : file_names(folder)) {
     if (missing.empty()) break;
@@ -152,9 +189,7 @@ std::vector<PictureRecord> unrecorded(const RunPlan& plan, const JournalContent&
     const auto request = request_of(*file, plan.run);
     if (!request || !is_whole(*file, known)) continue;
     const auto [first, last] = missing.equal_range(*request);
-    const auto owner = planned.find(name);
-    const auto is_owner = [&](const auto& one) { return owner != planned.end() && owner->second == one.second; };
-    auto its_own = std::find_if(first, last, is_owner);
+    auto its_own = std::find_if(first, last, [&](const auto& one) { return owners.may_own(one.second, name); });
     if (its_own == last) {
       // Without an index it may be another shard's, which is about to record it.
       const auto is_elsewhere = [&](const auto& one) { return options.shard && !options.shard->has(one.second); };
@@ -174,12 +209,13 @@ std::vector<PictureRecord> unrecorded(const RunPlan& plan, const JournalContent&
 
 /// A picture that is drawn again.
 void keep_name(RunPlan& plan, const PictureRecord& picture) {
-  plan.first_names.resize(plan.wanted.size());
-  plan.first_names[static_cast<size_t>(picture.index - plan.run.first_index)] = picture.path;
+  plan.names.resize(plan.wanted.size());
+  plan.names[static_cast<size_t>(picture.index - plan.run.first_index)].first = picture.path;
 }
 
 /// Takes what is there off what is wanted.
-void leave_done(RunPlan& plan, const JournalContent& known, const RunOptions& options) {
+void leave_done(RunPlan& plan, const NameOwners& owners_of_names, const JournalContent& known,
+                const RunOptions& options) {
   const std::map<std::string, int64_t> owners = owners_of_files(known);
   std::vector<const PictureRecord*> done;
   size_t gone = 0;
@@ -202,16 +238,16 @@ void leave_done(RunPlan& plan, const JournalContent& known, const RunOptions& op
     log_warning(fmt::format("{} of the journal {} not in the folder, or damaged",
                             gone == 1 ? "a picture" : fmt::format("{} pictures", gone), gone == 1 ? "is" : "are"));
   }
-  plan.found = unrecorded(plan, known, options);
+  plan.found = unrecorded(plan, owners_of_names, known, options);
   for (const PictureRecord& picture : plan.found) {
     plan.wanted[static_cast<size_t>(picture.index - plan.run.first_index)] = false;
   }
 }
 
 /// Takes up the run's pictures in a folder whose journals tell of no run; whether there are any.
-bool take_up(RunPlan& plan, const JournalContent& known, const RunOptions& options) {
+bool take_up(RunPlan& plan, const NameOwners& owners, const JournalContent& known, const RunOptions& options) {
   RunPlan tried = plan;
-  leave_done(tried, known, options);
+  leave_done(tried, owners, known, options);
   if (std::ranges::count(tried.wanted, false) == 0) return false;
   plan = std::move(tried);
   return true;
@@ -311,31 +347,41 @@ std::vector<const RunRecord*> runs_continued(const RunRecord& run, const Journal
 
 RunPlan plan_run(RunRecord run, const std::vector<std::string>& names, const JournalContent& known,
                  const RunOptions& options) {
-  RunPlan plan{.run = std::move(run), .first_names = told_apart(names)};
+  RunPlan plan{.run = std::move(run), .names = told_apart(names)};
+  const std::vector<PictureNames> told = plan.names;
+  const NameOwners owners(names, told);
   const size_t pictures = plan.run.requests.size();
   plan.wanted.assign(pictures, true);
   const bool resume = options.resume || options.shard;
   const fs::path& folder = options.output.outdir;
-  const std::vector<const RunRecord*> before =
-      resume ? runs_continued(plan.run, known, "--resume") : std::vector<const RunRecord*>();
+  const bool other_seeds =
+      options.may_have_other_seeds && (plan.run.seeds_from || options.drawn.seed || options.drawn.variation_seed);
+  std::vector<const RunRecord*> before;
+  try {
+    if (resume) before = runs_continued(plan.run, known, "--resume");
+  } catch (const Error&) {
+    if (other_seeds) throw SeedsOutOfDate();
+    throw;
+  }
   if (!before.empty()) {
     const RunPlan nothing_done = plan;
     for (const RunRecord* one : before) {  // the last that lacks any
       plan = nothing_done;
       plan.run.first_index = one->first_index;
-      leave_done(plan, known, options);
+      leave_done(plan, owners, known, options);
       if (std::ranges::count(plan.wanted, true) > 0) break;
     }
+    // Another run of drawn seeds may lack some.
+    if (other_seeds && std::ranges::count(plan.wanted, true) == 0 && plan.found.empty()) throw SeedsOutOfDate();
   } else if (resume && !known.runs.empty()) {
-    if (options.may_have_other_seeds && (plan.run.seeds_from || options.drawn.seed || options.drawn.variation_seed))
-      throw SeedsOutOfDate();
+    if (other_seeds) throw SeedsOutOfDate();
     refuse("--resume",
            fmt::format("{} holds another run:{}", folder.empty() ? "the folder" : folder.string(),
                        run_difference(compared_with(plan.run, known), plan.run, known, folder)),
            "give what it was begun with, or another --outdir");
   } else if (options.shard) {
-    leave_done(plan, known, options);
-  } else if (resume && take_up(plan, known, options)) {
+    leave_done(plan, owners, known, options);
+  } else if (resume && take_up(plan, owners, known, options)) {
     log_warning("no run is recorded in the folder: pictures of this one that lie there are taken up");
   } else {
     plan.run.first_index = next_index(folder, NameTemplate(plan.run.name));

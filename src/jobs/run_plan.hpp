@@ -17,10 +17,10 @@ namespace sdtorch {
 struct RunPlan {
   RunRecord run{};
   std::vector<bool> wanted{};  ///< by number: is to be drawn
-  /// By number, where it matters: the name that a picture takes if it is free, else one of the next attempts
-  /// (numbered). Of pictures whose template makes one name of several, the first of them has the name and so on,
-  /// whoever draws them and when; one that was recorded before keeps its name. Empty where there are none.
-  std::vector<std::string> first_names{};
+  /// By number, where it matters, else empty. Of pictures of which the template makes one name the first in the file
+  /// has it, the second is its second attempt and so on, whoever draws them and when, and where somebody else has such
+  /// names each goes on by as many as they are; one that was recorded before keeps its name.
+  std::vector<PictureNames> names{};
   std::vector<PictureRecord> found{};  ///< pictures of the run that are in the folder and in no journal
 };
 

@@ -28,7 +28,7 @@ struct Continued {
   explicit Continued(const std::string& prompts) { write_file(folder / "prompts.txt", prompts); }
 
   ProcessResult run(std::vector<std::string> more, const std::string& outdir = "out") const {
-    std::vector<std::string> arguments = {"-m",   tiny_model,    "--from-file", "prompts.txt", "--outdir",
+    std::vector<std::string> arguments = {"-m",   model,         "--from-file", "prompts.txt", "--outdir",
                                           outdir, "--cfg-scale", "1",           "--steps",     "1",
                                           "-W",   "64",          "-H",          "64"};
     arguments.insert(arguments.end(), more.begin(), more.end());
@@ -64,6 +64,7 @@ struct Continued {
   }
 
   const TempDir folder{};
+  std::string model = tiny_model;
 };
 
 }  // namespace
@@ -84,31 +85,43 @@ TEST_CASE("a folder of add-ons counts by those that a prompt calls, and a run's 
 }
 
 TEST_CASE("another add-on of a name that a prompt or a style calls is another request", "[cli]") {
-  const Continued batch("a cat\na dog\n");
+  Continued batch("a cat\na dog\n");
+  batch.model = "model5";
+  for (const char* seed : {"5", "6", "7"}) {
+    const std::string model = std::string("model") + seed, lora = std::string("lora") + seed + ".safetensors";
+    REQUIRE(run_sdtorch({"init-model", "--seed", seed, model}, {.folder = batch.folder.path()}).exit_code == 0);
+    if (model == batch.model) continue;
+    REQUIRE(
+        run_sdtorch({"extract-lora", batch.model, model, "-o", lora, "--rank", "1"}, {.folder = batch.folder.path()})
+            .exit_code == 0);
+  }
   fs::create_directories(batch.folder / "add-ons");
-  const auto put = [&](const char* from) {
-    fs::copy_file(golden_path(from), batch.folder / "add-ons" / "glow.safetensors",
+  const auto put = [&](const char* file) {
+    fs::copy_file(batch.folder / file, batch.folder / "add-ons" / "glow.safetensors",
                   fs::copy_options::overwrite_existing);
   };
-  put("pipeline/models/sd1/text_encoder/model.safetensors");  // any file: no token of a prompt is its name
-  write_file(batch.folder / "styles.csv", "name,prompt,negative_prompt\nshine,\"{prompt}, aglow\",\n");
-  const std::vector<std::string> plain = {"--hypernetwork-dir", "add-ons"};
-  std::vector<std::string> styled = plain;
-  styled.insert(styled.end(), {"--styles", "styles.csv", "--style", "shine"});
-  const auto resumed = [&](std::vector<std::string> flags, const std::string& outdir) {
-    flags.emplace_back("--resume");
-    return batch.run(flags, outdir);
+  put("lora6.safetensors");
+  write_file(batch.folder / "styles.csv", "name,prompt,negative_prompt\nshine,{prompt} <lora:glow:1>,\n");
+  const auto run = [&](const std::string& outdir, std::vector<std::string> more = {}) {
+    if (outdir == "styled") more.insert(more.end(), {"--styles", "styles.csv", "--style", "shine"});
+    more.insert(more.end(), {"--lora-dir", "add-ons"});
+    return batch.run(more, outdir);
   };
-  REQUIRE(batch.run(plain, "plain").exit_code == 0);
-  REQUIRE(batch.run(styled, "styled").exit_code == 0);
-  batch.add("aglow");
-  REQUIRE(batch.run(plain, "called").exit_code == 0);
-  put("pipeline/models/sd1/unet/diffusion_pytorch_model.safetensors");
-  CHECK(resumed(plain, "called").exit_code == 2);
-  CHECK(resumed(plain, "called").err.find("hypernetwork-dir glow.safetensors: \"") != std::string::npos);
+  REQUIRE(run("plain").exit_code == 0);
+  REQUIRE(run("styled").exit_code == 0);
+  batch.add("a glow");
+  REQUIRE(run("word").exit_code == 0);
+  batch.add("a hen <lora:glow:0.5>");
+  REQUIRE(run("called").exit_code == 0);
+  put("lora7.safetensors");
+  const ProcessResult refused = run("called", {"--resume"});
+  CHECK(refused.exit_code == 2);
+  CHECK(refused.err.find("lora-dir glow.safetensors: \"") != std::string::npos);
+  write_file(batch.folder / "prompts.txt", "a cat\na dog\na glow\n");
+  CHECK(run("word", {"--resume"}).exit_code == 0);
   write_file(batch.folder / "prompts.txt", "a cat\na dog\n");
-  CHECK(resumed(plain, "plain").exit_code == 0);
-  CHECK(resumed(styled, "styled").exit_code == 2);
+  CHECK(run("plain", {"--resume"}).exit_code == 0);
+  CHECK(run("styled", {"--resume"}).exit_code == 2);
 }
 
 TEST_CASE("a resume that goes on with no run says how it differs from the last, once", "[cli]") {
@@ -162,6 +175,8 @@ TEST_CASE("a run is verified without saying again what it was begun with", "[cli
   REQUIRE(batch.run({"--init-img", "pictures/i.png", "--strength", "1", "--seed", "-1"}, "from").exit_code == 0);
   CHECK(batch.verify({"--from-file", "prompts.txt"}, "from") == 0);
   CHECK(batch.verify({"--from-file", "prompts.txt", "--seed", "-1"}, "from") == 0);
+  REQUIRE(batch.run({"--sweep", "seed=-1,3,-1"}, "chance").exit_code == 0);
+  CHECK(batch.verify({"--from-file", "prompts.txt"}, "chance") == 0);
 }
 
 TEST_CASE("lines that are added may bring files of their own", "[cli]") {
@@ -173,6 +188,12 @@ TEST_CASE("lines that are added may bring files of their own", "[cli]") {
   INFO(resumed.err);
   CHECK(resumed.exit_code == 0);
   CHECK(batch.contents().size() == 4);
+  // One of the same name, too.
+  fs::create_directories(batch.folder / "other");
+  fs::copy_file(batch.folder / "out" / "00001-42-a-dog.png", batch.folder / "other" / "i.png");
+  batch.add("a pig --init-img other/i.png --strength 1");
+  CHECK(batch.run({"--resume"}).exit_code == 0);
+  CHECK(batch.contents().size() == 5);
   CHECK(batch.verify({"--from-file", "prompts.txt"}) == 0);
 }
 
@@ -198,6 +219,9 @@ TEST_CASE("each of several runs of seeds left to chance is completed", "[cli]") 
   batch.take_back(1);
   REQUIRE(batch.run({}).exit_code == 0);
   CHECK(batch.verify() == 3);
+  CHECK(batch.run({"--resume"}).exit_code == 0);
+  CHECK(batch.verify() == 0);
+  fs::remove(batch.folder / "out" / batch.contents().begin()->first);  // of the first run
   CHECK(batch.run({"--resume"}).exit_code == 0);
   CHECK(batch.verify() == 0);
   // Another file of that name.
@@ -248,6 +272,36 @@ TEST_CASE("pictures of one name are told apart by their places in the file, whoe
   CHECK(batch.run(with({"--shard", "0/2"}), "shared").out.empty());
   CHECK(batch.verify({"--join"}, "shared") == 0);
   CHECK((batch.contents("shared") == whole));
+}
+
+TEST_CASE("where somebody else has pictures' names, each goes on to others that are its own", "[cli]") {
+  const Continued batch("a cat\na cat\na cat --seed 3\n");
+  for (const char* outdir : {"out", "killed", "shared", "devices"}) {
+    fs::create_directories(batch.folder / outdir / "a-cat.png");
+    write_file(batch.folder / outdir / "a-cat-2.png", "foreign");
+  }
+  const auto named = [&](std::vector<std::string> more, const std::string& outdir) {
+    more.insert(more.end(), {"--name", "{slug}.png"});
+    return batch.run(more, outdir);
+  };
+  const auto content_of = [&](const std::string& outdir) {
+    fs::remove(batch.folder / outdir / "a-cat.png");
+    return batch.contents(outdir);
+  };
+  CHECK(named({}, "out").out == "out/a-cat-4.png\nout/a-cat-5.png\nout/a-cat-3.png\n");
+  const auto whole = content_of("out");
+  REQUIRE(named({}, "killed").exit_code == 0);
+  batch.take_back(2, "killed");
+  JournalContent known = read_journal(batch.folder / "killed" / journal_name);
+  known.pictures.clear();
+  write_file(batch.folder / "killed" / journal_name, journal_text(known));
+  CHECK(named({"--resume"}, "killed").exit_code == 0);
+  CHECK((content_of("killed") == whole));
+  for (const char* share : {"2/3", "0/3", "1/3"}) REQUIRE(named({"--shard", share}, "shared").exit_code == 0);
+  CHECK(batch.verify({"--join"}, "shared") == 0);
+  CHECK((content_of("shared") == whole));
+  REQUIRE(named({"--device", "cpu,cpu", "-t", "2"}, "devices").exit_code == 0);
+  CHECK((content_of("devices") == whole));
 }
 
 TEST_CASE("what is drawn again keeps its name, and a damaged picture stays known as one", "[cli]") {
