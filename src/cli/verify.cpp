@@ -78,7 +78,7 @@ std::optional<RunRecord> expected_run(const Invocation& invocation) {
   const RunRecord* const last = last_run_of(known, *invocation.from_file);
   if (!last) return std::nullopt;
   RunRecord expected = expected_as(*last, invocation);
-  if (!expected.seeds_from) return expected;
+  if (!expected.seeds_from || invocation.from_file == "-") return expected;  // which is read once
   std::set<uint64_t> tried{*expected.seeds_from};
   for (auto run = known.runs.rbegin(); run != known.runs.rend(); ++run) {
     const auto goes_on = [&](const RunRecord& before) { return continues(before, expected); };

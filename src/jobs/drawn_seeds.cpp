@@ -49,7 +49,8 @@ uint64_t seed_of_file(const std::string& prompt_file) {
 
 /// What a run's chance decides.
 std::string chance_of(const RunRecord& run, const DrawnSeeds& drawn) {
-  nlohmann::json chance = {run.seeds_from ? nlohmann::json(*run.seeds_from) : nlohmann::json()};
+  nlohmann::json chance = nlohmann::json::array();
+  chance.push_back(run.seeds_from ? nlohmann::json(*run.seeds_from) : nlohmann::json());
   if (drawn.seed) chance.push_back(run.defaults.value("seed", nlohmann::json()));
   if (drawn.variation_seed) chance.push_back(run.defaults.value("variation-seed", nlohmann::json()));
   return chance.dump();

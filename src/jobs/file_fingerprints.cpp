@@ -119,7 +119,7 @@ class Fingerprints {
     std::string texts, tags;
     for (const std::string& text : texts_) texts += ascii_lower(text) + "\n";
     for (size_t at = texts.find('<'); at != std::string::npos; at = texts.find('<', at + 1)) {
-      tags += texts.substr(at, texts.find_first_of(">\n", at) - at) + "\n";
+      tags += texts.substr(at, texts.find_first_of("<>\n", at + 1) - at) + "\n";
     }
     for (const std::string& name : names_) tags += ascii_lower(name) + "\n";
     // Embeddings are words of a prompt, all others stand in tags.

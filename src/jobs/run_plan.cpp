@@ -127,7 +127,7 @@ std::vector<PictureNames> told_apart(const std::vector<std::string>& names) {
 /// Whose files' names are, where a run's pictures are told apart by them.
 class NameOwners {
  public:
-  /// made: what the template makes, planned: of it told_apart. Must outlive this.
+  /// made: what the template makes; must outlive this. planned: told_apart of it.
   NameOwners(const std::vector<std::string>& made, const std::vector<PictureNames>& planned) {
     for (size_t number = 0; number < made.size(); ++number) {
       const PictureNames& names = planned[number];
@@ -348,8 +348,7 @@ std::vector<const RunRecord*> runs_continued(const RunRecord& run, const Journal
 RunPlan plan_run(RunRecord run, const std::vector<std::string>& names, const JournalContent& known,
                  const RunOptions& options) {
   RunPlan plan{.run = std::move(run), .names = told_apart(names)};
-  const std::vector<PictureNames> told = plan.names;
-  const NameOwners owners(names, told);
+  const NameOwners owners(names, plan.names);
   const size_t pictures = plan.run.requests.size();
   plan.wanted.assign(pictures, true);
   const bool resume = options.resume || options.shard;
