@@ -159,15 +159,18 @@ bool NameTemplate::has_index() const {
   return std::any_of(parts_.begin(), parts_.end(), [](const Part& part) { return part.field == "index"; });
 }
 
-std::optional<int64_t> NameTemplate::index_in(std::string_view file_name) const {
+bool NameTemplate::tells_index() const {
   const bool leading = parts_.front().field == "index";
   const bool after_literal = parts_.size() > 1 && parts_[0].field.empty() && parts_[1].field == "index";
-  if (!leading && !after_literal) return std::nullopt;
+  if (!leading && !after_literal) return false;
   const size_t behind = leading ? 1 : 2;
-  if (behind < parts_.size()) {
-    const std::string& text = parts_[behind].literal;
-    if (text.empty() || (text.front() >= '0' && text.front() <= '9')) return std::nullopt;  // the index has no end
-  }
+  if (behind == parts_.size()) return true;
+  const std::string& text = parts_[behind].literal;
+  return !text.empty() && (text.front() < '0' || text.front() > '9');  // else the index has no end
+}
+
+std::optional<int64_t> NameTemplate::index_in(std::string_view file_name) const {
+  if (!tells_index()) return std::nullopt;
   const std::string& before = parts_.front().literal;  // empty for a field
   if (!file_name.starts_with(before)) return std::nullopt;
   const std::string_view rest = file_name.substr(before.size());

@@ -53,6 +53,9 @@ class NameTemplate {
 
   bool has_index() const;
 
+  /// Whether index_in finds it in names.
+  bool tells_index() const;
+
   /// The index in a file name, if the name starts with the template's text before {index} and digits after it.
   /// None where another field comes before {index}, or a field or a digit right behind it.
   std::optional<int64_t> index_in(std::string_view file_name) const;

@@ -293,7 +293,7 @@ void add_pictures(CheckedPictures& pictures, const Job& job, const CheckedReques
       refuse("--name", fmt::format("makes a name of {} bytes, and {} are the most", name.size(), longest_name));
     }
     pictures.digests.push_back(digest_of(request_facts(picture)));
-    if (!names.has_index()) pictures.names.push_back(std::move(name));
+    if (!names.tells_index()) pictures.names.push_back(std::move(name));
   }
 }
 

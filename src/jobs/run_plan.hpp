@@ -27,7 +27,7 @@ struct RunPlan {
 /// What is known of a run's pictures before they are drawn, by number.
 struct CheckedPictures {
   std::vector<std::string> digests{};  ///< of their requests
-  std::vector<std::string> names{};    ///< that the template makes, where it holds no index; else empty
+  std::vector<std::string> names{};    ///< that the template makes, where they tell no index; of index 0 on
 };
 
 /// Adds a job's. checked: its request as CheckedModel::check gave it. Throws ErrorKind::usage naming --name for a name

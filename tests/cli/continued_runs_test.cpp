@@ -304,6 +304,18 @@ TEST_CASE("where somebody else has pictures' names, each goes on to others that 
   CHECK((content_of("devices") == whole));
 }
 
+TEST_CASE("a picture whose index stands behind its prompt is taken up as its own", "[cli]") {
+  const Continued batch("a cat\na cat\na cat\n");
+  REQUIRE(batch.run({"--name", "{slug}-{index}.png"}).exit_code == 0);
+  const auto whole = batch.contents();
+  JournalContent known = read_journal(batch.folder / "out" / journal_name);
+  fs::remove(batch.folder / "out" / "a-cat-0.png");
+  known.pictures.clear();
+  write_file(batch.folder / "out" / journal_name, journal_text(known));
+  CHECK(batch.run({"--name", "{slug}-{index}.png", "--resume"}).out == "out/a-cat-0.png\n");
+  CHECK((batch.contents() == whole));
+}
+
 TEST_CASE("what is drawn again keeps its name, and a damaged picture stays known as one", "[cli]") {
   const Continued batch("a cat\na dog\n");
   for (const char* share : {"0/2", "1/2"}) REQUIRE(batch.run({"--shard", share}).exit_code == 0);
