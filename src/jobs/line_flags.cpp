@@ -46,6 +46,12 @@ struct Word {
   bool quoted = false;        ///< it begins with one
 };
 
+/// Whether the last flag takes one value, and was given before.
+bool ends_in_repetition(const std::vector<GivenFlag>& flags) {
+  return !flags.empty() && !flags.back().setting->repeated &&
+         std::ranges::count(flags, flags.back().setting, &GivenFlag::setting) > 1;
+}
+
 /// Reads a line's words and flags from a place on.
 class FlagReader {
  public:
@@ -54,11 +60,10 @@ class FlagReader {
   /// All to the end, or to the first that is given again, which check_given_once refuses: a line of a thousand flags
   /// takes no longer than one of a hundred. Throws LineError.
   std::vector<GivenFlag> read() {
-    bool again = false;
-    while (const auto word = again ? std::nullopt : next_word()) {
+    while (!ends_in_repetition(given_)) {
+      const auto word = next_word();
+      if (!word) break;
       given_.push_back(flag_of(*word));
-      const Setting* const setting = given_.back().setting;
-      again = !setting->repeated && std::ranges::count(given_, setting, &GivenFlag::setting) > 1;
     }
     return std::move(given_);
   }
@@ -160,16 +165,10 @@ class FlagReader {
   std::vector<GivenFlag> given_{};
 };
 
-/// Throws LineError for a flag that takes one value and has two.
+/// Throws LineError where reading ended at a flag that takes one value and has two.
 void check_given_once(const std::vector<GivenFlag>& flags) {
-  for (auto flag = flags.begin(); flag != flags.end(); ++flag) {
-    if (flag->setting->repeated || std::find_if(flags.begin(), flag, [&](const GivenFlag& before) {
-                                     return before.setting == flag->setting;
-                                   }) == flag) {
-      continue;
-    }
-    throw LineError(flag->column, {.file = flag->flag, .reason = "given 2 times, takes one value"});
-  }
+  if (!ends_in_repetition(flags)) return;
+  throw LineError(flags.back().column, {.file = flags.back().flag, .reason = "given 2 times, takes one value"});
 }
 
 /// The flags from a place on, if all that stands there is flags with values that they take.
