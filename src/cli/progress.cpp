@@ -102,8 +102,8 @@ std::string RunProgress::bar(double now, int columns) const {
 }
 
 std::string RunProgress::line(double now) const {
-  return fmt::format("{}/{} images, {}, {} left", before_ + finished_ + failed_, total(),
-                     rate(images_per_second(now), "images", "image"), duration(seconds_left(now)));
+  return fmt::format("{}/{} images, {}, {} left", settled(), total(), rate(images_per_second(now), "images", "image"),
+                     duration(seconds_left(now)));
 }
 
 std::string RunProgress::summary(double now) const {

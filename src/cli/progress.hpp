@@ -35,6 +35,8 @@ class RunProgress {
   int64_t finished() const { return finished_; }
   int64_t failures() const { return failed_; }
   int64_t resumed() const { return before_; }
+  /// All of those: what is not to be waited for any more.
+  int64_t settled() const { return before_ + finished_ + failed_; }
 
   /// Whether the batch in flight has told a step.
   bool is_stepping() const { return steps_ > 0; }

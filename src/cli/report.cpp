@@ -171,7 +171,7 @@ void ConsoleReporter::tell_progress(bool last) {
   const double time = now();
   if (options_.json) {
     return tell({{"event", "progress"},
-                 {"done", progress_.finished() + progress_.failures() + progress_.resumed()},
+                 {"done", progress_.settled()},
                  {"total", progress_.total()},
                  {"seconds", milliseconds(progress_.seconds(time))},
                  {"images_per_second", progress_.images_per_second(time)},
@@ -254,7 +254,7 @@ void ConsoleReporter::on_page(const std::filesystem::path& path) {
 void ConsoleReporter::finish() {
   clear_bar();
   bar.clear();
-  const int64_t known = progress_.finished() + progress_.failures() + progress_.resumed();
+  const int64_t known = progress_.settled();
   if (!options_.progress || known == 0) return;
   const double time = now();
   if (options_.json) {
