@@ -5,11 +5,16 @@
 #include <malloc.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <new>
+#include <set>
 #include <unordered_map>
+#include <utility>
 
 #include "core/free_memory.hpp"
 
@@ -23,6 +28,10 @@ constexpr size_t most_kept = size_t{160} << 20;
 
 size_t rounded_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
+std::byte* rounded_up(std::byte* place, size_t multiple) {
+  return reinterpret_cast<std::byte*>(rounded_up(reinterpret_cast<uintptr_t>(place), multiple));
+}
+
 /// Whether so much more may be taken.
 bool may_take(size_t bytes) {
   const auto addresses = free_addresses();
@@ -30,19 +39,89 @@ bool may_take(size_t bytes) {
 }
 
 /// At a multiple of a huge page; nullptr: there is none to be had.
-void* map_pages(size_t bytes) {
+std::byte* map_pages(size_t bytes) {
   const size_t reserved = bytes + huge_page;
   if (!may_take(reserved)) return nullptr;
   void* const from_system = mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (from_system == MAP_FAILED) return nullptr;
   auto* const begin = static_cast<std::byte*>(from_system);
-  auto* const aligned = reinterpret_cast<std::byte*>(rounded_up(reinterpret_cast<uintptr_t>(begin), huge_page));
+  // As far up as can be: Linux puts each mapping below the one before, and so they touch.
+  auto* const aligned = rounded_up(begin + 1, huge_page);
   const auto before = static_cast<size_t>(aligned - begin);
-  if (before > 0) munmap(begin, before);
-  munmap(aligned + bytes, reserved - before - bytes);
+  munmap(begin, before);
+  if (before < huge_page) munmap(aligned + bytes, huge_page - before);
   madvise(aligned, bytes, MADV_HUGEPAGE);  // where there are none, small ones do
   return aligned;
 }
+
+/// Ranges of addresses in which nothing lies. Neighbours are one.
+class IdleRanges {
+ public:
+  size_t bytes() const { return bytes_; }
+
+  void add(std::byte* begin, size_t bytes) {
+    bytes_ += bytes;
+    auto next = by_place_.lower_bound(begin);
+    if (next != by_place_.end() && next->first == begin + bytes) {
+      bytes += next->second;
+      next = erase(next);
+    }
+    if (next != by_place_.begin()) {
+      const auto before = std::prev(next);
+      if (before->first + before->second == begin) {
+        begin = before->first;
+        bytes += before->second;
+        erase(before);
+      }
+    }
+    insert(begin, bytes);
+  }
+
+  /// From the beginning of the smallest that holds so much; nullptr: none does.
+  std::byte* take(size_t bytes) {
+    const auto found = by_size_.lower_bound({bytes, nullptr});
+    if (found == by_size_.end()) return nullptr;
+    const auto [size, begin] = *found;
+    erase(by_place_.find(begin));
+    if (size > bytes) insert(begin + bytes, size - bytes);
+    bytes_ -= bytes;
+    return begin;
+  }
+
+  /// The whole huge pages of the largest go back to the system, until no more than so many bytes are idle or none of
+  /// the ranges has any.
+  void release_down_to(size_t most) {
+    while (bytes_ > most) {
+      const auto [size, begin] = *by_size_.rbegin();
+      auto* const first = rounded_up(begin, huge_page);
+      const auto before = static_cast<size_t>(first - begin);
+      if (size < before + huge_page) return;
+      const size_t whole = std::min((size - before) / huge_page * huge_page, rounded_up(bytes_ - most, huge_page));
+      munmap(first, whole);
+      erase(by_place_.find(begin));
+      bytes_ -= whole;
+      if (before > 0) insert(begin, before);
+      if (size > before + whole) insert(first + whole, size - before - whole);
+    }
+  }
+
+ private:
+  using ByPlace = std::map<std::byte*, size_t>;
+
+  void insert(std::byte* begin, size_t bytes) {
+    by_place_.emplace(begin, bytes);
+    by_size_.emplace(bytes, begin);
+  }
+
+  ByPlace::iterator erase(ByPlace::iterator range) {
+    by_size_.erase({range->second, range->first});
+    return by_place_.erase(range);
+  }
+
+  ByPlace by_place_{};
+  std::set<std::pair<size_t, std::byte*>> by_size_{};
+  size_t bytes_ = 0;
+};
 
 class KeptMemory final : public c10::Allocator {
  public:
@@ -65,7 +144,7 @@ class KeptMemory final : public c10::Allocator {
 
   void release() {
     const std::lock_guard lock(mutex_);
-    release_down_to(0);
+    idle_.release_down_to(0);
   }
 
  private:
@@ -73,22 +152,22 @@ class KeptMemory final : public c10::Allocator {
 
   void* take(size_t bytes) {
     const std::lock_guard lock(mutex_);
-    // One that is larger by an eighth does too.
-    const auto found = idle_.lower_bound(bytes);
-    if (found != idle_.end() && found->first <= bytes + bytes / 8) {
-      void* const block = found->second;
-      sizes_[block] = found->first;
-      idle_bytes_ -= found->first;
-      idle_.erase(found);
-      return block;
-    }
-    void* block = map_pages(bytes);
-    if (!block) {
-      release_down_to(0);
-      block = map_pages(bytes);
-    }
+    std::byte* block = idle_.take(bytes);
+    if (!block && add_pages(rounded_up(bytes, huge_page))) block = idle_.take(bytes);
     if (block) sizes_[block] = bytes;
     return block;
+  }
+
+  /// What is idle, in pieces that are too small, makes room for them. false: there are none to be had.
+  bool add_pages(size_t bytes) {
+    idle_.release_down_to(idle_.bytes() - std::min(idle_.bytes(), bytes));
+    std::byte* begin = map_pages(bytes);
+    if (!begin) {
+      idle_.release_down_to(0);
+      begin = map_pages(bytes);
+    }
+    if (begin) idle_.add(begin, bytes);
+    return begin != nullptr;
   }
 
   /// false: it is none of these.
@@ -96,27 +175,14 @@ class KeptMemory final : public c10::Allocator {
     const std::lock_guard lock(mutex_);
     const auto entry = sizes_.extract(block);
     if (entry.empty()) return false;
-    idle_.emplace(entry.mapped(), block);
-    idle_bytes_ += entry.mapped();
-    release_down_to(most_kept);
+    idle_.add(static_cast<std::byte*>(block), entry.mapped());
     return true;
-  }
-
-  /// The smallest go first: they are the quickest to be had again.
-  void release_down_to(size_t bytes) {
-    while (idle_bytes_ > bytes) {
-      const auto smallest = idle_.begin();
-      munmap(smallest->second, smallest->first);
-      idle_bytes_ -= smallest->first;
-      idle_.erase(smallest);
-    }
   }
 
   c10::Allocator* system_;
   std::mutex mutex_{};
   std::unordered_map<void*, size_t> sizes_{};  ///< of the blocks in use
-  std::multimap<size_t, void*> idle_{};
-  size_t idle_bytes_ = 0;
+  IdleRanges idle_{};
 };
 
 KeptMemory& kept_memory() {
@@ -127,7 +193,7 @@ KeptMemory& kept_memory() {
 
 void KeptMemory::give_back(void* block) {
   KeptMemory& memory = kept_memory();
-  const bool may_be_kept = reinterpret_cast<uintptr_t>(block) % huge_page == 0;
+  const bool may_be_kept = reinterpret_cast<uintptr_t>(block) % page == 0;
   if (!may_be_kept || !memory.keep(block)) memory.system_->raw_deallocate(block);
 }
 
