@@ -1,6 +1,5 @@
-// Memory for tensors that is kept when a tensor goes, for the next one of its size: a network asks for the same sizes
-// again and again, and the system's own allocator would hand each back and have it filled with zeros anew, page by
-// page.
+// Memory for tensors that is kept when a tensor goes, for the next ones: a network asks for the same sizes again and
+// again, and the system's own allocator would hand each back and have it filled with zeros anew, page by page.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +7,7 @@
 namespace sdtorch {
 
 /// From here on tensors on the CPU of a megabyte and more get memory that is kept, in huge pages where Linux has them.
-/// Of what no tensor uses, 160 MiB at most are kept. Changes LibTorch's allocator for the whole process, which is a
+/// What no tensor uses is kept until it is released, but for what makes room for more. Changes LibTorch's allocator for the whole process, which is a
 /// program's to decide: the tool calls it before it makes a tensor. A second call changes nothing.
 void keep_memory();
 

@@ -222,6 +222,7 @@ Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observ
   release_kept_memory();
   DecodedPictures decoded = decode(networks.last(), latent, batch.front().tiles);
   decoded.pictures = keep_unmasked(batch, decoded.pictures);
+  release_kept_memory();
   show(observer, "image", decoded.pictures);
   return {.pictures = decoded.pictures,
           .again_in_fp32 = std::move(decoded.again_in_fp32),
