@@ -1,5 +1,6 @@
 #include "core/kept_memory.hpp"
 
+#include <ATen/Parallel.h>
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
 #include <malloc.h>
@@ -67,6 +68,20 @@ class KeptMemory final : public c10::Allocator {
   c10::DeleterFnPtr raw_deleter() const override { return &give_back; }
 
   void copy_data(void* to, const void* from, size_t bytes) const override { system_->copy_data(to, from, bytes); }
+
+  void ready(size_t bytes) {
+    release();
+    const auto free = free_memory();
+    constexpr size_t share = 4;  // of what is free
+    if (!free || free->bytes / share < bytes) return;
+    bytes = rounded_up(bytes, huge_page);
+    auto* const block = static_cast<std::byte*>(take(bytes));
+    if (!block) return;
+    at::parallel_for(0, static_cast<int64_t>(bytes / page()), 1, [&](int64_t begin, int64_t end) {
+      for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) block[i * page()] = std::byte{0};
+    });
+    keep(block);
+  }
 
   void release() {
     const std::lock_guard lock(mutex_);
@@ -138,6 +153,10 @@ void keep_memory() {
   // Each thread that makes a PNG would else reserve 64 MiB of addresses, which count where those are limited.
   mallopt(M_ARENA_MAX, free_addresses() ? 1 : 2);
   c10::SetCPUAllocator(&kept_memory(), /*priority=*/1);
+}
+
+void ready_memory(size_t bytes) {
+  if (in_use) kept_memory().ready(bytes);
 }
 
 void release_kept_memory() {

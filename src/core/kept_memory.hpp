@@ -11,6 +11,10 @@ namespace sdtorch {
 /// program's to decide: the tool calls it before it makes a tensor. A second call changes nothing.
 void keep_memory();
 
+/// Has so many bytes lie idle, touched, in place of what does: tensors that come then wait for no page. Less where
+/// memory is short.
+void ready_memory(size_t bytes);
+
 /// Gives back what is kept and not in use, before work whose sizes are others.
 void release_kept_memory();
 

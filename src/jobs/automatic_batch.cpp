@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "core/free_memory.hpp"
+#include "pipeline/memory_need.hpp"
 
 namespace sdtorch {
 namespace {
@@ -36,12 +37,8 @@ Request with_size(const CheckedModel& model, Request request) {
 }  // namespace
 
 uint64_t bytes_while_drawing(const PipelineDescription& model, const Request& whole) {
-  // What is alive at once at the finest resolution, in tensors of its width: the skip connections, a feed-forward
-  // layer's inner side and attention's projections, buffers of convolutions.
-  constexpr double tensors = 24;
-  const auto width = static_cast<double>(model.model.unet.levels.front().channels);
-  const auto bytes = static_cast<double>(at::elementSize(model.dtype));
-  return static_cast<uint64_t>(conditions_of(model, whole) * tensors * width * bytes * latent_area(model, whole));
+  return static_cast<uint64_t>(conditions_of(model, whole) * bytes_a_latent_pixel(model.model, model.dtype) *
+                               latent_area(model, whole));
 }
 
 int64_t quickest_batch(const PipelineDescription& model, const Request& whole) {

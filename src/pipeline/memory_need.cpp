@@ -37,6 +37,14 @@ std::string hint_for(const Placement& to) {
 
 }  // namespace
 
+double bytes_a_latent_pixel(const ModelDescription& model, at::ScalarType dtype) {
+  // What is alive at once at the finest resolution, in tensors of its width: the skip connections, a feed-forward
+  // layer's inner side and attention's projections, buffers of convolutions.
+  constexpr double tensors = 24;
+  return tensors * static_cast<double>(model.unet.levels.front().channels) *
+         static_cast<double>(at::elementSize(dtype));
+}
+
 uint64_t bytes_needed(const StateDict& weights, const Placement& to, Quantization quantization) {
   uint64_t bytes = 0;
   for (const auto& [key, weight] : weights) bytes += bytes_of(weight.tensor, to, quantization);

@@ -17,6 +17,9 @@ namespace sdtorch {
 /// counted. quantization: of a U-Net whose layers compute so.
 uint64_t bytes_needed(const StateDict& weights, const Placement& to, Quantization quantization = Quantization::none);
 
+/// What a U-Net works in beside its weights, about, for each pixel of a latent under one condition; bytes.
+double bytes_a_latent_pixel(const ModelDescription& model, at::ScalarType dtype);
+
 /// Throws ErrorKind::memory naming what the weights need and what is free where they are sure not to fit: on the
 /// device, in this machine's memory and its control groups', or under `ulimit -v`. What the drawing needs beside them
 /// is not counted: nobody is refused who could draw. files: component → its weights, mapped.

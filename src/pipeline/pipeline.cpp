@@ -4,11 +4,13 @@
 
 #include "core/device.hpp"
 #include "core/error.hpp"
+#include "core/kept_memory.hpp"
 #include "io/atomic_file.hpp"
 #include "io/image.hpp"
 #include "pipeline/compat.hpp"
 #include "pipeline/decode.hpp"
 #include "pipeline/draw.hpp"
+#include "pipeline/memory_need.hpp"
 #include "pipeline/metadata.hpp"
 #include "pipeline/pipeline_description.hpp"
 #include "pipeline/tiling.hpp"
@@ -26,6 +28,15 @@ void check_shared(std::span<const Request> batch) {
     throw Error(ErrorKind::usage,
                 {.reason = "the pictures of a batch differ in more than prompts, seeds, sizes told and starts"});
   }
+}
+
+/// What a guided picture of the model's own size is drawn in is filled with zeros by the system while the model is
+/// loaded, and not in the first step.
+void ready_memory_for(const ModelDescription& model, at::ScalarType dtype) {
+  constexpr double most = size_t{128} << 20;  // a larger picture's step takes long enough
+  constexpr double conditions = 2;
+  const auto side = static_cast<double>(model.unet.sample_size);
+  ready_memory(static_cast<size_t>(std::min(conditions * side * side * bytes_a_latent_pixel(model, dtype), most)));
 }
 
 /// Each different one once.
@@ -71,6 +82,7 @@ Pipeline Pipeline::open(const CheckedModel& model) {
   if (described.refiner) {
     networks->refiner = load_components(*described.refiner, described.device, described.dtype, quantization);
   }
+  if (described.device.is_cpu()) ready_memory_for(described.model, described.dtype);
   return Pipeline(model, std::move(networks));
 }
 
