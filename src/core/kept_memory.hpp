@@ -7,8 +7,9 @@
 namespace sdtorch {
 
 /// From here on tensors on the CPU of a megabyte and more get memory that is kept, in huge pages where Linux has them.
-/// What no tensor uses is kept until it is released, but for what makes room for more. Changes LibTorch's allocator for the whole process, which is a
-/// program's to decide: the tool calls it before it makes a tensor. A second call changes nothing.
+/// What no tensor uses is kept until it is released, but for what makes room for more. Changes LibTorch's allocator for
+/// the whole process, which is a program's to decide: the tool calls it before it makes a tensor. A second call changes
+/// nothing.
 void keep_memory();
 
 /// Has so many bytes lie idle, touched, in place of what does: tensors that come then wait for no page. Less where
