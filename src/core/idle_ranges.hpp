@@ -21,7 +21,7 @@ class IdleRanges {
   /// The sum of all.
   size_t bytes() const { return bytes_; }
 
-  /// Joined with the ranges that it touches.
+  /// Joined with the ranges that it touches. bytes: not 0.
   void add(std::byte* begin, size_t bytes);
 
   /// From the beginning of the smallest that holds so much; nullptr: none does.

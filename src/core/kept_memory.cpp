@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <mutex>
 #include <new>
 #include <unordered_map>
@@ -20,7 +21,7 @@ namespace sdtorch {
 namespace {
 
 constexpr size_t least = size_t{1} << 20;             // smaller ones are the system allocator's
-constexpr size_t most_beside_new = size_t{16} << 20;  // of what is idle, when more is asked of the system
+constexpr size_t most_beside_new = size_t{16} << 20;  // of what is idle, about, when more is asked of the system
 constexpr size_t most_untrimmed = size_t{160} << 20;  // of what the system's allocator keeps
 
 size_t page() {
@@ -55,7 +56,7 @@ class KeptMemory final : public c10::Allocator {
   explicit KeptMemory(c10::Allocator* system) : system_(system) {}
 
   c10::DataPtr allocate(size_t bytes) override {
-    if (bytes >= least) {
+    if (bytes >= least && bytes <= PTRDIFF_MAX) {
       if (void* const block = take(rounded_up(bytes, page()))) return {block, block, &give_back, at::Device(at::kCPU)};
       if (!may_take(bytes)) throw std::bad_alloc();
     }
@@ -73,7 +74,7 @@ class KeptMemory final : public c10::Allocator {
     release();
     const auto free = free_memory();
     constexpr size_t share = 4;  // of what is free
-    if (!free || free->bytes / share < bytes) return;
+    if (bytes == 0 || !free || free->bytes / share < bytes) return;
     bytes = rounded_up(bytes, huge_page);
     auto* const block = static_cast<std::byte*>(take(bytes));
     if (!block) return;
@@ -150,8 +151,14 @@ void keep_memory() {
   mallopt(M_TRIM_THRESHOLD, static_cast<int>(most_untrimmed));
   // Its shortest lists of free pieces are tidied up whenever a large piece goes, which is at nearly every layer.
   mallopt(M_MXFAST, 0);
+  const bool limited = free_addresses().has_value();
   // Each thread that makes a PNG would else reserve 64 MiB of addresses, which count where those are limited.
-  mallopt(M_ARENA_MAX, free_addresses() ? 1 : 2);
+  mallopt(M_ARENA_MAX, limited ? 1 : 2);
+  // oneDNN, and what LibTorch has before it, keep what they made for a layer and a size of picture, some 8 MiB a size:
+  // a thousand such things each by themselves, where a step has less than a hundred.
+  for (const char* variable : {"ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"}) {
+    setenv(variable, limited ? "64" : "256", /*replace=*/0);
+  }
   c10::SetCPUAllocator(&kept_memory(), /*priority=*/1);
 }
 

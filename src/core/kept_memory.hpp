@@ -12,8 +12,8 @@ namespace sdtorch {
 /// nothing.
 void keep_memory();
 
-/// Has so many bytes lie idle, touched, in place of what does: tensors that come then wait for no page. Less where
-/// memory is short.
+/// Releases what is kept, and keeps so many bytes in its place that were touched already, so that the tensors that come
+/// next wait for no page. None where they are more than a quarter of what is free.
 void ready_memory(size_t bytes);
 
 /// Gives back what is kept and not in use, before work whose sizes are others.

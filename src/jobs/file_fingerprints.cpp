@@ -166,6 +166,7 @@ void add_job(Fingerprints& all, const Job& job) {
   const Settings settings{job.choice, job.request};
   for (const Setting& setting : sdtorch::settings()) {
     if (!names_path(setting) || setting.name == "model") continue;
+    if (setting.name == "styles") continue;  // what they make of a prompt is the request's own
     if (const auto* one = std::get_if<std::string Settings::*>(&setting.member)) all.add(setting, settings.**one);
     const auto* list = std::get_if<std::vector<std::string> Settings::*>(&setting.member);
     if (!list) continue;

@@ -253,6 +253,13 @@ bool take_up(RunPlan& plan, const NameOwners& owners, const JournalContent& know
   return true;
 }
 
+/// Behind all pictures of a folder's runs.
+int64_t index_after(const JournalContent& known) {
+  int64_t after = known.pictures.empty() ? 0 : known.pictures.rbegin()->first + 1;
+  for (const RunRecord& run : known.runs) after = std::max(after, run.first_index + std::ssize(run.requests));
+  return after;
+}
+
 /// The run to compare one with that goes on with none: that whose chance it was dealt, else the last.
 const RunRecord& compared_with(const RunRecord& run, const JournalContent& known) {
   const auto same_seeds = [&](const RunRecord& one) {
@@ -263,6 +270,10 @@ const RunRecord& compared_with(const RunRecord& run, const JournalContent& known
 }
 
 }  // namespace
+
+bool has_run_of(const JournalContent& known, const std::string& prompt_file) {
+  return std::ranges::any_of(known.runs, [&](const RunRecord& run) { return run.prompt_file == prompt_file; });
+}
 
 bool continues(const RunRecord& before, const RunRecord& now) {
   const auto is_there_still = [&](const auto& file) {
@@ -372,25 +383,20 @@ RunPlan plan_run(RunRecord run, const std::vector<std::string>& names, const Jou
     }
     // Another run of drawn seeds may lack some.
     if (other_seeds && std::ranges::count(plan.wanted, true) == 0 && plan.found.empty()) throw SeedsOutOfDate();
-  } else if (resume && !known.runs.empty()) {
+  } else if (resume && !known.runs.empty() && (other_seeds || has_run_of(known, plan.run.prompt_file))) {
     if (other_seeds) throw SeedsOutOfDate();
-    refuse("--resume",
+    refuse(options.resume ? "--resume" : "--shard",
            fmt::format("{} holds another run:{}", folder.empty() ? "the folder" : folder.string(),
                        run_difference(compared_with(plan.run, known), plan.run, known, folder)),
            "give what it was begun with, or another --outdir");
   } else if (options.shard) {
+    // Not by what lies in the folder, which another share may be about to draw.
+    plan.run.first_index = index_after(known);
     leave_done(plan, owners, known, options);
-  } else if (resume && take_up(plan, owners, known, options)) {
+  } else if (resume && known.runs.empty() && take_up(plan, owners, known, options)) {
     log_warning("no run is recorded in the folder: pictures of this one that lie there are taken up");
   } else {
-    plan.run.first_index = next_index(folder, NameTemplate(plan.run.name));
-    if (!known.pictures.empty()) {
-      plan.run.first_index = std::max(plan.run.first_index, known.pictures.rbegin()->first + 1);
-    }
-    for (const RunRecord& other : known.runs) {
-      const int64_t after = other.first_index + static_cast<int64_t>(other.requests.size());
-      plan.run.first_index = std::max(plan.run.first_index, after);
-    }
+    plan.run.first_index = std::max(next_index(folder, NameTemplate(plan.run.name)), index_after(known));
   }
   if (options.shard) {
     for (size_t number = 0; number < pictures; ++number) {

@@ -38,6 +38,9 @@ void add_pictures(CheckedPictures& pictures, const Job& job, const CheckedReques
 RunRecord record_of(CheckedModels& models, const std::vector<Job>& jobs, const RunOptions& options,
                     std::vector<std::string> digests);
 
+/// Whether a run of the prompt file, whose name that is, was begun in a folder.
+bool has_run_of(const JournalContent& known, const std::string& prompt_file);
+
 /// Whether a run goes on with one that was begun before: see plan_run.
 bool continues(const RunRecord& before, const RunRecord& now);
 
@@ -53,7 +56,8 @@ std::vector<const RunRecord*> runs_continued(const RunRecord& run, const Journal
 /// names: CheckedPictures::names. Fits the run into a folder. A resumed one goes on with the last of `known` that it
 /// continues: the same settings, files and names, and its requests the first of this one's, which may have got more at
 /// the end, and more files with them. Throws ErrorKind::usage naming --resume and what differs where there are others
-/// only. Without --resume its pictures come after all that are there. Throws SeedsOutOfDate.
+/// of its prompt file only. Without --resume, and where there is none of that file, its pictures come after all that
+/// are there. Throws SeedsOutOfDate.
 RunPlan plan_run(RunRecord run, const std::vector<std::string>& names, const JournalContent& known,
                  const RunOptions& options);
 

@@ -104,10 +104,11 @@ void check_others(FolderReport& report, const fs::path& folder, const JournalCon
   }
 }
 
-/// Puts the requests of a run that the folder holds, as far as it has come, to all of them.
-void add_requests(std::map<int64_t, std::string>& requests, const RunRecord& expected, const JournalContent& known,
+/// Puts the requests of a run that the folder holds, as far as it has come, to all of them; false: it has not begun.
+bool add_requests(std::map<int64_t, std::string>& requests, const RunRecord& expected, const JournalContent& known,
                   const fs::path& folder) {
   const std::vector<const RunRecord*> before = runs_continued(expected, known, "--from-file");
+  if (before.empty() && !has_run_of(known, expected.prompt_file)) return false;
   if (before.empty()) {
     refuse("--from-file", fmt::format("{} was not drawn by it:{}", folder.string(),
                                       run_difference(known.runs.back(), expected, known, folder)));
@@ -115,6 +116,7 @@ void add_requests(std::map<int64_t, std::string>& requests, const RunRecord& exp
   for (size_t i = 0; i < expected.requests.size(); ++i) {
     requests[before.front()->first_index + static_cast<int64_t>(i)] = expected.requests[i];
   }
+  return true;
 }
 
 }  // namespace
@@ -128,8 +130,14 @@ FolderReport verify_folder(const fs::path& folder, const std::optional<RunRecord
         {.fault = PictureFault::missing, .reason = "no run has got so far as to say what it draws"});
   }
   std::map<int64_t, std::string> requests = requests_of(known);
-  if (expected && !known.runs.empty()) add_requests(requests, *expected, known, folder);
-  report.asked = std::ssize(requests);
+  report.asked = 0;
+  if (expected && !known.runs.empty() && !add_requests(requests, *expected, known, folder)) {
+    report.faults.push_back({.fault = PictureFault::missing,
+                             .reason = fmt::format("no run of {} has begun: its {} pictures are still to be drawn",
+                                                   expected->prompt_file, expected->requests.size())});
+    report.asked = std::ssize(expected->requests);
+  }
+  report.asked += std::ssize(requests);
   const std::map<std::string, int64_t> owners = owners_of_files(known);
   for (const auto& [index, request] : requests) check_picture(report, folder, known, index, request, owners);
   check_others(report, folder, known);

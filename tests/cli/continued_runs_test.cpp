@@ -27,9 +27,10 @@ const std::string tiny_model = golden_path("pipeline/models/sd1").string();
 struct Continued {
   explicit Continued(const std::string& prompts) { write_file(folder / "prompts.txt", prompts); }
 
-  ProcessResult run(std::vector<std::string> more, const std::string& outdir = "out") const {
-    std::vector<std::string> arguments = {"-m",   model,         "--from-file", "prompts.txt", "--outdir",
-                                          outdir, "--cfg-scale", "1",           "--steps",     "1",
+  ProcessResult run(std::vector<std::string> more, const std::string& outdir = "out",
+                    const std::string& prompt_file = "prompts.txt") const {
+    std::vector<std::string> arguments = {"-m",   model,         "--from-file", prompt_file, "--outdir",
+                                          outdir, "--cfg-scale", "1",           "--steps",   "1",
                                           "-W",   "64",          "-H",          "64"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return run_sdtorch(arguments, {.folder = folder.path()});
@@ -334,6 +335,46 @@ TEST_CASE("what is drawn again keeps its name, and a damaged picture stays known
     CHECK(batch.verify({"--join"}) == 0);
     CHECK(file_contents(second) == whole);
   }
+}
+
+TEST_CASE("a prompt file begins in a folder that another one has filled, resumed and in shares", "[cli]") {
+  const Continued prompts("a cat\na dog\n");
+  write_file(prompts.folder / "more.txt", "a lion\na tiger\na bear\n");
+  for (const char* outdir : {"resumed", "shared", "plain"}) REQUIRE(prompts.run({}, outdir).exit_code == 0);
+  CHECK(prompts.verify({"--from-file", "more.txt", "-m", prompts.model}, "resumed") == 3);  // has not begun
+  CHECK(prompts.run({}, "plain", "more.txt").exit_code == 0);
+  CHECK(prompts.run({"--resume"}, "resumed", "more.txt").exit_code == 0);
+  CHECK(prompts.contents("resumed") == prompts.contents("plain"));
+  CHECK(prompts.run({"--shard", "1/2"}, "shared", "more.txt").exit_code == 0);
+  CHECK(prompts.verify({"--from-file", "more.txt"}, "shared") == 3);
+  CHECK(prompts.run({"--shard", "0/2"}, "shared", "more.txt").exit_code == 0);
+  CHECK(prompts.verify({"--from-file", "more.txt", "--join"}, "shared") == 0);
+  CHECK(prompts.contents("shared") == prompts.contents("plain"));
+  CHECK(prompts.run({"--resume"}, "shared").exit_code == 0);
+  CHECK(prompts.verify({"--from-file", "prompts.txt"}, "shared") == 0);
+  CHECK(prompts.contents("shared").size() == 6);
+
+  write_file(prompts.folder / "more.txt", "a wolf\na tiger\na bear\n");  // its own run is another now
+  const auto edited = prompts.run({"--shard", "1/2"}, "shared", "more.txt");
+  CHECK(edited.exit_code == 2);
+  CHECK(edited.err.find("--shard") != std::string::npos);
+  CHECK(prompts.run({"--resume"}, "resumed", "more.txt").exit_code == 2);
+  CHECK(prompts.contents("resumed") == prompts.contents("plain"));
+}
+
+TEST_CASE("a row that is added to a table of styles is no other request, one that is changed is", "[cli]") {
+  const Continued prompts("a cat --style old\n");
+  const std::string header = "name,prompt,negative_prompt\nold,\"{prompt}, old\",\n";
+  const std::vector<std::string> resumed = {"--styles", "styles.csv", "--resume"};
+  write_file(prompts.folder / "styles.csv", header);
+  REQUIRE(prompts.run({"--styles", "styles.csv"}).exit_code == 0);
+  write_file(prompts.folder / "styles.csv", header + "new,\"{prompt}, new\",\n");
+  prompts.add("a dog --style new");
+  CHECK(prompts.run(resumed).exit_code == 0);
+  CHECK(prompts.verify({"--from-file", "prompts.txt"}) == 0);
+  write_file(prompts.folder / "styles.csv", "name,prompt,negative_prompt\nold,\"{prompt}, older\",\n");
+  write_file(prompts.folder / "prompts.txt", "a cat --style old\n");
+  CHECK(prompts.run(resumed).exit_code == 2);
 }
 
 TEST_CASE("a folder that lost its journal is not drawn anew", "[cli]") {

@@ -13,12 +13,11 @@ namespace {
 
 constexpr size_t piece = size_t{1} << 16;  // a page of any Linux
 
-/// Mapped, at a multiple of a huge page; who takes it gives it back.
+/// Mapped, at a multiple of a huge page. What is not unmapped meanwhile stays so: the next one may lie there.
 std::byte* mapped(size_t bytes) {
   void* const begin = mmap(nullptr, bytes + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   REQUIRE(begin != MAP_FAILED);
-  std::byte* const aligned = rounded_up(static_cast<std::byte*>(begin), huge_page);
-  return aligned;
+  return rounded_up(static_cast<std::byte*>(begin), huge_page);
 }
 
 bool is_mapped(std::byte* page) {
@@ -47,7 +46,6 @@ TEST_CASE("Idle ranges that touch are one, and the smallest that is large enough
   CHECK(idle.take(2 * piece) == begin + huge_page + 3 * piece);
   CHECK(idle.take(2 * piece) == nullptr);
   CHECK(idle.take(piece) == begin + piece);
-  munmap(begin, 8 * huge_page);
 }
 
 TEST_CASE("Idle ranges go back to the system: huge pages alone where they make room, everything where it is released",
@@ -71,7 +69,6 @@ TEST_CASE("Idle ranges go back to the system: huge pages alone where they make r
   CHECK_FALSE(is_mapped(begin + 4 * huge_page));
   CHECK(is_mapped(begin));  // was never given
   CHECK(idle.take(piece) == nullptr);
-  munmap(begin, 8 * huge_page);
 }
 
 TEST_CASE("Ranges that are taken never overlap, and all of them together become the one that was given", "[core]") {
@@ -104,5 +101,4 @@ TEST_CASE("Ranges that are taken never overlap, and all of them together become 
   for (const auto& [block, bytes] : taken) idle.add(block, bytes);
   CHECK(idle.bytes() == pieces * piece);
   CHECK(idle.take(pieces * piece) == begin);
-  munmap(begin, pieces * piece);
 }

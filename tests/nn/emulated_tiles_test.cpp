@@ -1,6 +1,6 @@
 // The attention kernel for matrix units (AMX), on CPUs that have none: its source is compiled once more, here, in a
-// namespace of its own, with tile instructions that are computed as Intel's manual describes them (Intel 64 and IA-32
-// Architectures Software Developer's Manual, volume 2, TILELOADD and TDPBF16PS).
+// namespace of its own, with tile instructions that are computed as Intel's manual describes them, but for the order of
+// sums (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, TILELOADD and TDPBF16PS).
 #if defined(__x86_64__)
 
 #include <ATen/ATen.h>
