@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <exception>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <vector>
 
@@ -27,6 +28,12 @@ std::optional<uint64_t> number_in(const fs::path& file) {
   std::string word;
   in >> word;
   return parse_unsigned(word);
+}
+
+/// All of a file that holds nothing but numbers.
+std::vector<uint64_t> numbers_in(const fs::path& file) {
+  std::ifstream in(file);
+  return {std::istream_iterator<uint64_t>(in), std::istream_iterator<uint64_t>()};
 }
 
 /// The number behind a word at the beginning of a line: `MemAvailable:   123 kB`, `inactive_file 123`.
@@ -115,12 +122,21 @@ std::optional<FreeMemory> free_memory(const fs::path& root) {
 
 std::optional<FreeMemory> free_addresses() {
   constexpr uint64_t left_to_libraries = uint64_t{96} << 20;
-  rlimit limit{};
-  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return std::nullopt;
-  const auto pages = number_in("/proc/self/statm");
-  if (!pages) return std::nullopt;
-  const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  return FreeMemory{.bytes = rest(limit.rlim_cur, *pages * page + left_to_libraries), .limit = "ulimit -v"};
+  struct Limit {
+    decltype(RLIMIT_AS) resource;
+    size_t used;  // the number in /proc/self/statm, in pages
+    const char* name;
+  };
+  std::optional<FreeMemory> least;
+  for (const Limit& one : {Limit{RLIMIT_AS, 0, "ulimit -v"}, Limit{RLIMIT_DATA, 5, "ulimit -d"}}) {
+    rlimit limit{};
+    if (getrlimit(one.resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) continue;
+    const std::vector<uint64_t> pages = numbers_in("/proc/self/statm");
+    if (pages.size() <= one.used) continue;
+    const uint64_t used = pages[one.used] * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+    take_least(least, rest(limit.rlim_cur, used + left_to_libraries), one.name);
+  }
+  return least;
 }
 
 std::optional<FreeMemory> free_device_memory(at::Device device) {

@@ -21,9 +21,9 @@ struct FreeMemory {
 /// wanted, count as free. root: the folder that holds proc/ and sys/. Nothing where the system does not tell.
 std::optional<FreeMemory> free_memory(const std::filesystem::path& root = "/");
 
-/// How much this process may still map for tensors: RLIMIT_AS (`ulimit -v`), but for the last 96 MiB, which are left to
-/// libraries: oneDNN, for one, does not look at whether the small pieces that it asks malloc for are there, and OpenMP
-/// ends a program for which there is no thread. Nothing where there is no such limit.
+/// How much this process may still map for tensors: RLIMIT_AS and RLIMIT_DATA (`ulimit -v`, `-d`), but for the last
+/// 96 MiB, which are left to libraries: oneDNN, for one, does not look at whether the small pieces that it asks malloc
+/// for are there, and OpenMP ends a program for which there is no thread. Nothing where there is no such limit.
 std::optional<FreeMemory> free_addresses();
 
 /// What a GPU has left, with what LibTorch's allocator keeps for tensors to come. Nothing for the CPU, and where the

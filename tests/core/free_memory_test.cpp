@@ -2,6 +2,8 @@
 
 #include <sys/resource.h>
 
+#include <utility>
+
 #include "support/catch.hpp"
 #include "support/files.hpp"
 #include "support/temp_dir.hpp"
@@ -79,17 +81,19 @@ TEST_CASE("control groups of the first version limit it, seen from inside a cont
   check_free(root.path(), 1000 * mib, "this machine");
 }
 
-TEST_CASE("a limit of addresses is what is left of it", "[core]") {
-  rlimit before{};
-  REQUIRE(getrlimit(RLIMIT_AS, &before) == 0);
-  const rlimit limit{.rlim_cur = rlim_t{1} << 46, .rlim_max = before.rlim_max};
-  REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
-  const auto free = free_addresses();
-  setrlimit(RLIMIT_AS, &before);
-  REQUIRE(free);
-  CHECK(free->limit == "ulimit -v");
-  CHECK(free->bytes < limit.rlim_cur - mib);
-  CHECK(free->bytes > limit.rlim_cur / 2);
+TEST_CASE("a limit of addresses or data is what is left of it", "[core]") {
+  for (const auto& [resource, name] : {std::pair(RLIMIT_AS, "ulimit -v"), std::pair(RLIMIT_DATA, "ulimit -d")}) {
+    rlimit before{};
+    REQUIRE(getrlimit(resource, &before) == 0);
+    const rlimit limit{.rlim_cur = rlim_t{1} << 46, .rlim_max = before.rlim_max};
+    REQUIRE(setrlimit(resource, &limit) == 0);
+    const auto free = free_addresses();
+    setrlimit(resource, &before);
+    REQUIRE(free);
+    CHECK(free->limit == name);
+    CHECK(free->bytes < limit.rlim_cur - mib);
+    CHECK(free->bytes > limit.rlim_cur / 2);
+  }
   CHECK(shown_bytes(3'440'000'000) == "3.4 GB");
   CHECK(shown_bytes(20'400'000) == "20 MB");
   CHECK(shown_bytes(900) == "1 kB");
