@@ -23,17 +23,15 @@ bool is_complete(const RunRecord& run, const JournalContent& known) {
   return true;
 }
 
-/// The prompt file's runs that a folder's journals tell of, all runs where none has its name: the last first, those
-/// that lack a picture before the others.
+/// The prompt file's runs, by its name, that a folder's journals tell of: the last first, those that lack a picture
+/// before the others.
 std::vector<RunRecord> earlier_runs(const std::filesystem::path& folder, const std::string& prompt_file) {
   std::error_code error;
   if (!std::filesystem::is_directory(folder.empty() ? "." : folder, error)) return {};
   const JournalContent known = read_journals(folder);
   const std::string name = std::filesystem::path(prompt_file).filename().string();
   std::vector<RunRecord> runs(known.runs.rbegin(), known.runs.rend());
-  const auto others =
-      std::ranges::stable_partition(runs, [&](const RunRecord& run) { return run.prompt_file == name; });
-  if (others.begin() != runs.begin()) runs.erase(others.begin(), runs.end());
+  std::erase_if(runs, [&](const RunRecord& run) { return run.prompt_file != name; });
   std::ranges::stable_partition(runs, [&](const RunRecord& run) { return !is_complete(run, known); });
   return runs;
 }
@@ -63,13 +61,14 @@ void begin_drawn_seeds(RunOptions& options, std::set<std::string>& tried) {
   const DrawnSeeds drawn = options.drawn;
   std::vector<RunRecord> before;
   if (options.resume || options.shard) before = earlier_runs(options.output.outdir, options.prompt_file);
-  const bool first_of_folder = options.resume && !options.shard && before.empty();
+  // Another process may begin it meanwhile; that is looked for once.
+  const bool is_first = options.resume && !options.shard && before.empty() && tried.insert("").second;
   std::set<std::string> chances;
   std::erase_if(before, [&](const RunRecord& run) {
     const std::string chance = chance_of(run, drawn);
     return tried.contains(chance) || !chances.insert(chance).second;
   });
-  options.may_have_other_seeds = first_of_folder || before.size() > 1;
+  options.may_have_other_seeds = is_first || before.size() > 1;
   const uint64_t first = options.shard ? seed_of_file(options.prompt_file) : draw_seed();
   const RunRecord run = before.empty() ? RunRecord{.defaults = nlohmann::json::object()} : before.front();
   if (!before.empty()) tried.insert(chance_of(run, drawn));

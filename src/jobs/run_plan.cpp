@@ -260,16 +260,24 @@ int64_t index_after(const JournalContent& known) {
   return after;
 }
 
-/// The run to compare one with that goes on with none: that whose chance it was dealt, else the last.
-const RunRecord& compared_with(const RunRecord& run, const JournalContent& known) {
-  const auto same_seeds = [&](const RunRecord& one) {
-    return one.seeds_from == run.seeds_from && one.defaults.value("seed", json()) == run.defaults.value("seed", json());
-  };
-  const auto found = std::find_if(known.runs.rbegin(), known.runs.rend(), same_seeds);
-  return found == known.runs.rend() ? known.runs.back() : *found;
+/// Whether one run's requests are the first of the other's, or all.
+bool agree(const RunRecord& one, const RunRecord& other) {
+  const auto shared = std::min(std::ssize(one.requests), std::ssize(other.requests));
+  return std::equal(one.requests.begin(), one.requests.begin() + shared, other.requests.begin());
 }
 
 }  // namespace
+
+const RunRecord& compared_with(const RunRecord& run, const JournalContent& known) {
+  const auto likeness = [&](const RunRecord& one) {
+    const bool same_seeds =
+        one.seeds_from == run.seeds_from && one.defaults.value("seed", json()) == run.defaults.value("seed", json());
+    return 2 * (one.prompt_file == run.prompt_file) + same_seeds;
+  };
+  return *std::max_element(known.runs.rbegin(), known.runs.rend(), [&](const RunRecord& one, const RunRecord& other) {
+    return likeness(one) < likeness(other);
+  });
+}
 
 bool has_run_of(const JournalContent& known, const std::string& prompt_file) {
   return std::ranges::any_of(known.runs, [&](const RunRecord& run) { return run.prompt_file == prompt_file; });
@@ -342,7 +350,10 @@ std::vector<const RunRecord*> runs_continued(const RunRecord& run, const Journal
   for (auto before = known.runs.rbegin(); before != known.runs.rend(); ++before) {
     const bool longer_one_is_there =
         std::ranges::any_of(found, [&](const RunRecord* one) { return one->first_index == before->first_index; });
-    if (!continues(*before, run) || longer_one_is_there) continue;
+    // Lines were added to it, and are others now.
+    const bool was_another = std::ranges::any_of(
+        known.runs, [&](const RunRecord& one) { return one.first_index == before->first_index && !agree(one, run); });
+    if (!continues(*before, run) || longer_one_is_there || was_another) continue;
     const RunRecord* const other = in_the_way(*before, run, known);
     if (!other) {
       found.push_back(&*before);
@@ -366,9 +377,10 @@ RunPlan plan_run(RunRecord run, const std::vector<std::string>& names, const Jou
   const fs::path& folder = options.output.outdir;
   const bool other_seeds =
       options.may_have_other_seeds && (plan.run.seeds_from || options.drawn.seed || options.drawn.variation_seed);
+  const std::string flag = options.resume ? "--resume" : "--shard";
   std::vector<const RunRecord*> before;
   try {
-    if (resume) before = runs_continued(plan.run, known, "--resume");
+    if (resume) before = runs_continued(plan.run, known, flag);
   } catch (const Error&) {
     if (other_seeds) throw SeedsOutOfDate();
     throw;
@@ -383,9 +395,9 @@ RunPlan plan_run(RunRecord run, const std::vector<std::string>& names, const Jou
     }
     // Another run of drawn seeds may lack some.
     if (other_seeds && std::ranges::count(plan.wanted, true) == 0 && plan.found.empty()) throw SeedsOutOfDate();
-  } else if (resume && !known.runs.empty() && (other_seeds || has_run_of(known, plan.run.prompt_file))) {
+  } else if (resume && has_run_of(known, plan.run.prompt_file)) {
     if (other_seeds) throw SeedsOutOfDate();
-    refuse(options.resume ? "--resume" : "--shard",
+    refuse(flag,
            fmt::format("{} holds another run:{}", folder.empty() ? "the folder" : folder.string(),
                        run_difference(compared_with(plan.run, known), plan.run, known, folder)),
            "give what it was begun with, or another --outdir");

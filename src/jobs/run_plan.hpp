@@ -44,6 +44,10 @@ bool has_run_of(const JournalContent& known, const std::string& prompt_file);
 /// Whether a run goes on with one that was begun before: see plan_run.
 bool continues(const RunRecord& before, const RunRecord& now);
 
+/// The run of a folder to compare one with that goes on with none: the last of its prompt file and of the chance that
+/// it was dealt, else of its prompt file, else of that chance, else of all. known: holds a run.
+const RunRecord& compared_with(const RunRecord& run, const JournalContent& known);
+
 /// Why it does not, a line each: settings, files and requests that differ. known: what the folder holds.
 std::string run_difference(const RunRecord& before, const RunRecord& now, const JournalContent& known,
                            const std::filesystem::path& folder);

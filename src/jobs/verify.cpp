@@ -111,7 +111,7 @@ bool add_requests(std::map<int64_t, std::string>& requests, const RunRecord& exp
   if (before.empty() && !has_run_of(known, expected.prompt_file)) return false;
   if (before.empty()) {
     refuse("--from-file", fmt::format("{} was not drawn by it:{}", folder.string(),
-                                      run_difference(known.runs.back(), expected, known, folder)));
+                                      run_difference(compared_with(expected, known), expected, known, folder)));
   }
   for (size_t i = 0; i < expected.requests.size(); ++i) {
     requests[before.front()->first_index + static_cast<int64_t>(i)] = expected.requests[i];
@@ -148,7 +148,9 @@ void join_journals(const fs::path& folder) try {
   const std::vector<fs::path> files = journals_in(folder);
   if (files.empty()) fail(ErrorKind::output, folder, "", "holds no journal");
   const Journal locked(folder, std::nullopt, /*wait=*/false);
-  const JournalContent all = read_journals(folder);
+  remove_abandoned_files(folder);
+  JournalContent all = read_journals(folder);
+  if (files.size() > 1) std::ranges::stable_sort(all.runs, {}, &RunRecord::first_index);  // as they were begun
   write_file_atomically(folder / journal_name, journal_text(all));
   const Journal joined(folder, std::nullopt, /*wait=*/false);  // the new file: a shard may have been quicker to open it
   std::error_code error;

@@ -41,7 +41,8 @@ struct FolderReport {
 /// damaged; ErrorKind::usage where `expected` goes on with none of the folder's runs, with what differs.
 FolderReport verify_folder(const std::filesystem::path& folder, const std::optional<RunRecord>& expected);
 
-/// Puts the journals of all shards into the folder's one, sorted by picture, as a single process would have written it.
+/// Puts the journals of all shards into the folder's one, sorted by picture, as a single process would have written it,
+/// and clears away what killed runs left.
 /// Throws ErrorKind::in_use while a run works there, ErrorKind::output.
 void join_journals(const std::filesystem::path& folder);
 

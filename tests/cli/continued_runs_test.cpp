@@ -362,6 +362,49 @@ TEST_CASE("a prompt file begins in a folder that another one has filled, resumed
   CHECK(prompts.contents("resumed") == prompts.contents("plain"));
 }
 
+TEST_CASE("a line that was added, drawn and is another now is refused", "[cli]") {
+  const Continued prompts("a cat\na dog\n");
+  REQUIRE(prompts.run({}).exit_code == 0);
+  prompts.add("a lion");
+  REQUIRE(prompts.run({"--resume"}).exit_code == 0);
+  const auto whole = prompts.contents();
+  write_file(prompts.folder / "prompts.txt", "a cat\na dog\na bear\n");
+  const auto edited = prompts.run({"--resume"});
+  CHECK(edited.exit_code == 2);
+  CHECK(edited.err.find("picture 2 of 3 is another than it was") != std::string::npos);
+  const auto share = prompts.run({"--shard", "0/2"});
+  CHECK(share.exit_code == 2);
+  CHECK(share.err.find("--shard: ") != std::string::npos);
+  CHECK(prompts.contents() == whole);  // no share's journal either
+  write_file(prompts.folder / "prompts.txt", "a cat\na dog\n");
+  CHECK(prompts.run({"--resume"}).exit_code == 0);
+  CHECK(prompts.contents() == whole);
+}
+
+TEST_CASE("seeds left to chance are a prompt file's own in a folder of another one's", "[cli]") {
+  const Continued prompts("a cat\n");
+  write_file(prompts.folder / "more.txt", "a lion\na tiger -s -1\n");
+  REQUIRE(prompts.run({"-s", "-1"}).exit_code == 0);
+  REQUIRE(prompts.run({"-s", "-1", "--resume"}, "out", "more.txt").exit_code == 0);
+  const JournalContent known = read_journal(prompts.folder / "out" / journal_name);
+  REQUIRE(known.runs.size() == 2);
+  CHECK(known.runs[0].defaults["seed"] != known.runs[1].defaults["seed"]);
+  CHECK(known.runs[0].seeds_from != known.runs[1].seeds_from);
+  const auto whole = prompts.contents();
+  CHECK(prompts.run({"-s", "-1", "--resume"}, "out", "more.txt").exit_code == 0);
+  CHECK(prompts.run({"-s", "-1", "--resume"}).exit_code == 0);
+  CHECK(prompts.contents() == whole);
+}
+
+TEST_CASE("joining journals clears away what a kill left", "[cli]") {
+  const Continued prompts("a cat\n");
+  REQUIRE(prompts.run({"--shard", "0/1"}).exit_code == 0);
+  write_file(prompts.folder / "out/.sdtorch-1999999999-0.tmp", "a piece");
+  CHECK(prompts.verify({"--from-file", "prompts.txt"}) == 3);
+  CHECK(prompts.verify({"--from-file", "prompts.txt", "--join"}) == 0);
+  CHECK(prompts.verify({"--from-file", "prompts.txt"}) == 0);
+}
+
 TEST_CASE("a row that is added to a table of styles is no other request, one that is changed is", "[cli]") {
   const Continued prompts("a cat --style old\n");
   const std::string header = "name,prompt,negative_prompt\nold,\"{prompt}, old\",\n";
