@@ -337,7 +337,7 @@ std::string journal_text(const JournalContent& content) {
 }
 
 Journal::Journal(const fs::path& folder, const std::optional<Shard>& shard, bool wait)
-    : path_((folder.empty() ? fs::path(".") : folder) / journal_name_of(shard)), of_shard_(shard.has_value()) {
+    : path_((folder.empty() ? fs::path(".") : folder) / journal_name_of(shard)) {
   try {
     for (bool told = false; !lock_files(shard, wait, told); told = true) {
       throw_if_interrupted();
@@ -352,11 +352,7 @@ Journal::Journal(const fs::path& folder, const std::optional<Shard>& shard, bool
   }
 }
 
-Journal::~Journal() {
-  // A share that was refused leaves none: --shard auto would take it for a division that is at work.
-  if (of_shard_ && file_ >= 0 && lseek(file_, 0, SEEK_END) == 0 && is_named(file_, path_)) unlink(path_.c_str());
-  close_files();
-}
+Journal::~Journal() { close_files(); }
 
 /// False where a run of another number of shards, some of whose pictures are this one's, is to be waited for.
 bool Journal::lock_files(const std::optional<Shard>& shard, bool wait, bool told) {
@@ -365,7 +361,6 @@ bool Journal::lock_files(const std::optional<Shard>& shard, bool wait, bool told
   file_ = open_locked(path_, LOCK_EX, wait);
   const fs::path other = shard ? other_division_at_work(folder, *shard) : fs::path();
   if (other.empty()) return true;
-  if (lseek(file_, 0, SEEK_END) == 0) unlink(path_.c_str());
   close_files();
   if (!wait) {
     fail(ErrorKind::in_use, other, "", "a run of another number of shards works in this folder",
@@ -376,6 +371,9 @@ bool Journal::lock_files(const std::optional<Shard>& shard, bool wait, bool told
 }
 
 void Journal::close_files() {
+  // A share that was refused leaves none: --shard auto would take it for a division that is at work.
+  const bool of_shard = folder_lock_ >= 0 && file_ >= 0;
+  if (of_shard && lseek(file_, 0, SEEK_END) == 0 && is_named(file_, path_)) unlink(path_.c_str());
   for (int* file : {&file_, &folder_lock_}) {
     if (*file >= 0) close(*file);
     *file = -1;

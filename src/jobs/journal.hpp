@@ -119,7 +119,6 @@ class Journal {
   void close_files();
 
   std::filesystem::path path_;
-  bool of_shard_ = false;
   int file_ = -1;
   bool torn_ = false;     ///< a failed write left a part of a line
   bool in_order_ = true;  ///< as journal_text has it, as far as is known

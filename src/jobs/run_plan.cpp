@@ -346,14 +346,15 @@ const RunRecord* in_the_way(const RunRecord& before, const RunRecord& now, const
 
 std::vector<const RunRecord*> runs_continued(const RunRecord& run, const JournalContent& known,
                                              const std::string& flag) {
+  std::set<int64_t> changed;  // first indices of runs to which lines were added that are others now
+  for (const RunRecord& one : known.runs) {
+    if (!agree(one, run)) changed.insert(one.first_index);
+  }
   std::vector<const RunRecord*> found;
   for (auto before = known.runs.rbegin(); before != known.runs.rend(); ++before) {
     const bool longer_one_is_there =
         std::ranges::any_of(found, [&](const RunRecord* one) { return one->first_index == before->first_index; });
-    // Lines were added to it, and are others now.
-    const bool was_another = std::ranges::any_of(
-        known.runs, [&](const RunRecord& one) { return one.first_index == before->first_index && !agree(one, run); });
-    if (!continues(*before, run) || longer_one_is_there || was_another) continue;
+    if (!continues(*before, run) || longer_one_is_there || changed.contains(before->first_index)) continue;
     const RunRecord* const other = in_the_way(*before, run, known);
     if (!other) {
       found.push_back(&*before);

@@ -130,14 +130,14 @@ FolderReport verify_folder(const fs::path& folder, const std::optional<RunRecord
         {.fault = PictureFault::missing, .reason = "no run has got so far as to say what it draws"});
   }
   std::map<int64_t, std::string> requests = requests_of(known);
-  report.asked = 0;
-  if (expected && !known.runs.empty() && !add_requests(requests, *expected, known, folder)) {
+  const bool begun = !expected || known.runs.empty() || add_requests(requests, *expected, known, folder);
+  report.asked = std::ssize(requests);
+  if (!begun) {
+    report.asked += std::ssize(expected->requests);
     report.faults.push_back({.fault = PictureFault::missing,
                              .reason = fmt::format("no run of {} has begun: its {} pictures are still to be drawn",
                                                    expected->prompt_file, expected->requests.size())});
-    report.asked = std::ssize(expected->requests);
   }
-  report.asked += std::ssize(requests);
   const std::map<std::string, int64_t> owners = owners_of_files(known);
   for (const auto& [index, request] : requests) check_picture(report, folder, known, index, request, owners);
   check_others(report, folder, known);

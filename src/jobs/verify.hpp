@@ -29,7 +29,7 @@ struct FaultyPicture {
 };
 
 struct FolderReport {
-  int64_t asked = 0;  ///< pictures that the runs ask for
+  int64_t asked = 0;  ///< pictures that the runs ask for, and the expected one
   int64_t right = 0;  ///< that are there as they should be
   std::vector<FaultyPicture> faults{};
   std::vector<std::string> others{};  ///< PNG files that no journal knows, but for previews and contact sheets
@@ -38,7 +38,8 @@ struct FolderReport {
 /// Looks at every picture of every run in the folder's journals: present, complete, of the right hash and parameters.
 /// expected: the run that a prompt file asks for (record_of), which the folder must hold, at least as it was before
 /// lines were added; none: the journal is believed. Throws ErrorKind::output where there is no journal, or it is
-/// damaged; ErrorKind::usage where `expected` goes on with none of the folder's runs, with what differs.
+/// damaged; ErrorKind::usage where `expected` goes on with none of its prompt file's runs there, with what differs.
+/// Where there is none of that file it is missing.
 FolderReport verify_folder(const std::filesystem::path& folder, const std::optional<RunRecord>& expected);
 
 /// Puts the journals of all shards into the folder's one, sorted by picture, as a single process would have written it,

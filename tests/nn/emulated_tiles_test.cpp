@@ -18,6 +18,7 @@
 
 #include "core/instructions.hpp"
 #include "support/catch.hpp"
+#include "support/exact_attention.hpp"
 #include "support/tolerance.hpp"
 
 namespace sdtorch {
@@ -149,12 +150,7 @@ TEST_CASE("attention by a matrix unit's tiles is exact attention but for bf16's 
         with_emulated_tiles::blocked_attention(q, k, v, c.heads, with_emulated_tiles::AttentionUnit::amx_bf16);
     CHECK((at::get_num_threads() > 1 || tiles_of_thread().products > before));
     CHECK(tiles_of_thread().configuration.palette == 0);  // the unit is given back
-    const auto apart = [&](const at::Tensor& x) {
-      return x.to(at::kDouble).unflatten(-1, {c.heads, -1}).transpose(1, 2);
-    };
-    const double scale = 1 / std::sqrt(static_cast<double>(c.head_size));
-    const at::Tensor map = (at::matmul(apart(q), apart(k).transpose(-1, -2)) * scale).softmax(-1);
-    const at::Tensor reference = at::matmul(map, apart(v)).transpose(1, 2).flatten(-2);
+    const at::Tensor reference = exact_attention(q, k, v, c.heads);
     CHECK(((mixed.to(at::kDouble) - reference).norm() / reference.norm()).item<double>() < tolerance::bf16_rounding);
   }
 }

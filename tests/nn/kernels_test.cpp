@@ -1,7 +1,6 @@
 // Our own kernels against float64, on shapes that fill no block and on those that do.
 #include <ATen/ATen.h>
 
-#include <cmath>
 #include <tuple>
 #include <vector>
 
@@ -13,6 +12,7 @@
 #include "nn/cpu/group_norm.hpp"
 #include "nn/cpu/winograd.hpp"
 #include "support/catch.hpp"
+#include "support/exact_attention.hpp"
 #include "support/tolerance.hpp"
 
 namespace sdtorch {
@@ -22,13 +22,6 @@ at::Tensor exact(const at::Tensor& x) { return x.to(at::kDouble); }
 
 double distance(const at::Tensor& x, const at::Tensor& reference) {
   return ((exact(x) - reference).norm() / reference.norm()).item<double>();
-}
-
-at::Tensor exact_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t heads) {
-  const auto apart = [&](const at::Tensor& x) { return exact(x).unflatten(-1, {heads, -1}).transpose(1, 2); };
-  const double scale = 1 / std::sqrt(static_cast<double>(q.size(2) / heads));
-  const at::Tensor map = (at::matmul(apart(q), apart(k).transpose(-1, -2)) * scale).softmax(-1);
-  return at::matmul(map, apart(v)).transpose(1, 2).flatten(-2);
 }
 
 /// Those that this machine has.
