@@ -70,24 +70,31 @@ RunRecord expected_as(const RunRecord& run, const Invocation& invocation) {
   return record_of(models, jobs, options, std::move(pictures.digests));
 }
 
-/// The same by the last of the folder's runs that it goes on with, of those of the prompt file's name first; by the
-/// last of all where there is none.
+/// The run that the prompt file asks for as one of the folder's was begun that it goes on with: those of the prompt
+/// file's name come first, the last before the others. Where it goes on with none, as the first of these was.
 std::optional<RunRecord> expected_run(const Invocation& invocation) {
   if (!invocation.from_file) return std::nullopt;
   const JournalContent known = read_journals(invocation.verify.folder);
-  const RunRecord* const last = last_run_of(known, *invocation.from_file);
-  if (!last) return std::nullopt;
-  RunRecord expected = expected_as(*last, invocation);
-  if (!expected.seeds_from || invocation.from_file == "-") return expected;  // which is read once
-  std::set<uint64_t> tried{*expected.seeds_from};
-  for (auto run = known.runs.rbegin(); run != known.runs.rend(); ++run) {
-    const auto goes_on = [&](const RunRecord& before) { return continues(before, expected); };
-    if (std::ranges::any_of(known.runs, goes_on)) return expected;
-    if (run->prompt_file == last->prompt_file && run->seeds_from && tried.insert(*run->seeds_from).second) {
-      expected = expected_as(*run, invocation);
+  const std::string name = std::filesystem::path(*invocation.from_file).filename().string();
+  std::vector<RunRecord> runs(known.runs.rbegin(), known.runs.rend());
+  std::ranges::stable_partition(runs, [&](const RunRecord& run) { return run.prompt_file == name; });
+  std::optional<RunRecord> first;
+  std::set<std::string> tried;
+  for (const RunRecord& run : runs) {
+    const nlohmann::json seeds = run.seeds_from ? nlohmann::json(*run.seeds_from) : nlohmann::json();
+    const nlohmann::json begun = {run.model, run.name, run.settings, run.defaults, run.given, seeds};
+    if (!tried.insert(begun.dump()).second) continue;
+    try {
+      RunRecord expected = expected_as(run, invocation);
+      const auto goes_on = [&](const RunRecord& before) { return continues(before, expected); };
+      if (std::ranges::any_of(known.runs, goes_on)) return expected;
+      if (!first) first = std::move(expected);
+    } catch (const Error&) {  // another prompt file's, whose model may be gone
+      if (!first) throw;
     }
+    if (invocation.from_file == "-") break;  // which is read once
   }
-  return expected;
+  return first;
 }
 
 std::string json_text(const FolderReport& report) {

@@ -55,7 +55,7 @@ int write_all(int file, std::span<const std::byte> bytes) {
 }
 
 /// Locks a file that was just made, which says that its writer lives. False where somebody who looks for abandoned
-/// files was quicker, and has removed it or is about to.
+/// files was quicker, and may have removed it.
 bool hold(int file, const fs::path& path) {
   if (flock(file, LOCK_EX | LOCK_NB) == 0) return is_named(file, path);
   return errno != EWOULDBLOCK;  // nobody removes files where they cannot be locked
@@ -113,14 +113,17 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(path), target_(resolve_link
   // The name is short, so that it fits where the final one does.
   const fs::path folder = folder_of(target_);
   for (int attempt = 0; file_ < 0; ++attempt) {
-    temporary_ = folder / fmt::format("{}{}-{}{}", temporary_prefix, getpid(), attempt, temporary_ending);
+    temporary_ = folder / temporary_name(fmt::format("{}-{}", getpid(), attempt));
     file_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file_ < 0 && (errno != EEXIST || attempt == 1000)) {
       const int reason = errno;
       temporary_.clear();
       fail("cannot be written", reason);
     }
-    if (file_ >= 0 && !hold(file_, temporary_)) close(std::exchange(file_, -1));
+    if (file_ >= 0 && !hold(file_, temporary_)) {
+      unlink(temporary_.c_str());
+      close(std::exchange(file_, -1));
+    }
   }
 }
 
@@ -190,8 +193,21 @@ bool is_named(int file, const fs::path& path) {
   return opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
 }
 
+std::string temporary_name(std::string_view own) {
+  return fmt::format("{}{}{}", temporary_prefix, own, temporary_ending);
+}
+
 bool is_temporary_name(std::string_view name) {
   return name.starts_with(temporary_prefix) && name.ends_with(temporary_ending);
+}
+
+bool is_abandoned(const fs::path& temporary) {
+  const int file = open(temporary.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (file < 0) return errno != ENOENT;
+  const bool is_held = flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  const bool is_there = is_named(file, temporary);
+  close(file);
+  return is_there && !is_held;
 }
 
 void remove_abandoned_files(const fs::path& folder) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace sdtorch {
@@ -47,11 +48,17 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
 /// kill -9 leaves a piece of it.
 bool write_new_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 
-/// Whether a file's name is one of AtomicFile's temporary ones.
+/// `.sdtorch-OWN.tmp`: a file that is not to outlive its process, which holds a lock on it (flock).
+std::string temporary_name(std::string_view own);
+
+/// Whether a file's name is one of those.
 bool is_temporary_name(std::string_view name);
 
-/// Removes what processes that were killed left of AtomicFile's temporary files in a folder. Those of living ones, on
-/// this machine and on others that lock files on the same file system, stay. What cannot be removed stays, too.
+/// Whether what has such a name was left by a process that was killed: nobody holds it, on this machine or on others
+/// that lock files on the same file system. False where it is gone.
+bool is_abandoned(const std::filesystem::path& temporary);
+
+/// Removes what is_abandoned in a folder. What cannot be removed stays.
 void remove_abandoned_files(const std::filesystem::path& folder);
 
 /// Whether a name still stands for an open file: somebody may have removed it, or put another in its place. True where

@@ -307,14 +307,6 @@ void add_journal(JournalContent& all, JournalContent more) {
   }
 }
 
-const RunRecord* last_run_of(const JournalContent& content, const std::string& prompt_file) {
-  if (content.runs.empty()) return nullptr;
-  const std::string name = fs::path(prompt_file).filename().string();
-  const auto found = std::find_if(content.runs.rbegin(), content.runs.rend(),
-                                  [&](const RunRecord& run) { return run.prompt_file == name; });
-  return found == content.runs.rend() ? &content.runs.back() : &*found;
-}
-
 std::map<std::string, int64_t> owners_of_files(const JournalContent& content) {
   std::map<std::string, int64_t> owners;
   for (const auto& [index, picture] : content.pictures) owners.emplace(picture.path, index);

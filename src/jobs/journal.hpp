@@ -66,9 +66,6 @@ struct JournalContent {
   std::map<std::string, std::string> sha256{};  ///< of each file that was ever recorded, by its name
 };
 
-/// The last run of a prompt file, by its name without its folder, else the last of all; nullptr: there is none.
-const RunRecord* last_run_of(const JournalContent& content, const std::string& prompt_file);
-
 /// Whose each file is, by its name: the first picture's that names it. Of another one that does the file is gone.
 std::map<std::string, int64_t> owners_of_files(const JournalContent& content);
 

@@ -16,6 +16,7 @@
 #include "core/interrupt.hpp"
 #include "core/log.hpp"
 #include "io/atomic_file.hpp"
+#include "io/folder_lock.hpp"
 #include "jobs/automatic_batch.hpp"
 #include "jobs/checked_models.hpp"
 #include "jobs/devices.hpp"
@@ -171,12 +172,24 @@ std::unique_ptr<JournalledRun> begin_journal(CheckedRun& checked, const std::vec
   auto run = std::make_unique<JournalledRun>(options);
   remove_abandoned_files(folder);
   JournalContent known, own;
-  for (const fs::path& file : journals_in(folder)) {
-    JournalContent content = read_journal(file);
-    if (file.filename() == journal_name_of(options.shard)) own = content;
-    add_journal(known, std::move(content));
+  RunPlaces places;
+  {
+    // Shares of two prompt files that begin at once are not to take the same numbers.
+    std::optional<FolderLock> alone;
+    if (options.shard) alone.emplace(folder);
+    for (const fs::path& file : journals_in(folder)) {
+      JournalContent content = read_journal(file);
+      if (file.filename() == journal_name_of(options.shard)) own = content;
+      add_journal(known, std::move(content));
+    }
+    places = places_of(record, known, options);
+    if (options.shard && places.begun) {
+      record.first_index = places.first_indices.front();
+      run->journal.add(record);
+      own.runs.push_back(record);
+    }
   }
-  run->plan = plan_run(std::move(record), checked.pictures.names, known, options);
+  run->plan = plan_run(std::move(record), places, checked.pictures.names, known, options);
   if (std::ranges::find(own.runs, run->plan.run) == own.runs.end()) run->journal.add(run->plan.run);
   for (const PictureRecord& found : run->plan.found) run->journal.add(found);
   const auto note = [&](const PictureRecord& picture) {

@@ -90,12 +90,14 @@ void check_picture(FolderReport& report, const fs::path& folder, const JournalCo
   }
 }
 
-/// Files that no record speaks of.
-void check_others(FolderReport& report, const fs::path& folder, const JournalContent& known) {
+/// Files that no record speaks of. names: in the folder.
+void check_others(FolderReport& report, const fs::path& folder, const std::vector<std::string>& names,
+                  const JournalContent& known) {
   std::set<std::string> recorded;
   for (const auto& [index, picture] : known.pictures) recorded.insert(picture.path);
-  for (const std::string& name : file_names(folder)) {
+  for (const std::string& name : names) {
     if (is_temporary_name(name)) {
+      if (!is_abandoned(folder / name)) continue;
       report.faults.push_back({.fault = PictureFault::torn, .path = name, .reason = "is a piece that a kill left"});
     } else if (is_picture_name(name) && !recorded.contains(name) && !is_preview(folder / name) &&
                !is_contact_sheet(folder / name)) {
@@ -123,6 +125,7 @@ bool add_requests(std::map<int64_t, std::string>& requests, const RunRecord& exp
 
 FolderReport verify_folder(const fs::path& folder, const std::optional<RunRecord>& expected) {
   check_has_journal(folder);
+  const std::vector<std::string> names = file_names(folder);  // first: a run may go on publishing and recording
   const JournalContent known = read_journals(folder);
   FolderReport report;
   if (known.runs.empty()) {
@@ -140,7 +143,7 @@ FolderReport verify_folder(const fs::path& folder, const std::optional<RunRecord
   }
   const std::map<std::string, int64_t> owners = owners_of_files(known);
   for (const auto& [index, request] : requests) check_picture(report, folder, known, index, request, owners);
-  check_others(report, folder, known);
+  check_others(report, folder, names, known);
   return report;
 }
 

@@ -72,19 +72,21 @@ class Batch:
         else:
             print(f"what is left of it: {self.area}", file=sys.stderr)
 
-    def command(self, out, *more):
-        return [self.sdtorch, "-m", str(MODEL), "--from-file", str(self.prompts), "--outdir", str(out), *self.flags, *more]
+    def command(self, out, *more, prompts=None):
+        return [self.sdtorch, "-m", str(MODEL), "--from-file", str(prompts or self.prompts), "--outdir", str(out),
+                *self.flags, *more]
 
-    def start(self, out, *more, env=None, **popen):
+    def start(self, out, *more, env=None, prompts=None, **popen):
+        """prompts: another file than the batch's own."""
         popen = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **popen}
-        return subprocess.Popen(self.command(out, *more), env={**self.environment, **(env or {})}, text=True, **popen)
+        return subprocess.Popen(self.command(out, *more, prompts=prompts), env={**self.environment, **(env or {})}, text=True, **popen)
 
     def run(self, out, *more, env=None, **popen):
         """Its exit code, stdout and stderr."""
         return finish(self.start(out, *more, env=env, **popen))
 
-    def verify(self, out, *more):
-        return subprocess.run([self.sdtorch, "verify", str(out), "--from-file", str(self.prompts), *more],
+    def verify(self, out, *more, prompts=None):
+        return subprocess.run([self.sdtorch, "verify", str(out), "--from-file", str(prompts or self.prompts), *more],
                               env=self.environment, capture_output=True, text=True, timeout=PATIENCE)
 
     def has_flag(self, flag):

@@ -115,8 +115,29 @@ class Races:
         expect(self.batch.verify(out, "--join").returncode == 0, "the shards' journals are not joined")
         check_complete(self.batch, out, self.whole)
 
+    def shards_of_two_files(self):
+        """shares of two prompt files that begin in one folder at once keep out of one another's numbers"""
+        other = self.batch.area / "other.txt"
+        other.write_text(self.batch.prompts.read_text().replace("boat", "lake"))
+        for number in range(6):
+            out = self.batch.area / f"files-{number}"
+            out.mkdir()
+            (out / "00007-42-of-no-run.png").write_bytes(next(iter(self.whole.pictures.values())))
+            # A share's journal is one file's at a time: --wait has each wait for the other file's share of its number.
+            shares = [self.batch.start(out, "--shard", f"{index}/2", "--wait", prompts=prompts)
+                      for index in range(2) for prompts in ([None, other] if index else [other, None])]
+            for share in shares:
+                code, _, told = finish(share)
+                expect(code == 0, f"a share ends with {code}: {told}")
+            indices = sorted(record["index"] for record in Folder(out).records)
+            expect(indices == list(range(2 * len(self.whole.pictures))), f"doubled or lost: {indices}")
+            for prompts in None, other:
+                verified = self.batch.verify(out, *(["--join"] if prompts else []), prompts=prompts)
+                expect(verified.returncode == 0, f"sdtorch verify: {verified.stdout}{verified.stderr}")
+
     def tests(self):
-        return [self.second_leaves, self.second_waits, self.many_resume, self.many_begin, self.two_resume_nothing, self.shards]
+        return [self.second_leaves, self.second_waits, self.many_resume, self.many_begin, self.two_resume_nothing, self.shards,
+                self.shards_of_two_files]
 
 
 def main():

@@ -1,11 +1,16 @@
 // Runs that are gone on with after what people do to prompt files, folders and add-ons meanwhile.
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "io/atomic_file.hpp"
+#include "io/folder_lock.hpp"
 #include "io/image.hpp"
 #include "io/png_text.hpp"
 #include "io/read_picture.hpp"
@@ -362,6 +367,26 @@ TEST_CASE("a prompt file begins in a folder that another one has filled, resumed
   CHECK(prompts.contents("resumed") == prompts.contents("plain"));
 }
 
+TEST_CASE("a share takes its numbers after those of another prompt file's that begins at the same moment", "[cli]") {
+  const Continued prompts("a cat\na dog\n");
+  write_file(prompts.folder / "more.txt", "a lion\na tiger\na bear\n");
+  REQUIRE(prompts.run({"--shard", "1/2"}, "elsewhere", "more.txt").exit_code == 0);
+  const fs::path out = prompts.folder / "out", other = "sdtorch.jobs.1-of-2.jsonl";
+  fs::create_directory(out);
+  std::future<ProcessResult> share;
+  {
+    const FolderLock others(out);
+    share = std::async(std::launch::async, [&] { return prompts.run({"--shard", "0/2"}); });
+    while (!fs::exists(out / "sdtorch.jobs.0-of-2.jsonl")) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));  // it would have begun by now
+    write_file_atomically(out / other, file_contents(prompts.folder / "elsewhere" / other));
+  }
+  CHECK(share.get().exit_code == 0);
+  for (const RunRecord& run : read_journals(out).runs) {
+    CHECK(run.first_index == (run.prompt_file == "more.txt" ? 0 : 3));
+  }
+}
+
 TEST_CASE("a line that was added, drawn and is another now is refused", "[cli]") {
   const Continued prompts("a cat\na dog\n");
   REQUIRE(prompts.run({}).exit_code == 0);
@@ -394,6 +419,20 @@ TEST_CASE("seeds left to chance are a prompt file's own in a folder of another o
   CHECK(prompts.run({"-s", "-1", "--resume"}, "out", "more.txt").exit_code == 0);
   CHECK(prompts.run({"-s", "-1", "--resume"}).exit_code == 0);
   CHECK(prompts.contents() == whole);
+}
+
+TEST_CASE("a prompt file is verified as its own run was begun, whatever it is called and came after it", "[cli]") {
+  const Continued prompts("a cat\na dog -s -1\n");
+  REQUIRE(prompts.run({"-s", "7"}).exit_code == 0);
+  fs::create_directory(prompts.folder / "other");
+  write_file(prompts.folder / "other/prompts.txt", "a lion\n");
+  REQUIRE(prompts.run({"-s", "8"}, "out", "other/prompts.txt").exit_code == 0);
+  CHECK(prompts.verify({"--from-file", "prompts.txt"}) == 0);
+  CHECK(prompts.verify({"--from-file", "other/prompts.txt"}) == 0);
+  fs::rename(prompts.folder / "prompts.txt", prompts.folder / "renamed.txt");
+  CHECK(prompts.verify({"--from-file", "renamed.txt"}) == 0);
+  write_file(prompts.folder / "renamed.txt", "a wolf\n");
+  CHECK(prompts.verify({"--from-file", "renamed.txt"}) == 3);  // has not begun
 }
 
 TEST_CASE("joining journals clears away what a kill left", "[cli]") {

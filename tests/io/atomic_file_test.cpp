@@ -88,6 +88,12 @@ TEST_CASE("what a killed process left is removed at once, and what a living one 
   write_file(folder / ".sdtorch-other", "of somebody else");
   REQUIRE(mkfifo((folder / ".sdtorch-2-0.tmp").c_str(), 0600) == 0);
   AtomicFile living(folder / "x.txt");
+  for (const auto& entry : fs::directory_iterator(folder.path())) {
+    const std::string name = entry.path().filename().string();
+    if (!sdtorch::is_temporary_name(name)) continue;
+    INFO(name);
+    CHECK(sdtorch::is_abandoned(entry.path()) == (name == ".sdtorch-1-0.tmp" || name == ".sdtorch-2-0.tmp"));
+  }
   sdtorch::remove_abandoned_files(folder.path());
   CHECK_FALSE(fs::exists(folder / ".sdtorch-1-0.tmp"));
   CHECK(fs::exists(folder / ".sdtorch-other"));

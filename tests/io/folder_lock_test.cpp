@@ -1,0 +1,42 @@
+#include "io/folder_lock.hpp"
+
+#include <atomic>
+#include <filesystem>
+#include <thread>
+#include <vector>
+
+#include "io/atomic_file.hpp"
+#include "support/errors.hpp"
+#include "support/files.hpp"
+#include "support/temp_dir.hpp"
+
+namespace fs = std::filesystem;
+using sdtorch::ErrorKind;
+using sdtorch::FolderLock;
+
+TEST_CASE("one at a time has a folder's lock, which leaves nothing behind", "[io]") {
+  const TempDir folder;
+  write_file(folder / sdtorch::temporary_name("lock"), "");  // as a kill leaves it
+  std::atomic<int> holders = 0, most = 0, turns = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int turn = 0; turn < 25; ++turn) {
+        const FolderLock lock(folder.path());
+        most = std::max<int>(most, ++holders);
+        ++turns;
+        std::this_thread::yield();
+        --holders;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(turns == 100);
+  CHECK(most == 1);
+  CHECK(fs::is_empty(folder.path()));
+}
+
+TEST_CASE("a folder's lock that cannot be made is told", "[io]") {
+  const TempDir folder;
+  check_error(ErrorKind::output, "cannot be opened", [&] { FolderLock(folder / "missing"); });
+}
