@@ -149,7 +149,7 @@ int draw_jobs(const Invocation& invocation, std::set<std::string>& tried) {
   ContactSheet sheet;
   ConsoleReporter reporter({.json = invocation.json,
                             .progress = invocation.log_level != LogLevel::quiet,
-                            .terminal = isatty(STDERR_FILENO) == 1,
+                            .terminal = has_cursor(),
                             .show = invocation.seeing.show,
                             .sheet = invocation.seeing.grid ? &sheet : nullptr,
                             .by_devices = !draws_here});

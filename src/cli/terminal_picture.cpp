@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <memory>
+#include <string_view>
 
 namespace sdtorch {
 namespace {
@@ -27,17 +29,23 @@ using Canvas = std::unique_ptr<ChafaCanvas, Releaser<chafa_canvas_unref>>;
 
 constexpr int usual_cell_width = 8, usual_cell_height = 16;  // pixels, where the terminal does not tell
 
-/// What the terminal knows by its environment.
-TermInfo terminal_info(char** environment) {
-  const TermDb known(chafa_term_db_new());
-  return TermInfo(chafa_term_db_detect(known.get(), environment));
-}
-
 /// What the user says that it knows, too.
 void add_usual_sequences(const TermInfo& info) {
   const TermDb known(chafa_term_db_new());
   const TermInfo usual(chafa_term_db_get_fallback_info(known.get()));
   chafa_term_info_supplement(info.get(), usual.get());
+}
+
+/// What the terminal knows by its environment.
+TermInfo terminal_info(char** environment) {
+  const TermDb known(chafa_term_db_new());
+  TermInfo info(chafa_term_db_detect(known.get(), environment));
+  for (char** entry = environment; *entry; ++entry) {
+    const std::string_view said = *entry;
+    // Younger than chafa's list: kitty's graphics and all colours.
+    if (said == "TERM=xterm-ghostty" || said == "TERM_PROGRAM=ghostty") add_usual_sequences(info);
+  }
+  return info;
 }
 
 bool knows(const TermInfo& info, ChafaTermSeq sequence) { return chafa_term_info_have_seq(info.get(), sequence) != 0; }
@@ -90,6 +98,11 @@ TerminalSize terminal_size() {
   terminal = {.columns = size.ws_col, .rows = size.ws_row, .width = size.ws_xpixel, .height = size.ws_ypixel};
   if (terminal.rows == 0) terminal.rows = TerminalSize().rows;
   return terminal;
+}
+
+bool has_cursor() {
+  const char* const term = std::getenv("TERM");
+  return isatty(STDERR_FILENO) == 1 && (!term || std::string_view(term) != "dumb");
 }
 
 TerminalPicture terminal_picture(const Image& image, ShowAs how, const TerminalSize& terminal, char** environment) {

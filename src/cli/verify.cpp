@@ -147,11 +147,9 @@ int verify_command(const Invocation& invocation) {
   if (!std::filesystem::is_directory(options.folder, error)) {
     fail(ErrorKind::output, options.folder, "", "is no folder");
   }
-  FolderReport report = verify_folder(options.folder, expected_run(invocation));
-  if (options.join) {
-    join_journals(options.folder);
-    std::erase_if(report.faults, [](const FaultyPicture& one) { return one.fault == PictureFault::torn; });
-  }
+  const std::optional<RunRecord> expected = expected_run(invocation);
+  if (options.join) join_journals(options.folder);
+  const FolderReport report = verify_folder(options.folder, expected);
   print_result(options.json ? json_text(report) : plain_text(report));
   return report.faults.empty() ? 0 : static_cast<int>(ErrorKind::jobs_failed);
 }

@@ -27,7 +27,7 @@ bool is_out_of_memory(const std::exception& error) {
 
 void fail_out_of_memory() {
   throw Error(ErrorKind::memory,
-              {.reason = "out of memory; a smaller picture, --batch-size 1 or --dtype bf16 needs less"});
+              {.reason = "out of memory; a smaller picture, --batch-size 1, --dtype bf16 or a shorter prompt file needs less"});
 }
 
 }  // namespace sdtorch

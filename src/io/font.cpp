@@ -83,6 +83,14 @@ Font::Font(const std::filesystem::path& file, double pixels) : face_(std::make_u
 
 Font::~Font() = default;
 
+bool Font::holds(std::string_view text) const {
+  const std::string line = one_line(text);
+  for (size_t at = 0; at < line.size();) {
+    if (stbtt_FindGlyphIndex(&face_->info, static_cast<int>(next_code_point(line, at))) == 0) return false;
+  }
+  return true;
+}
+
 int64_t Font::width(std::string_view text) const {
   const std::string line = one_line(text);
   double width = 0;

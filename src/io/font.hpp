@@ -26,6 +26,9 @@ class Font {
   /// Pixels from one line's top to the next.
   int64_t line_height() const { return line_height_; }
 
+  /// Whether it has all of a text's characters.
+  bool holds(std::string_view text) const;
+
   /// Pixels that a line takes, rounded up.
   int64_t width(std::string_view text) const;
 

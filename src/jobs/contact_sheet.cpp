@@ -35,13 +35,14 @@ constexpr size_t label_lines = 3;
 
 /// What a picture's file says before its pixels are looked at.
 struct Entry {
+  int64_t index = 0;  ///< in the run
   fs::path file{};
   nlohmann::json request{};       ///< null where the file says none
   int64_t width = 0, height = 0;  ///< 0 where it cannot be read
 };
 
-Entry read_entry(const fs::path& file) {
-  Entry entry{.file = file};
+Entry read_entry(int64_t index, const fs::path& file) {
+  Entry entry{.index = index, .file = file};
   if (file.empty()) return entry;
   try {
     const InputPicture picture = read_picture(file);
@@ -139,7 +140,9 @@ Bytes draw_sheet(const std::vector<Entry>& entries, const Font& font) {
             top + layout.picture_height - picture->height);
     }
     int64_t line_top = top + layout.picture_height + gap / 2;
-    for (const std::string& line : font.wrap(picture ? labels[i] : "not drawn", layout.cell_width, label_lines)) {
+    std::string label = picture ? labels[i] : "not drawn";
+    if (!font.holds(label)) label = fmt::format("{}: {}", entries[i].index, label);  // its number tells it, then
+    for (const std::string& line : font.wrap(label, layout.cell_width, label_lines)) {
       font.draw(sheet, left + (layout.cell_width - font.width(line)) / 2, line_top, line, picture ? 32 : 128);
       line_top += font.line_height();
     }
@@ -179,7 +182,7 @@ bool is_contact_sheet(const fs::path& file) { return carries_text(file, sheet_ke
 fs::path ContactSheet::save(const fs::path& file, bool keep) const {
   if (pictures_.size() > most_pictures) refuse_many(pictures_.size());
   std::vector<Entry> entries;
-  for (const auto& [index, picture] : pictures_) entries.push_back(read_entry(picture));
+  for (const auto& [index, picture] : pictures_) entries.push_back(read_entry(index, picture));
   const Bytes png = draw_sheet(entries, Font(font_file(), font_pixels));
   if (!keep) {
     check_free_for_sheet(file);  // it may have become a picture's meanwhile

@@ -36,10 +36,11 @@ class ContactSheet {
   size_t size() const { return pictures_.size(); }
 
   /// Writes the sheet as PNG, atomically: on white, rows and columns as columns_for says, each picture above its label
-  /// (differences) and scaled down where they are many. Its `sdtorch-grid` text says how many pictures, columns and
-  /// rows there are. keep: what is at `file` stays, and the sheet takes the next free name, `grid-2.png`; else an
-  /// earlier sheet is replaced. Returns the name. Pictures that cannot be read stay empty, with a warning. Throws
-  /// ErrorKind::output, and ErrorKind::usage where there are too many.
+  /// (differences; behind its index where the font lacks a character) and scaled down where they are many. Its
+  /// `sdtorch-grid` text says how many pictures, columns and rows there are. keep: what is at `file` stays, and the
+  /// sheet takes the next free name, `grid-2.png`; else an earlier sheet is replaced. Returns the name. Pictures that
+  /// cannot be read stay empty, with a warning. Throws ErrorKind::output, and ErrorKind::usage where there are too
+  /// many.
   std::filesystem::path save(const std::filesystem::path& file, bool keep) const;
 
  private:

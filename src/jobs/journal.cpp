@@ -286,6 +286,13 @@ JournalContent read_journals(const fs::path& folder) {
   return all;
 }
 
+void check_unrecorded(const fs::path& file) {
+  std::error_code error;
+  if (!fs::exists(fs::symlink_status(file, error))) return;
+  if (!read_journals(file.parent_path()).sha256.contains(file.filename().string())) return;
+  fail(ErrorKind::output, file, "", "is a run's picture, of which the folder's journal tells", "give another name");
+}
+
 void add_journal(JournalContent& all, JournalContent more) {
   for (RunRecord& run : more.runs) {
     if (std::ranges::find(all.runs, run) == all.runs.end()) all.runs.push_back(std::move(run));

@@ -84,6 +84,9 @@ JournalContent read_journal(const std::filesystem::path& file);
 /// What all journals of a folder hold together; nothing where it has none. Throws as read_journal.
 JournalContent read_journals(const std::filesystem::path& folder);
 
+/// Throws ErrorKind::output where a journal beside a file tells of it: it is a run's picture, and not to be replaced.
+void check_unrecorded(const std::filesystem::path& file);
+
 /// Puts what another journal holds to `all`. Of two records of one picture that is kept whose file was made later, as
 /// its name tells: `-2`, `-3`…
 void add_journal(JournalContent& all, JournalContent more);

@@ -136,6 +136,7 @@ std::vector<Job> read_prompt_file(const std::string& file, const Settings& base,
                    .name = name,
                    .format = format,
                    .others = !told,
+                   .ids = from_input,
                    .takes_input = from_input,
                    .expansion = expansion},
                   text);

@@ -81,6 +81,7 @@ void check_places(const OutputOptions& output) {
     check_folder(output.outdir);
   } else {
     check_file(output.output);
+    check_unrecorded(output.output);
   }
   if (!output.dump.empty()) check_file(output.dump);
   if (!output.save_steps.empty()) check_folder(output.save_steps);
@@ -229,7 +230,9 @@ class Run {
     reporter_.on_loading();
     if (options_.devices.size() > 1 && total_ > 1) return draw_by_devices(batches.next(), batches);
     drawer_.open(batches.next_job()->choice);
-    watch_for_interrupts(total_ > 1 ? InterruptEnds::pictures : InterruptEnds::layer);
+    // A file's last picture is finished as the others are.
+    const bool several = total_ > 1 || !options_.prompt_file.empty();
+    watch_for_interrupts(several ? InterruptEnds::pictures : InterruptEnds::layer);
     Batch batch = batches.next();
     for (Batch next; !batch.pictures.empty(); batch = std::move(next)) {
       next = batches.next();

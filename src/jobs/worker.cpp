@@ -20,6 +20,7 @@
 #include "jobs/automatic_batch.hpp"
 #include "jobs/checked_models.hpp"
 #include "jobs/drawer.hpp"
+#include "jobs/journal.hpp"
 #include "jobs/json_keys.hpp"
 #include "jobs/output_folder.hpp"
 #include "jobs/output_names.hpp"
@@ -44,6 +45,8 @@ struct Asked {
   std::string bytes{};           ///< that follow the answer
   std::vector<std::string> warnings{};
   std::optional<Error> error{};
+
+  bool names_file() const { return !output.empty() && output != "-"; }
 };
 
 /// A worker's own keys of an object.
@@ -142,8 +145,7 @@ class Worker {
 
   /// One of a list, whose picture would take the place of another one's. outputs: of those before it.
   static void refuse_same_output(Asked& last, std::set<std::string>& outputs, size_t number) {
-    const bool is_file = !last.output.empty() && last.output != "-";
-    if (!is_file || last.error || outputs.insert(last.output).second) return;
+    if (!last.names_file() || last.error || outputs.insert(last.output).second) return;
     last.error = Error(ErrorKind::input, {.file = input_name,
                                           .place = fmt::format("line {}: output", number),
                                           .reason = fmt::format("{} is another picture's of this line", last.output)});
@@ -175,7 +177,7 @@ class Worker {
     return asked;
   }
 
-  /// What the model has to say of a request before it is drawn.
+  /// What the folder and the model have to say of a request before it is drawn.
   void check(Asked& asked) {
     const auto add = [&](const std::vector<std::string>& lines) {
       for (const std::string& line : lines) {
@@ -183,6 +185,7 @@ class Worker {
       }
     };
     try {
+      if (asked.names_file()) check_unrecorded(options_.output.outdir / asked.output);
       for (const Job& job : asked.jobs) {
         add(job.request.warnings());
         add(models_.get(job.choice).check(job.request).warnings);

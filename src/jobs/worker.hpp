@@ -35,8 +35,8 @@ struct WorkerOptions {
 /// `id` is what the line gives, any JSON value; without one, and where the line is no JSON, it is the line's number.
 /// Beside the settings' names a line of JSON may have
 /// - "id";
-/// - "output": the picture's file name in the folder, written anew if it is there, instead of one by the template; or
-///   "-": the picture itself, whose PNG of so many "bytes" follows the answer's line.
+/// - "output": the picture's file name in the folder, replaced if it is there and no run's, instead of one by the
+///   template; or "-": the picture itself, whose PNG of so many "bytes" follows the answer's line.
 /// A line may also be a list of such objects, which share U-Net calls where they can and are answered one by one.
 /// SIGINT and SIGTERM end the worker once the pictures in flight are answered. Returns the exit code at the end of the
 /// lines: 0, or 3 where a line failed. Throws for what concerns all lines: the model, the folder, closed streams.

@@ -219,10 +219,10 @@ Drawn draw(const PipelineNetworks& networks, Batch batch, const Observer& observ
   }
 
   enter(observer, Stage::decode);
-  release_kept_memory();
+  release_kept_memory();  // the steps' sizes are not the VAE's: the two would stand beside each other
   DecodedPictures decoded = decode(networks.last(), latent, batch.front().tiles);
   decoded.pictures = keep_unmasked(batch, decoded.pictures);
-  release_kept_memory();
+  release_kept_memory();  // nor are the VAE's those of the next picture's steps
   show(observer, "image", decoded.pictures);
   return {.pictures = decoded.pictures,
           .again_in_fp32 = std::move(decoded.again_in_fp32),

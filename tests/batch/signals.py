@@ -89,6 +89,19 @@ class Signals:
         """SIGINT, then SIGTERM: the same"""
         self.two(signal.SIGINT, signal.SIGTERM)
 
+    def the_last(self):
+        """SIGTERM while the only picture that is left is drawn: it is finished as the others are"""
+        out = self.batch.area / "last"
+        process = self.batch.start(out, "--shard", f"0/{len(self.whole.pictures)}", "--json")
+        while '"step"' not in process.stderr.readline():
+            expect(process.poll() is None, "it draws nothing")
+        process.send_signal(signal.SIGTERM)
+        code, _, told = finish(process)
+        expect(code == CODES[signal.SIGTERM], f"exit code {code}: {told}")
+        now = Folder(out)
+        now.check_part_of(self.whole)
+        expect(len(now.pictures) == len(now.records) == 1, f"{len(now.pictures)} pictures, {len(now.records)} recorded")
+
     def while_waiting(self):
         """SIGINT while a run waits for another: it ends at once, and the other goes on"""
         out, first = self.begin("waiting")
@@ -123,7 +136,7 @@ class Signals:
 
     def tests(self):
         return [self.one_interrupt, self.one_termination, self.two_interrupts, self.two_terminations, self.both,
-                self.while_waiting, self.at_any_moment]
+                self.the_last, self.while_waiting, self.at_any_moment]
 
 
 def main():

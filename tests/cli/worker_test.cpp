@@ -242,6 +242,27 @@ TEST_CASE("a worker's pictures go where a line says, or come with the answer", "
   CHECK(files_in(folder.path()).size() == 1);
 }
 
+TEST_CASE("a picture that a run's journal tells of is nobody's else to replace", "[cli]") {
+  const TempDir folder;
+  write_file(folder / "prompts.txt", "a cat\n");
+  const std::string out = (folder / "out").string();
+  REQUIRE(run_sdtorch(arguments_of({"--steps", "1", "--from-file", (folder / "prompts.txt").string(), "--outdir", out}))
+              .exit_code == 0);
+  const std::string picture = "00000-42-a-cat.png", before = bytes_of(folder / "out" / picture);
+  Talk worker(arguments_of({"--steps", "1", "--from-file", "-", "--outdir", out}));
+  worker.say(R"({"prompt": "x", "output": "00000-42-a-cat.png"})");
+  const json answer = worker.answer();
+  CHECK(answer.at("exit_code") == 6);
+  CHECK(answer.at("error").get<std::string>().find(picture + ": is a run's picture") != std::string::npos);
+  worker.say(R"({"prompt": "x", "output": "mine.png"})");
+  CHECK(worker.answer().contains("path"));
+  CHECK(worker.end() == 3);
+  const auto alone = run_sdtorch(arguments_of({"--steps", "1", "-p", "x", "-o", out + "/" + picture}));
+  CHECK(alone.exit_code == 6);
+  CHECK(bytes_of(folder / "out" / picture) == before);
+  CHECK(run_sdtorch(arguments_of({"--steps", "1", "-p", "x", "-o", out + "/mine.png"})).exit_code == 0);
+}
+
 TEST_CASE("a list on one line is answered one by one, and one's fault is not the others'", "[cli]") {
   const std::string size = GENERATE("4", "auto");
   const TempDir folder;

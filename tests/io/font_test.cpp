@@ -49,6 +49,8 @@ TEST_CASE("any text can be drawn, on any edge", "[io]") {
     }
     CHECK(dark(image) > 0);
   }
+  CHECK(font.holds("a lake, Straße, озеро\n"));
+  CHECK_FALSE(font.holds("a 海"));
   Image image = white(40, 24);
   font.draw(image, 2, 2, "海", 0);  // a character that the font lacks is its box
   CHECK(dark(image) > 5);
