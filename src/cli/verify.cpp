@@ -3,11 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <iostream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cli/options.hpp"
 #include "cli/report.hpp"
@@ -54,48 +59,63 @@ Expansion expansion_of(const RunRecord& run, const Invocation& invocation) {
   return expansion;
 }
 
-/// The run that the prompt file asks for, as `run` was begun.
-RunRecord expected_as(const RunRecord& run, const Invocation& invocation) {
-  const Settings settings = settings_of(run, invocation, invocation.verify.folder.string());
-  const Expansion expansion = expansion_of(run, invocation);  // whose checks draw seeds, too
-  RunOptions options{.output = invocation.output, .prompt_file = *invocation.from_file, .defaults = settings};
-  if (options.output.name.empty()) options.output.name = run.name;
-  if (run.seeds_from) deal_seeds(*run.seeds_from);  // to lines with a seed of -1
-  const std::vector<Job> jobs =
-      read_prompt_file(*invocation.from_file, settings, std::cin, invocation.from_file_format, expansion);
-  CheckedModels models;
-  CheckedPictures pictures;
-  const NameTemplate names(options.output.name);
-  for (const Job& job : jobs) add_pictures(pictures, job, models.get(job.choice).check(job.request), names);
-  return record_of(models, jobs, options, std::move(pictures.digests));
-}
-
-/// The run that the prompt file asks for as one of the folder's was begun that it goes on with: those of the prompt
-/// file's name come first, the last before the others. Where it goes on with none, as the first of these was.
-std::optional<RunRecord> expected_run(const Invocation& invocation) {
-  if (!invocation.from_file) return std::nullopt;
-  const JournalContent known = read_journals(invocation.verify.folder);
-  const std::string name = std::filesystem::path(*invocation.from_file).filename().string();
-  std::vector<RunRecord> runs(known.runs.rbegin(), known.runs.rend());
-  std::ranges::stable_partition(runs, [&](const RunRecord& run) { return run.prompt_file == name; });
-  std::optional<RunRecord> first;
-  std::set<std::string> tried;
-  for (const RunRecord& run : runs) {
-    const nlohmann::json seeds = run.seeds_from ? nlohmann::json(*run.seeds_from) : nlohmann::json();
-    const nlohmann::json begun = {run.model, run.name, run.settings, run.defaults, run.given, seeds};
-    if (!tried.insert(begun.dump()).second) continue;
-    try {
-      RunRecord expected = expected_as(run, invocation);
-      const auto goes_on = [&](const RunRecord& before) { return continues(before, expected); };
-      if (std::ranges::any_of(known.runs, goes_on)) return expected;
-      if (!first) first = std::move(expected);
-    } catch (const Error&) {  // another prompt file's, whose model may be gone
-      if (!first) throw;
-    }
-    if (invocation.from_file == "-") break;  // which is read once
+/// What the run of a prompt file is to be, as one of a folder's runs was begun.
+class ExpectedRun {
+ public:
+  explicit ExpectedRun(const Invocation& invocation) : invocation_(invocation) {
+    if (invocation.from_file == "-") input_.assign(std::istreambuf_iterator<char>(std::cin), {});
   }
-  return first;
-}
+
+  /// As the first of these that it goes on with: those of the prompt file's name, the last before the others, then the
+  /// rest. Where it goes on with none, as the first that can be begun still. Nothing where there is no prompt file, or
+  /// no run.
+  std::optional<RunRecord> operator()(const JournalContent& known) const {
+    if (!invocation_.from_file) return std::nullopt;
+    const std::string name = std::filesystem::path(*invocation_.from_file).filename().string();
+    std::vector<RunRecord> runs(known.runs.rbegin(), known.runs.rend());
+    std::ranges::stable_partition(runs, [&](const RunRecord& run) { return run.prompt_file == name; });
+    std::optional<RunRecord> first;
+    std::exception_ptr failure;  // what a run was begun with may be gone
+    bool of_its_name = false;    ///< the run of which that is so
+    std::set<std::string> tried;
+    for (const RunRecord& run : runs) {
+      const nlohmann::json seeds = run.seeds_from ? nlohmann::json(*run.seeds_from) : nlohmann::json();
+      const nlohmann::json begun = {run.model, run.name, run.settings, run.defaults, run.given, seeds};
+      if (!tried.insert(begun.dump()).second) continue;
+      try {
+        RunRecord expected = as(run);
+        const auto goes_on = [&](const RunRecord& before) { return continues(before, expected); };
+        if (std::ranges::any_of(known.runs, goes_on)) return expected;
+        if (!first) first = std::move(expected);
+      } catch (const Error&) {
+        if (!failure) of_its_name = run.prompt_file == name;
+        if (!failure) failure = std::current_exception();
+      }
+    }
+    if (failure && (of_its_name || !first)) std::rethrow_exception(failure);
+    return first;
+  }
+
+ private:
+  RunRecord as(const RunRecord& run) const {
+    const Settings settings = settings_of(run, invocation_, invocation_.verify.folder.string());
+    const Expansion expansion = expansion_of(run, invocation_);  // whose checks draw seeds, too
+    RunOptions options{.output = invocation_.output, .prompt_file = *invocation_.from_file, .defaults = settings};
+    if (options.output.name.empty()) options.output.name = run.name;
+    if (run.seeds_from) deal_seeds(*run.seeds_from);  // to lines with a seed of -1
+    std::istringstream input(input_);
+    const std::vector<Job> jobs =
+        read_prompt_file(*invocation_.from_file, settings, input, invocation_.from_file_format, expansion);
+    CheckedModels models;
+    CheckedPictures pictures;
+    const NameTemplate names(options.output.name);
+    for (const Job& job : jobs) add_pictures(pictures, job, models.get(job.choice).check(job.request), names);
+    return record_of(models, jobs, options, std::move(pictures.digests));
+  }
+
+  const Invocation& invocation_;
+  std::string input_{};  ///< standard input, which can be read once
+};
 
 std::string json_text(const FolderReport& report) {
   nlohmann::ordered_json object = {
@@ -147,7 +167,7 @@ int verify_command(const Invocation& invocation) {
   if (!std::filesystem::is_directory(options.folder, error)) {
     fail(ErrorKind::output, options.folder, "", "is no folder");
   }
-  const std::optional<RunRecord> expected = expected_run(invocation);
+  const ExpectedRun expected(invocation);
   if (options.join) join_journals(options.folder);
   const FolderReport report = verify_folder(options.folder, expected);
   print_result(options.json ? json_text(report) : plain_text(report));

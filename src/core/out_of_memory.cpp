@@ -26,8 +26,9 @@ bool is_out_of_memory(const std::exception& error) {
 }
 
 void fail_out_of_memory() {
-  throw Error(ErrorKind::memory,
-              {.reason = "out of memory; a smaller picture, --batch-size 1, --dtype bf16 or a shorter prompt file needs less"});
+  throw Error(
+      ErrorKind::memory,
+      {.reason = "out of memory; a smaller picture, --batch-size 1, --dtype bf16 or a shorter prompt file needs less"});
 }
 
 }  // namespace sdtorch

@@ -113,7 +113,7 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(path), target_(resolve_link
   // The name is short, so that it fits where the final one does.
   const fs::path folder = folder_of(target_);
   for (int attempt = 0; file_ < 0; ++attempt) {
-    temporary_ = folder / temporary_name(fmt::format("{}-{}", getpid(), attempt));
+    temporary_ = folder / fmt::format("{}{}-{}{}", temporary_prefix, getpid(), attempt, temporary_ending);
     file_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file_ < 0 && (errno != EEXIST || attempt == 1000)) {
       const int reason = errno;
@@ -191,10 +191,6 @@ bool is_named(int file, const fs::path& path) {
   }, named{};
   if (fstat(file, &opened) != 0 || stat(path.c_str(), &named) != 0) return errno != ENOENT;
   return opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
-}
-
-std::string temporary_name(std::string_view own) {
-  return fmt::format("{}{}{}", temporary_prefix, own, temporary_ending);
 }
 
 bool is_temporary_name(std::string_view name) {

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <filesystem>
 #include <span>
-#include <string>
 #include <string_view>
 
 namespace sdtorch {
@@ -48,10 +47,8 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
 /// kill -9 leaves a piece of it.
 bool write_new_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 
-/// `.sdtorch-OWN.tmp`: a file that is not to outlive its process, which holds a lock on it (flock).
-std::string temporary_name(std::string_view own);
-
-/// Whether a file's name is one of those.
+/// Whether a file's name is one of those that are not to outlive their process, which holds a lock on them (flock):
+/// AtomicFile's temporary ones, FolderLock's.
 bool is_temporary_name(std::string_view name);
 
 /// Whether what has such a name was left by a process that was killed: nobody holds it, on this machine or on others

@@ -280,11 +280,26 @@ JournalContent read_journal(const fs::path& file) {
   return content;
 }
 
-JournalContent read_journals(const fs::path& folder) {
-  JournalContent all;
-  for (const fs::path& file : journals_in(folder)) add_journal(all, read_journal(file));
-  return all;
+FolderJournals read_journals(const fs::path& folder, const std::string& own) {
+  for (;;) {
+    FolderJournals found;
+    fs::path file;
+    try {
+      for (const fs::path& one : journals_in(folder)) {
+        file = one;
+        JournalContent content = read_journal(file);
+        if (file.filename() == own) found.own_runs = content.runs;
+        add_journal(found.all, std::move(content));
+      }
+      return found;
+    } catch (const Error&) {
+      std::error_code error;
+      if (file.empty() || fs::symlink_status(file, error).type() != fs::file_type::not_found) throw;
+    }
+  }
 }
+
+JournalContent read_journals(const fs::path& folder) { return read_journals(folder, "").all; }
 
 void check_unrecorded(const fs::path& file) {
   std::error_code error;
@@ -356,9 +371,15 @@ Journal::~Journal() { close_files(); }
 /// False where a run of another number of shards, some of whose pictures are this one's, is to be waited for.
 bool Journal::lock_files(const std::optional<Shard>& shard, bool wait, bool told) {
   const fs::path folder = path_.parent_path();
-  if (shard) folder_lock_ = open_locked(folder / journal_name, LOCK_SH, wait);
-  file_ = open_locked(path_, LOCK_EX, wait);
-  const fs::path other = shard ? other_division_at_work(folder, *shard) : fs::path();
+  fs::path other;
+  if (shard) {
+    folder_lock_ = open_locked(folder / journal_name, LOCK_SH, wait);
+    other = other_division_at_work(folder, *shard);
+  }
+  if (other.empty()) {
+    file_ = open_locked(path_, LOCK_EX, wait);
+    if (shard) other = other_division_at_work(folder, *shard);  // one that began at the same moment
+  }
   if (other.empty()) return true;
   close_files();
   if (!wait) {

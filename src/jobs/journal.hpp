@@ -81,7 +81,17 @@ std::vector<std::filesystem::path> journals_in(const std::filesystem::path& fold
 /// Throws ErrorKind::output as `FILE: line N: …` for any other line that is none of ours.
 JournalContent read_journal(const std::filesystem::path& file);
 
-/// What all journals of a folder hold together; nothing where it has none. Throws as read_journal.
+/// What all journals of a folder hold together, nothing where it has none, and what one of them tells of.
+struct FolderJournals {
+  JournalContent all{};
+  std::vector<RunRecord> own_runs{};
+};
+
+/// own: that one's name. A journal that goes while it is looked for, since a share waits or journals are joined, is no
+/// fault: all are read anew. Throws as read_journal.
+FolderJournals read_journals(const std::filesystem::path& folder, const std::string& own);
+
+/// The same, of no journal's own.
 JournalContent read_journals(const std::filesystem::path& folder);
 
 /// Throws ErrorKind::output where a journal beside a file tells of it: it is a run's picture, and not to be replaced.

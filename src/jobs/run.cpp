@@ -172,26 +172,25 @@ std::unique_ptr<JournalledRun> begin_journal(CheckedRun& checked, const std::vec
   make_folder(folder);
   auto run = std::make_unique<JournalledRun>(options);
   remove_abandoned_files(folder);
-  JournalContent known, own;
-  RunPlaces places;
-  {
-    // Shares of two prompt files that begin at once are not to take the same numbers.
+  FolderJournals known = read_journals(folder, journal_name_of(options.shard));
+  const auto is_new = [](const RunRecord& one, const std::vector<RunRecord>& runs) {
+    return std::ranges::find(runs, one) == runs.end();
+  };
+  for (bool begun = false; !begun;) {
+    run->plan = plan_run(record, checked.pictures.names, known.all, options);
+    if (!is_new(run->plan.run, known.own_runs)) break;
+    // Another prompt file's share may have taken the same numbers meanwhile: then once more.
     std::optional<FolderLock> alone;
-    if (options.shard) alone.emplace(folder);
-    for (const fs::path& file : journals_in(folder)) {
-      JournalContent content = read_journal(file);
-      if (file.filename() == journal_name_of(options.shard)) own = content;
-      add_journal(known, std::move(content));
+    if (options.shard) {
+      alone.emplace(folder, options.wait);
+      FolderJournals now = read_journals(folder, journal_name_of(options.shard));
+      std::swap(known, now);
+      const auto is_news = [&](const RunRecord& one) { return is_new(one, now.all.runs); };
+      if (std::ranges::any_of(known.all.runs, is_news)) continue;
     }
-    places = places_of(record, known, options);
-    if (options.shard && places.begun) {
-      record.first_index = places.first_indices.front();
-      run->journal.add(record);
-      own.runs.push_back(record);
-    }
+    run->journal.add(run->plan.run);
+    begun = true;
   }
-  run->plan = plan_run(std::move(record), places, checked.pictures.names, known, options);
-  if (std::ranges::find(own.runs, run->plan.run) == own.runs.end()) run->journal.add(run->plan.run);
   for (const PictureRecord& found : run->plan.found) run->journal.add(found);
   const auto note = [&](const PictureRecord& picture) {
     const int64_t number = picture.index - run->plan.run.first_index;
@@ -199,7 +198,7 @@ std::unique_ptr<JournalledRun> begin_journal(CheckedRun& checked, const std::vec
                       !run->plan.wanted[static_cast<size_t>(number)] && (!options.shard || options.shard->has(number));
     if (ours) run->done_before.emplace(number, picture.path);
   };
-  for (const auto& [index, picture] : known.pictures) note(picture);
+  for (const auto& [index, picture] : known.all.pictures) note(picture);
   for (const PictureRecord& found : run->plan.found) note(found);
   return run;
 }

@@ -350,15 +350,21 @@ std::vector<const RunRecord*> runs_continued(const RunRecord& run, const Journal
   for (const RunRecord& one : known.runs) {
     if (!agree(one, run)) changed.insert(one.first_index);
   }
-  std::vector<const RunRecord*> found;
+  std::vector<const RunRecord*> continued;
   for (auto before = known.runs.rbegin(); before != known.runs.rend(); ++before) {
+    if (continues(*before, run) && !changed.contains(before->first_index)) continued.push_back(&*before);
+  }
+  const auto is_own = [&](const RunRecord* one) { return one->prompt_file == run.prompt_file; };
+  const bool of_its_name = std::ranges::any_of(continued, is_own);
+  std::vector<const RunRecord*> found;
+  for (const RunRecord* before : continued) {
     const bool longer_one_is_there =
         std::ranges::any_of(found, [&](const RunRecord* one) { return one->first_index == before->first_index; });
-    if (!continues(*before, run) || longer_one_is_there || changed.contains(before->first_index)) continue;
+    if (longer_one_is_there || (of_its_name && !is_own(before))) continue;
     const RunRecord* const other = in_the_way(*before, run, known);
     if (!other) {
-      found.push_back(&*before);
-    } else if (found.empty()) {
+      found.push_back(before);
+    } else if (found.empty() && of_its_name) {
       refuse(flag,
              fmt::format("pictures were added at the end of {}, and the numbers that they would have are those of {}",
                          run.prompt_file, other->prompt_file),
@@ -368,66 +374,48 @@ std::vector<const RunRecord*> runs_continued(const RunRecord& run, const Journal
   return found;
 }
 
-namespace {
-
-/// The seeds that chance has dealt may not be those of the run that is gone on with.
-bool may_have_other_seeds(const RunRecord& run, const RunOptions& options) {
-  return options.may_have_other_seeds && (run.seeds_from || options.drawn.seed || options.drawn.variation_seed);
-}
-
-}  // namespace
-
-RunPlaces places_of(const RunRecord& run, const JournalContent& known, const RunOptions& options) {
-  const fs::path& folder = options.output.outdir;
-  RunPlaces places;
-  if (options.resume || options.shard) {
-    const std::string flag = options.resume ? "--resume" : "--shard";
-    try {
-      for (const RunRecord* one : runs_continued(run, known, flag)) places.first_indices.push_back(one->first_index);
-      if (!places.first_indices.empty()) return places;
-      if (has_run_of(known, run.prompt_file)) {
-        refuse(flag,
-               fmt::format("{} holds another run:{}", folder.empty() ? "the folder" : folder.string(),
-                           run_difference(compared_with(run, known), run, known, folder)),
-               "give what it was begun with, or another --outdir");
-      }
-    } catch (const Error&) {
-      if (may_have_other_seeds(run, options)) throw SeedsOutOfDate();
-      throw;
-    }
-  }
-  places.begun = true;
-  // A share not by what lies in the folder, which another share may be about to draw.
-  const int64_t free = options.shard ? 0 : next_index(folder, NameTemplate(run.name));
-  places.first_indices.push_back(std::max(free, index_after(known)));
-  return places;
-}
-
-RunPlan plan_run(RunRecord run, const RunPlaces& places, const std::vector<std::string>& names,
-                 const JournalContent& known, const RunOptions& options) {
+RunPlan plan_run(RunRecord run, const std::vector<std::string>& names, const JournalContent& known,
+                 const RunOptions& options) {
   RunPlan plan{.run = std::move(run), .names = told_apart(names)};
   const NameOwners owners(names, plan.names);
   const size_t pictures = plan.run.requests.size();
   plan.wanted.assign(pictures, true);
-  if (places.begun && !options.shard) {
-    if (options.resume && known.runs.empty() && take_up(plan, owners, known, options)) {
-      log_warning("no run is recorded in the folder: pictures of this one that lie there are taken up");
-    } else {
-      plan.run.first_index = places.first_indices.front();
-    }
-  } else {
+  const bool resume = options.resume || options.shard;
+  const fs::path& folder = options.output.outdir;
+  const bool other_seeds =
+      options.may_have_other_seeds && (plan.run.seeds_from || options.drawn.seed || options.drawn.variation_seed);
+  const std::string flag = options.resume ? "--resume" : "--shard";
+  std::vector<const RunRecord*> before;
+  try {
+    if (resume) before = runs_continued(plan.run, known, flag);
+  } catch (const Error&) {
+    if (other_seeds) throw SeedsOutOfDate();
+    throw;
+  }
+  if (!before.empty()) {
     const RunPlan nothing_done = plan;
-    for (const int64_t first_index : places.first_indices) {  // the last that lacks any
+    for (const RunRecord* one : before) {  // the last that lacks any
       plan = nothing_done;
-      plan.run.first_index = first_index;
+      plan.run.first_index = one->first_index;
       leave_done(plan, owners, known, options);
       if (std::ranges::count(plan.wanted, true) > 0) break;
     }
-  }
-  // Another run of drawn seeds may lack some.
-  if (!places.begun && may_have_other_seeds(plan.run, options) && std::ranges::count(plan.wanted, true) == 0 &&
-      plan.found.empty()) {
-    throw SeedsOutOfDate();
+    // Another run of drawn seeds may lack some.
+    if (other_seeds && std::ranges::count(plan.wanted, true) == 0 && plan.found.empty()) throw SeedsOutOfDate();
+  } else if (resume && has_run_of(known, plan.run.prompt_file)) {
+    if (other_seeds) throw SeedsOutOfDate();
+    refuse(flag,
+           fmt::format("{} holds another run:{}", folder.empty() ? "the folder" : folder.string(),
+                       run_difference(compared_with(plan.run, known), plan.run, known, folder)),
+           "give what it was begun with, or another --outdir");
+  } else if (options.shard) {
+    // Not by what lies in the folder, which another share may be about to draw.
+    plan.run.first_index = index_after(known);
+    leave_done(plan, owners, known, options);
+  } else if (resume && known.runs.empty() && take_up(plan, owners, known, options)) {
+    log_warning("no run is recorded in the folder: pictures of this one that lie there are taken up");
+  } else {
+    plan.run.first_index = std::max(next_index(folder, NameTemplate(plan.run.name)), index_after(known));
   }
   if (options.shard) {
     for (size_t number = 0; number < pictures; ++number) {

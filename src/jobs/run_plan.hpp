@@ -52,27 +52,18 @@ const RunRecord& compared_with(const RunRecord& run, const JournalContent& known
 std::string run_difference(const RunRecord& before, const RunRecord& now, const JournalContent& known,
                            const std::filesystem::path& folder);
 
-/// The runs of a folder that a run may go on with, the last first; none: there is none. Throws ErrorKind::usage naming
+/// The runs of a folder that a run may go on with, the last first: of its own prompt file's name, where there are any,
+/// else of others (which was renamed, or copied); none: there is none. Throws ErrorKind::usage naming
 /// `flag` where pictures were added to the one that it goes on with, and their numbers are another run's.
 std::vector<const RunRecord*> runs_continued(const RunRecord& run, const JournalContent& known,
                                              const std::string& flag);
 
-/// Where a run may stand in a folder.
-struct RunPlaces {
-  std::vector<int64_t> first_indices{};  ///< of the runs that it may go on with, the last first; begun: where it begins
-  bool begun = false;                    ///< it goes on with none
-};
-
-/// A resumed run goes on with one of `known` that it continues: the same settings, files and names, and its requests
-/// the first of this one's, which may have got more at the end, and more files with them. Throws ErrorKind::usage
-/// naming
-/// --resume and what differs where there are others of its prompt file only. Without --resume, and where there is none
-/// of that file, its pictures come after all that are there. Throws SeedsOutOfDate.
-RunPlaces places_of(const RunRecord& run, const JournalContent& known, const RunOptions& options);
-
-/// Fits the run into a folder, at the last of its places where it lacks a picture. names: CheckedPictures::names.
-/// Throws SeedsOutOfDate.
-RunPlan plan_run(RunRecord run, const RunPlaces& places, const std::vector<std::string>& names,
-                 const JournalContent& known, const RunOptions& options);
+/// names: CheckedPictures::names. Fits the run into a folder. A resumed one goes on with the last of `known` that it
+/// continues: the same settings, files and names, and its requests the first of this one's, which may have got more at
+/// the end, and more files with them. Throws ErrorKind::usage naming --resume and what differs where there are others
+/// of its prompt file only. Without --resume, and where there is none of that file, its pictures come after all that
+/// are there. Throws SeedsOutOfDate.
+RunPlan plan_run(RunRecord run, const std::vector<std::string>& names, const JournalContent& known,
+                 const RunOptions& options);
 
 }  // namespace sdtorch

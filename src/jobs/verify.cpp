@@ -9,6 +9,7 @@
 
 #include "core/error.hpp"
 #include "io/atomic_file.hpp"
+#include "io/folder_lock.hpp"
 #include "io/mapped_file.hpp"
 #include "io/sha256.hpp"
 #include "jobs/contact_sheet.hpp"
@@ -97,7 +98,7 @@ void check_others(FolderReport& report, const fs::path& folder, const std::vecto
   for (const auto& [index, picture] : known.pictures) recorded.insert(picture.path);
   for (const std::string& name : names) {
     if (is_temporary_name(name)) {
-      if (!is_abandoned(folder / name)) continue;
+      if (name == FolderLock::name || !is_abandoned(folder / name)) continue;
       report.faults.push_back({.fault = PictureFault::torn, .path = name, .reason = "is a piece that a kill left"});
     } else if (is_picture_name(name) && !recorded.contains(name) && !is_preview(folder / name) &&
                !is_contact_sheet(folder / name)) {
@@ -123,10 +124,12 @@ bool add_requests(std::map<int64_t, std::string>& requests, const RunRecord& exp
 
 }  // namespace
 
-FolderReport verify_folder(const fs::path& folder, const std::optional<RunRecord>& expected) {
+FolderReport verify_folder(const fs::path& folder,
+                           const std::function<std::optional<RunRecord>(const JournalContent&)>& expected_of) {
   check_has_journal(folder);
   const std::vector<std::string> names = file_names(folder);  // first: a run may go on publishing and recording
   const JournalContent known = read_journals(folder);
+  const std::optional<RunRecord> expected = expected_of(known);
   FolderReport report;
   if (known.runs.empty()) {
     report.faults.push_back(

@@ -16,13 +16,13 @@ using sdtorch::FolderLock;
 
 TEST_CASE("one at a time has a folder's lock, which leaves nothing behind", "[io]") {
   const TempDir folder;
-  write_file(folder / sdtorch::temporary_name("lock"), "");  // as a kill leaves it
+  write_file(folder / FolderLock::name, "");  // as a kill leaves it
   std::atomic<int> holders = 0, most = 0, turns = 0;
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
       for (int turn = 0; turn < 25; ++turn) {
-        const FolderLock lock(folder.path());
+        const FolderLock lock(folder.path(), true);
         most = std::max<int>(most, ++holders);
         ++turns;
         std::this_thread::yield();
@@ -38,5 +38,5 @@ TEST_CASE("one at a time has a folder's lock, which leaves nothing behind", "[io
 
 TEST_CASE("a folder's lock that cannot be made is told", "[io]") {
   const TempDir folder;
-  check_error(ErrorKind::output, "cannot be opened", [&] { FolderLock(folder / "missing"); });
+  check_error(ErrorKind::output, "cannot be opened", [&] { FolderLock(folder / "missing", true); });
 }
