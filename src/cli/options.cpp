@@ -190,7 +190,8 @@ CommandSpec generate_spec(Reading& r) {
   add_prompt_file(r, spec.groups.front());
   FlagGroup output = {
       "Output",
-      {{"-o, --output", "FILE.png", "one picture's file; replaced if it exists", to_path(i.output.output)},
+      {{"-o, --output", "FILE.png", "one picture's file; replaced if it exists and no journal tells of it",
+        to_path(i.output.output)},
        {"--outdir", "DIR", "folder, made if missing (the current one)", to_path(i.output.outdir)},
        {"--name", "TEMPLATE", fmt::format("names in the folder ({})", default_name_template),
         [&i](const std::string& flag, const std::string& text) { i.output.name = filled(flag, text); }},

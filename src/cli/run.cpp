@@ -22,6 +22,7 @@
 #include "core/kept_memory.hpp"
 #include "core/log.hpp"
 #include "core/out_of_memory.hpp"
+#include "core/standard_streams.hpp"
 #include "io/arriving_lines.hpp"
 #include "jobs/bench.hpp"
 #include "jobs/contact_sheet.hpp"
@@ -149,7 +150,7 @@ int draw_jobs(const Invocation& invocation, std::set<std::string>& tried) {
   ContactSheet sheet;
   ConsoleReporter reporter({.json = invocation.json,
                             .progress = invocation.log_level != LogLevel::quiet,
-                            .terminal = has_cursor(),
+                            .terminal = stderr_has_cursor(),
                             .show = invocation.seeing.show,
                             .sheet = invocation.seeing.grid ? &sheet : nullptr,
                             .by_devices = !draws_here});

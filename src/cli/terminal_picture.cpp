@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <memory>
 #include <string_view>
 
@@ -40,11 +39,15 @@ void add_usual_sequences(const TermInfo& info) {
 TermInfo terminal_info(char** environment) {
   const TermDb known(chafa_term_db_new());
   TermInfo info(chafa_term_db_detect(known.get(), environment));
+  bool by_name = false, by_program = false, is_xterm = false;
   for (char** entry = environment; *entry; ++entry) {
     const std::string_view said = *entry;
-    // Younger than chafa's list: kitty's graphics and all colours.
-    if (said == "TERM=xterm-ghostty" || said == "TERM_PROGRAM=ghostty") add_usual_sequences(info);
+    by_name = by_name || said == "TERM=xterm-ghostty";
+    by_program = by_program || said == "TERM_PROGRAM=ghostty";
+    is_xterm = is_xterm || said.starts_with("TERM=xterm");  // and not what runs inside of it
   }
+  // Younger than chafa's list: kitty's graphics and all colours.
+  if (by_name || (by_program && is_xterm)) add_usual_sequences(info);
   return info;
 }
 
@@ -98,11 +101,6 @@ TerminalSize terminal_size() {
   terminal = {.columns = size.ws_col, .rows = size.ws_row, .width = size.ws_xpixel, .height = size.ws_ypixel};
   if (terminal.rows == 0) terminal.rows = TerminalSize().rows;
   return terminal;
-}
-
-bool has_cursor() {
-  const char* const term = std::getenv("TERM");
-  return isatty(STDERR_FILENO) == 1 && (!term || std::string_view(term) != "dumb");
 }
 
 TerminalPicture terminal_picture(const Image& image, ShowAs how, const TerminalSize& terminal, char** environment) {

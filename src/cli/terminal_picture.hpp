@@ -31,9 +31,6 @@ struct TerminalSize {
 /// That of stderr's terminal; 80 by 24 where there is none.
 TerminalSize terminal_size();
 
-/// Whether stderr is a terminal on which lines can be written over, and not TERM=dumb.
-bool has_cursor();
-
 /// What shows the picture, without a line's end behind it, and how many lines it takes.
 struct TerminalPicture {
   std::string text{};

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/error.hpp"
+#include "core/standard_streams.hpp"
 
 namespace sdtorch {
 namespace {
@@ -65,7 +66,7 @@ void end_at_interrupts() {
 }
 
 void watch_for_interrupts(InterruptEnds ends) {
-  beside_bar = isatty(STDERR_FILENO);
+  beside_bar = stderr_has_cursor();
   uses = ends == InterruptEnds::pictures ? 2 : 1;
   handle_by(note_signal);
 }

@@ -26,9 +26,8 @@ bool is_out_of_memory(const std::exception& error) {
 }
 
 void fail_out_of_memory() {
-  throw Error(
-      ErrorKind::memory,
-      {.reason = "out of memory; a smaller picture, --batch-size 1, --dtype bf16 or a shorter prompt file needs less"});
+  throw Error(ErrorKind::memory,
+              {.reason = "out of memory; a smaller picture, --batch-size 1 or --dtype bf16 needs less"});
 }
 
 }  // namespace sdtorch

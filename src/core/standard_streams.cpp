@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <initializer_list>
+#include <string_view>
 
 namespace sdtorch {
 
@@ -13,6 +15,11 @@ void hold_standard_streams() {
     // The lowest number that is free is this one; those before it are taken.
     static_cast<void>(open("/dev/null", O_RDONLY));
   }
+}
+
+bool stderr_has_cursor() {
+  const char* const term = std::getenv("TERM");
+  return isatty(STDERR_FILENO) == 1 && (!term || std::string_view(term) != "dumb");
 }
 
 }  // namespace sdtorch

@@ -7,4 +7,7 @@ namespace sdtorch {
 /// number, and what is printed would be written into it. Reading the stand-in finds the end, and writing to it fails.
 void hold_standard_streams();
 
+/// Whether stderr is a terminal on which lines can be written over (one of TERM=dumb is not).
+bool stderr_has_cursor();
+
 }  // namespace sdtorch

@@ -55,10 +55,12 @@ int write_all(int file, std::span<const std::byte> bytes) {
 }
 
 /// Locks a file that was just made, which says that its writer lives. False where somebody who looks for abandoned
-/// files was quicker, and may have removed it.
+/// files, and holds them for a moment, was quicker and has removed it.
 bool hold(int file, const fs::path& path) {
-  if (flock(file, LOCK_EX | LOCK_NB) == 0) return is_named(file, path);
-  return errno != EWOULDBLOCK;  // nobody removes files where they cannot be locked
+  while (flock(file, LOCK_EX) != 0) {
+    if (errno != EINTR) return true;  // nobody removes files where they cannot be locked
+  }
+  return is_named(file, path);
 }
 
 /// Renames a file unless the name is taken. Returns 0, or errno.
@@ -120,10 +122,7 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(path), target_(resolve_link
       temporary_.clear();
       fail("cannot be written", reason);
     }
-    if (file_ >= 0 && !hold(file_, temporary_)) {
-      unlink(temporary_.c_str());
-      close(std::exchange(file_, -1));
-    }
+    if (file_ >= 0 && !hold(file_, temporary_)) close(std::exchange(file_, -1));
   }
 }
 
@@ -189,7 +188,7 @@ bool write_new_file_atomically(const fs::path& path, std::span<const std::byte> 
 bool is_named(int file, const fs::path& path) {
   struct stat opened {
   }, named{};
-  if (fstat(file, &opened) != 0 || stat(path.c_str(), &named) != 0) return errno != ENOENT;
+  if (fstat(file, &opened) != 0 || stat(path.c_str(), &named) != 0) return errno != ENOENT && errno != ESTALE;
   return opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
 }
 
@@ -198,8 +197,10 @@ bool is_temporary_name(std::string_view name) {
 }
 
 bool is_abandoned(const fs::path& temporary) {
+  std::error_code error;
+  if (!fs::is_regular_file(fs::symlink_status(temporary, error))) return false;
   const int file = open(temporary.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  if (file < 0) return errno != ENOENT;
+  if (file < 0) return errno == EACCES;
   const bool is_held = flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
   const bool is_there = is_named(file, temporary);
   close(file);

@@ -51,11 +51,11 @@ bool write_new_file_atomically(const std::filesystem::path& path, std::span<cons
 /// AtomicFile's temporary ones, FolderLock's.
 bool is_temporary_name(std::string_view name);
 
-/// Whether what has such a name was left by a process that was killed: nobody holds it, on this machine or on others
-/// that lock files on the same file system. False where it is gone.
+/// Whether a file of such a name was left by a process that was killed: nobody holds it, on this machine or on others
+/// that lock files on the same file system. False where it is gone, and for what is no regular file.
 bool is_abandoned(const std::filesystem::path& temporary);
 
-/// Removes what is_abandoned in a folder. What cannot be removed stays.
+/// Removes what is_abandoned in a folder. What cannot be locked or removed stays.
 void remove_abandoned_files(const std::filesystem::path& folder);
 
 /// Whether a name still stands for an open file: somebody may have removed it, or put another in its place. True where

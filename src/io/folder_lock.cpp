@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,7 +12,6 @@
 #include <utility>
 
 #include "core/error.hpp"
-#include "core/interrupt.hpp"
 #include "core/log.hpp"
 #include "io/atomic_file.hpp"
 
@@ -20,22 +20,25 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr useconds_t between_tries = 5'000;  // microseconds
-constexpr std::chrono::seconds silence{1}, patience{10};
+constexpr useconds_t between_tries = 20'000;  // microseconds
+constexpr std::chrono::seconds silence{1};
 
 }  // namespace
 
-FolderLock::FolderLock(const std::filesystem::path& folder, bool wait)
+FolderLock::FolderLock(const std::filesystem::path& folder, bool wait, std::chrono::milliseconds patience)
     : path_((folder.empty() ? std::filesystem::path(".") : folder) / name) {
   const auto begun = steady_clock::now();
+  auto holder_begun = begun;
+  uint64_t holder = 0;
   for (bool told = false; !try_lock();) {
-    throw_if_interrupted();
-    const auto waited = steady_clock::now() - begun;
-    if (!wait && waited > patience) {
+    const auto now = steady_clock::now();
+    if (holder != last_) holder_begun = now;
+    holder = last_;
+    if (!wait && now - holder_begun > patience) {
       fail(ErrorKind::in_use, path_, "", "another run begins in this folder, and does not go on",
            "--wait waits for it");
     }
-    if (!told && waited > silence) {
+    if (!told && now - begun > silence) {
       log_info(fmt::format("waiting for another run that begins in {}", path_.parent_path().string()));
       told = true;
     }
@@ -59,10 +62,10 @@ bool FolderLock::try_lock() {
     error = errno;
   }
   if (error == 0 && is_named(file_, path_)) return true;
-  const bool once_more = error == 0 || error == EWOULDBLOCK || error == EINTR;
-  if (file_ >= 0 && !once_more) unlink(path_.c_str());  // nobody has it where none can be locked
+  struct stat tried {};
+  if (file_ >= 0 && fstat(file_, &tried) == 0) last_ = tried.st_ino;
   if (file_ >= 0) close(std::exchange(file_, -1));
-  if (once_more) return false;
+  if (error == 0 || error == EWOULDBLOCK || error == EINTR || error == ESTALE) return false;
   fail(ErrorKind::output, path_, "", fmt::format("{}: {}", failed, std::generic_category().message(error)));
 }
 

@@ -303,8 +303,13 @@ JournalContent read_journals(const fs::path& folder) { return read_journals(fold
 
 void check_unrecorded(const fs::path& file) {
   std::error_code error;
-  if (!fs::exists(fs::symlink_status(file, error))) return;
-  if (!read_journals(file.parent_path()).sha256.contains(file.filename().string())) return;
+  const fs::path there = fs::canonical(file, error);  // what a link leads to is what would be replaced
+  if (error) return;
+  try {
+    if (!read_journals(there.parent_path()).sha256.contains(there.filename().string())) return;
+  } catch (const Error& failure) {
+    fail(ErrorKind::output, file, "", fmt::format("may be a run's picture: {}", failure.what()), "give another name");
+  }
   fail(ErrorKind::output, file, "", "is a run's picture, of which the folder's journal tells", "give another name");
 }
 

@@ -11,6 +11,7 @@
 #include "core/own_thread.hpp"
 #include "io/atomic_file.hpp"
 #include "io/sha256.hpp"
+#include "jobs/journal.hpp"
 #include "jobs/output_folder.hpp"
 
 namespace sdtorch {
@@ -64,6 +65,7 @@ WrittenPicture PictureWriter::write(const Picture& picture, const ModelChoice& c
   if (file_.empty()) {
     written.path = write_new(picture, choice, number, png);
   } else {
+    check_unrecorded(file_);  // a run may have taken the name meanwhile
     write_file_atomically(file_, png);
   }
   return written;

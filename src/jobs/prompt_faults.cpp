@@ -63,6 +63,10 @@ LineFault fault_of(const Error& error) {
           .text = error.what()};
 }
 
+bool is_of_line(const Job& job, const Error& error) {
+  return !job.source.empty() && (error.kind() == ErrorKind::usage || error.kind() == ErrorKind::input);
+}
+
 LineFault fault_of(const Job& job, const Error& error) {
   const size_t mark = job.source.rfind(fmt::format(": {}", line_word));
   if (mark == std::string::npos) return {.text = fmt::format("{}: {}", job.source, error.what())};

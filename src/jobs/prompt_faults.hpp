@@ -48,6 +48,9 @@ LineFault fault_of(const Error& error);
 /// The same for a job of a prompt file that its model cannot draw, with what a sweep made of it.
 LineFault fault_of(const Job& job, const Error& error);
 
+/// Whether what kept a job from being drawn is a fault of its line, and not of the model or the folder.
+bool is_of_line(const Job& job, const Error& error);
+
 /// Throws one ErrorKind::input with what is wrong with each line, in their order, each said once, as far as a screen
 /// holds. faults: at least one.
 [[noreturn]] void throw_faults(std::vector<LineFault> faults);

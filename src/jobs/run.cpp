@@ -104,8 +104,7 @@ CheckedPictures check_requests(CheckedModels& models, const std::vector<Job>& jo
         log_warning_once(job.source.empty() ? line : fmt::format("{}: {}", job.source, line));
       }
     } catch (const Error& error) {
-      const bool of_line = error.kind() == ErrorKind::usage || error.kind() == ErrorKind::input;
-      if (job.source.empty() || !of_line) throw;
+      if (!is_of_line(job, error)) throw;
       faults.push_back(fault_of(job, error));
     }
   }
@@ -176,20 +175,20 @@ std::unique_ptr<JournalledRun> begin_journal(CheckedRun& checked, const std::vec
   const auto is_new = [](const RunRecord& one, const std::vector<RunRecord>& runs) {
     return std::ranges::find(runs, one) == runs.end();
   };
-  for (bool begun = false; !begun;) {
+  for (;;) {
     run->plan = plan_run(record, checked.pictures.names, known.all, options);
     if (!is_new(run->plan.run, known.own_runs)) break;
     // Another prompt file's share may have taken the same numbers meanwhile: then once more.
     std::optional<FolderLock> alone;
+    bool has_news = false;
     if (options.shard) {
       alone.emplace(folder, options.wait);
-      FolderJournals now = read_journals(folder, journal_name_of(options.shard));
-      std::swap(known, now);
-      const auto is_news = [&](const RunRecord& one) { return is_new(one, now.all.runs); };
-      if (std::ranges::any_of(known.all.runs, is_news)) continue;
+      const FolderJournals before = std::exchange(known, read_journals(folder, journal_name_of(options.shard)));
+      has_news = std::ranges::any_of(known.all.runs, [&](const auto& one) { return is_new(one, before.all.runs); });
     }
+    if (has_news) continue;
     run->journal.add(run->plan.run);
-    begun = true;
+    break;
   }
   for (const PictureRecord& found : run->plan.found) run->journal.add(found);
   const auto note = [&](const PictureRecord& picture) {

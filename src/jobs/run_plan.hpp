@@ -53,8 +53,8 @@ std::string run_difference(const RunRecord& before, const RunRecord& now, const 
                            const std::filesystem::path& folder);
 
 /// The runs of a folder that a run may go on with, the last first: of its own prompt file's name, where there are any,
-/// else of others (which was renamed, or copied); none: there is none. Throws ErrorKind::usage naming
-/// `flag` where pictures were added to the one that it goes on with, and their numbers are another run's.
+/// else of others (which was renamed, or copied), but for those whose next numbers, of pictures that were added, are
+/// another run's. None: there is none. Throws ErrorKind::usage naming `flag` where that befalls all of its own name.
 std::vector<const RunRecord*> runs_continued(const RunRecord& run, const JournalContent& known,
                                              const std::string& flag);
 

@@ -6,6 +6,7 @@
 #include "io/atomic_file.hpp"
 #include "io/image.hpp"
 #include "io/resize.hpp"
+#include "jobs/journal.hpp"
 #include "jobs/output_folder.hpp"
 
 namespace sdtorch {
@@ -20,7 +21,9 @@ StepPictures::StepPictures(std::filesystem::path folder) : folder_(std::move(fol
 
 void StepPictures::add(const Pipeline& pipeline, const Step& step, const Request& request) {
   pictures_.push_back(pipeline.decode(step.predicted, request).front());
-  write_file_atomically(folder_ / fmt::format("step-{:03}.png", step.index), encode_png(pictures_.back()));
+  const std::filesystem::path file = folder_ / fmt::format("step-{:03}.png", step.index);
+  check_unrecorded(file);
+  write_file_atomically(file, encode_png(pictures_.back()));
 }
 
 void StepPictures::finish() const {

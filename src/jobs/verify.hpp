@@ -37,12 +37,12 @@ struct FolderReport {
 };
 
 /// Looks at every picture of every run in the folder's journals: present, complete, of the right hash and parameters.
-/// expected: of what the journals tell the run that a prompt file asks for (record_of), which the folder must hold, at
-/// least as it was before lines were added; none: the journals are believed. Throws ErrorKind::output where there is no
-/// journal, or it is damaged; ErrorKind::usage where that run goes on with none of its prompt file's runs there, with
-/// what differs; and what `expected` throws. Where there is no run of that file it is missing.
+/// expected_of: of what the journals tell the run that a prompt file asks for (record_of), which the folder must hold,
+/// at least as it was before lines were added; none: the journals are believed. Throws ErrorKind::output where there is
+/// no journal, or it is damaged; ErrorKind::usage where that run goes on with none of its prompt file's runs there,
+/// with what differs; and what that function throws. Where there is no run of that file it is missing.
 FolderReport verify_folder(const std::filesystem::path& folder,
-                           const std::function<std::optional<RunRecord>(const JournalContent&)>& expected);
+                           const std::function<std::optional<RunRecord>(const JournalContent&)>& expected_of);
 
 /// Puts the journals of all shards into the folder's one, sorted by picture, as a single process would have written it,
 /// and clears away what killed runs left.

@@ -25,6 +25,7 @@
 #include "jobs/output_folder.hpp"
 #include "jobs/output_names.hpp"
 #include "jobs/picture_writer.hpp"
+#include "jobs/prompt_faults.hpp"
 #include "jobs/prompt_lines.hpp"
 #include "text/prompt/syntax_error.hpp"
 
@@ -184,14 +185,17 @@ class Worker {
         if (std::ranges::find(asked.warnings, line) == asked.warnings.end()) asked.warnings.push_back(line);
       }
     };
+    const Job* checked = nullptr;
     try {
       if (asked.names_file()) check_unrecorded(options_.output.outdir / asked.output);
       for (const Job& job : asked.jobs) {
+        checked = &job;
         add(job.request.warnings());
         add(models_.get(job.choice).check(job.request).warnings);
       }
     } catch (const Error& error) {
-      asked.error = error;
+      const bool of_line = checked && is_of_line(*checked, error);
+      asked.error = of_line ? Error(error.kind(), {.reason = fault_of(*checked, error).text}) : error;
     }
   }
 

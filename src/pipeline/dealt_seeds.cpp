@@ -17,7 +17,10 @@ std::optional<DealtSeeds> dealt;
 
 }  // namespace
 
-void deal_seeds(uint64_t start) { dealt = DealtSeeds{.start = start, .sequence = std::mt19937_64(start)}; }
+void deal_seeds(std::optional<uint64_t> start) {
+  dealt.reset();
+  if (start) dealt = DealtSeeds{.start = *start, .sequence = std::mt19937_64(*start)};
+}
 
 std::optional<uint64_t> start_of_dealt_seeds() {
   return dealt && dealt->used ? std::optional(dealt->start) : std::nullopt;

@@ -126,8 +126,8 @@ class Races:
             # A share's journal is one file's at a time: --wait has each wait for the other file's share of its number.
             shares = [self.batch.start(out, "--shard", f"{index}/2", "--wait", prompts=prompts)
                       for index in range(2) for prompts in ([None, other] if index else [other, None])]
-            for share in shares:
-                code, _, told = finish(share)
+            ended = [finish(share) for share in shares]
+            for code, _, told in ended:
                 expect(code == 0, f"a share ends with {code}: {told}")
             indices = sorted(record["index"] for record in Folder(out).records)
             expect(indices == list(range(2 * len(self.whole.pictures))), f"doubled or lost: {indices}")

@@ -4,6 +4,7 @@
 #include <future>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "cli/continued.hpp"
 #include "io/atomic_file.hpp"
@@ -51,12 +52,15 @@ TEST_CASE("a share takes its numbers after those of another prompt file's that b
   {
     const FolderLock others(out, true);
     share = std::async(std::launch::async, [&] { return prompts.run({"--shard", "0/2"}); });
-    while (!fs::exists(out / "sdtorch.jobs.0-of-2.jsonl")) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    std::this_thread::sleep_for(std::chrono::milliseconds(300));  // it would have begun by now
+    std::this_thread::sleep_for(std::chrono::seconds(3));  // it waits by now
     write_file_atomically(out / other, file_contents(prompts.folder / "elsewhere" / other));
   }
-  CHECK(share.get().exit_code == 0);
-  for (const RunRecord& run : read_journals(out).runs) {
+  const ProcessResult begun = share.get();
+  CHECK(begun.exit_code == 0);
+  CHECK(begun.err.find("waiting for another run that begins") != std::string::npos);
+  const std::vector<RunRecord> runs = read_journals(out).runs;
+  REQUIRE(runs.size() == 2);
+  for (const RunRecord& run : runs) {
     CHECK(run.first_index == (run.prompt_file == "more.txt" ? 0 : 3));
   }
 }
@@ -73,11 +77,12 @@ TEST_CASE("lines that were added take no numbers that another prompt file takes 
   {
     const FolderLock others(out, true);
     share = std::async(std::launch::async, [&] { return prompts.run({"--shard", "0/2"}); });
-    std::this_thread::sleep_for(std::chrono::seconds(2));  // it has planned by now
+    std::this_thread::sleep_for(std::chrono::seconds(3));  // it waits by now
     write_file_atomically(out / other, file_contents(prompts.folder / "elsewhere" / other));
   }
   const ProcessResult refused = share.get();
   CHECK(refused.exit_code == 2);
+  CHECK(refused.err.find("waiting for another run that begins") != std::string::npos);
   CHECK(refused.err.find("the numbers that they would have are those of more.txt") != std::string::npos);
   CHECK(prompts.run({"--shard", "0/2"}, "out", "more.txt").exit_code == 0);
   CHECK(prompts.verify({"--from-file", "more.txt"}) == 3);  // its other share is still to come

@@ -41,6 +41,8 @@ TEST_CASE("a terminal is shown pictures in the way that it knows", "[cli]") {
   CHECK(holds(shown(image, ShowAs::automatic, {"TERM=xterm-256color", "TERM_PROGRAM=iTerm.app"}), iterm_mark));
   CHECK(holds(shown(image, ShowAs::automatic, {"TERM=mlterm"}), sixel_mark));
   CHECK(holds(shown(image, ShowAs::automatic, {"TERM=xterm-ghostty", "TERM_PROGRAM=ghostty"}), kitty_mark));
+  CHECK(holds(shown(image, ShowAs::automatic, {"TERM=xterm-256color", "TERM_PROGRAM=ghostty"}), kitty_mark));
+  CHECK_FALSE(holds(shown(image, ShowAs::automatic, {"TERM=screen", "TERM_PROGRAM=ghostty"}), kitty_mark));
   for (const char* term : {"TERM=xterm-256color", "TERM=linux", "TERM=dumb", "TERM="}) {
     const TerminalPicture blocks = shown(image, ShowAs::automatic, {term});
     for (const char* mark : {kitty_mark, iterm_mark, sixel_mark}) CHECK_FALSE(holds(blocks, mark));

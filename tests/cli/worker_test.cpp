@@ -160,7 +160,7 @@ TEST_CASE("a line at fault is answered, and the worker goes on", "[cli]") {
   const std::vector<Case> cases = {
       {R"({"id": 1, "prompt": "x", "stepz": 3})", "did you mean", 1, 5},
       {R"({"id": 2, "prompt": "x", "steps": "many"})", "steps", 2, 5},
-      {R"({"id": 3, "prompt": "x", "width": 33})", "width", 3, 2},
+      {R"({"id": 3, "prompt": "x", "width": 33})", "line 3, column 26: --width", 3, 2},
       {R"({"id": 4, "prompt": "x")", "line 4", 4, 5},
       {R"({"id": 5, "prompt": "x", "output": "../x.png"})", "output", 5, 5},
       {R"({"id": 6, "prompt": "x", "output": "x.jpg"})", "output", 6, 5},
@@ -242,7 +242,7 @@ TEST_CASE("a worker's pictures go where a line says, or come with the answer", "
   CHECK(files_in(folder.path()).size() == 1);
 }
 
-TEST_CASE("a picture that a run's journal tells of is nobody's else to replace", "[cli]") {
+TEST_CASE("a picture that a run's journal tells of is nobody else's to replace", "[cli]") {
   const TempDir folder;
   write_file(folder / "prompts.txt", "a cat\n");
   const std::string out = (folder / "out").string();

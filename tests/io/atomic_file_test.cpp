@@ -92,7 +92,7 @@ TEST_CASE("what a killed process left is removed at once, and what a living one 
     const std::string name = entry.path().filename().string();
     if (!sdtorch::is_temporary_name(name)) continue;
     INFO(name);
-    CHECK(sdtorch::is_abandoned(entry.path()) == (name == ".sdtorch-1-0.tmp" || name == ".sdtorch-2-0.tmp"));
+    CHECK(sdtorch::is_abandoned(entry.path()) == (name == ".sdtorch-1-0.tmp"));
   }
   sdtorch::remove_abandoned_files(folder.path());
   CHECK_FALSE(fs::exists(folder / ".sdtorch-1-0.tmp"));

@@ -1,11 +1,13 @@
 #include "io/folder_lock.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <thread>
 #include <vector>
 
-#include "io/atomic_file.hpp"
+#include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/temp_dir.hpp"
@@ -34,6 +36,13 @@ TEST_CASE("one at a time has a folder's lock, which leaves nothing behind", "[io
   CHECK(turns == 100);
   CHECK(most == 1);
   CHECK(fs::is_empty(folder.path()));
+}
+
+TEST_CASE("who does not want to wait leaves a folder whose lock is held for long", "[io]") {
+  const TempDir folder;
+  const FolderLock stopped(folder.path(), false);
+  check_error(ErrorKind::in_use, "does not go on",
+              [&] { FolderLock(folder.path(), false, std::chrono::milliseconds(50)); });
 }
 
 TEST_CASE("a folder's lock that cannot be made is told", "[io]") {

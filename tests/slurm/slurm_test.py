@@ -257,6 +257,20 @@ class Test:
         again = self.slurm.run(str(SCRIPTS / "resubmit"), *flags, cwd=self.work, environment=self.environment("slow"))
         assert again.returncode == 0 and "nothing is submitted" in again.stdout, again.stdout
 
+    def what_would_fail_is_not_submitted(self) -> None:
+        """Flags that the program refuses, and a journal that it cannot read; a device of the nodes' is none of these."""
+        def said(script: str, outdir: str, *flags: str) -> tuple[int, str]:
+            done = self.slurm.run(str(SCRIPTS / script), *flags, cwd=self.work, environment=self.environment(outdir))
+            return done.returncode, done.stdout
+
+        for flags, code in (["--stepz", "3"], 2), (["--steps", "3", "--device"], 2):
+            ended, text = said("submit", "none", *flags)
+            assert ended == code and "array" not in text, text
+        (self.work / "broken").mkdir()
+        (self.work / "broken" / "sdtorch.jobs.jsonl").write_text("no journal's\n")
+        ended, text = said("resubmit", "broken")
+        assert ended == 6 and "array" not in text, text
+
 
 def main() -> int:
     sdtorch, model = (str(pathlib.Path(path).resolve()) for path in sys.argv[1:3])
@@ -275,6 +289,8 @@ def main() -> int:
             print("an array's folder equals a single process's")
             test.what_is_lost_is_drawn_again()
             print("cancelled, requeued and out of time: drawn again, and the same")
+            test.what_would_fail_is_not_submitted()
+            print("what would fail is not submitted")
     except NotHere as error:
         print(f"skipped: Slurm does not start here: {error}")
         return SKIPPED
