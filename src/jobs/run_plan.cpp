@@ -371,6 +371,11 @@ std::vector<const RunRecord*> runs_continued(const RunRecord& run, const Journal
              "draw the new ones by a prompt file of their own, or all into another --outdir");
     }
   }
+  if (!of_its_name) {  // it is that one's copy of which it has the most
+    const auto length = [](const RunRecord* one) { return one->requests.size(); };
+    const size_t most = found.empty() ? 0 : length(*std::ranges::max_element(found, {}, length));
+    std::erase_if(found, [&](const RunRecord* one) { return length(one) < most; });
+  }
   return found;
 }
 

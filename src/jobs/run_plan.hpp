@@ -53,8 +53,9 @@ std::string run_difference(const RunRecord& before, const RunRecord& now, const 
                            const std::filesystem::path& folder);
 
 /// The runs of a folder that a run may go on with, the last first: of its own prompt file's name, where there are any,
-/// else of others (which was renamed, or copied), but for those whose next numbers, of pictures that were added, are
-/// another run's. None: there is none. Throws ErrorKind::usage naming `flag` where that befalls all of its own name.
+/// else those of others (which was renamed, or copied) that have the most of its pictures, but for those whose next
+/// numbers, of pictures that were added, are another run's. None: there is none. Throws ErrorKind::usage naming `flag`
+/// where that befalls all of its own name.
 std::vector<const RunRecord*> runs_continued(const RunRecord& run, const JournalContent& known,
                                              const std::string& flag);
 

@@ -102,6 +102,12 @@ TEST_CASE("a prompt file goes on with its own run, not with a later one that its
   CHECK(prompts.run({"--resume"}, "out", "new.txt").exit_code == 0);
   CHECK(prompts.verify({"--from-file", "new.txt"}) == 0);
   CHECK(prompts.verify({"--from-file", "prompts.txt"}) == 0);
+  fs::rename(prompts.folder / "prompts.txt", prompts.folder / "renamed.txt");
+  const auto before = prompts.contents();
+  CHECK(prompts.verify({"--from-file", "renamed.txt"}) == 0);
+  CHECK(prompts.run({"--resume"}, "out", "renamed.txt").out.empty());
+  CHECK(prompts.contents().size() == before.size());
+  fs::rename(prompts.folder / "renamed.txt", prompts.folder / "prompts.txt");
   for (const std::string file : {"prompts.txt", "less.txt"}) {
     REQUIRE(prompts.run({"--shard", "0/2"}, "shared", file).exit_code == 0);
   }
