@@ -60,9 +60,10 @@ void begin_drawn_seeds(RunOptions& options, std::set<std::string>& tried) {
   if (options.prompt_file.empty()) return;
   const DrawnSeeds drawn = options.drawn;
   std::vector<RunRecord> before;
-  if (options.resume || options.shard) before = earlier_runs(options.output.outdir, options.prompt_file);
-  // Another process may begin it meanwhile; that is looked for once.
-  const bool is_first = options.resume && !options.shard && before.empty() && tried.insert("").second;
+  const bool goes_on = options.resume || options.shard;
+  if (goes_on) before = earlier_runs(options.output.outdir, options.prompt_file);
+  // Another process may begin it meanwhile, a share before a line was added; that is looked for once.
+  const bool is_first = goes_on && before.empty() && tried.insert("").second;
   std::set<std::string> chances;
   std::erase_if(before, [&](const RunRecord& run) {
     const std::string chance = chance_of(run, drawn);

@@ -88,6 +88,29 @@ TEST_CASE("lines that were added take no numbers that another prompt file takes 
   CHECK(prompts.verify({"--from-file", "more.txt"}) == 3);  // its other share is still to come
 }
 
+TEST_CASE("a share takes the seeds of one that began meanwhile, before a line was added", "[cli]") {
+  const Continued prompts("a cat\na dog\n");
+  const fs::path out = prompts.folder / "out", elsewhere = prompts.folder / "elsewhere";
+  REQUIRE(prompts.run({"--shard", "0/2", "-s", "-1"}, "elsewhere").exit_code == 0);
+  prompts.add("a wolf");
+  fs::create_directory(out);
+  std::future<ProcessResult> share;
+  {
+    const FolderLock others(out, true);
+    share = std::async(std::launch::async, [&] { return prompts.run({"--shard", "1/2", "-s", "-1"}); });
+    std::this_thread::sleep_for(std::chrono::seconds(3));  // it waits by now
+    for (const auto& entry : fs::directory_iterator(elsewhere)) {
+      write_file_atomically(out / entry.path().filename(), file_contents(entry.path()));
+    }
+  }
+  const ProcessResult begun = share.get();
+  INFO(begun.err);
+  CHECK(begun.exit_code == 0);
+  CHECK(begun.err.find("waiting for another run that begins") != std::string::npos);
+  CHECK(prompts.run({"--shard", "0/2", "-s", "-1"}).exit_code == 0);
+  CHECK(prompts.verify({"--from-file", "prompts.txt", "--join"}) == 0);
+}
+
 TEST_CASE("a prompt file goes on with its own run, not with a later one that its lines begin with", "[cli]") {
   const Continued prompts("a cat\na dog\n");
   write_file(prompts.folder / "less.txt", "a cat\n");
