@@ -12,6 +12,7 @@
 
 #include "jobs/worker_process.hpp"
 #include "support/catch.hpp"
+#include "support/files.hpp"
 #include "support/golden.hpp"
 #include "support/process.hpp"
 #include "support/temp_dir.hpp"
