@@ -17,6 +17,30 @@
 namespace fs = std::filesystem;
 using namespace sdtorch;
 
+namespace {
+
+/// A share of prompts.txt that has planned when another one, whose files lie in the folder `elsewhere`, gets its
+/// numbers.
+ProcessResult run_overtaken(const Continued& prompts, const std::vector<std::string>& flags,
+                            const std::vector<fs::path>& files) {
+  const fs::path out = prompts.folder / "out";
+  std::future<ProcessResult> share;
+  {
+    const FolderLock others(out, true);
+    share = std::async(std::launch::async, [&] { return prompts.run(flags); });
+    std::this_thread::sleep_for(std::chrono::seconds(3));  // it waits by now
+    for (const fs::path& file : files) {
+      write_file_atomically(out / file, file_contents(prompts.folder / "elsewhere" / file));
+    }
+  }
+  ProcessResult result = share.get();
+  INFO(result.err);
+  CHECK(result.err.find("waiting for another run that begins") != std::string::npos);
+  return result;
+}
+
+}  // namespace
+
 TEST_CASE("a prompt file begins in a folder that another one has filled, resumed and in shares", "[cli]") {
   const Continued prompts("a cat\na dog\n");
   write_file(prompts.folder / "more.txt", "a lion\na tiger\na bear\n");
@@ -48,16 +72,7 @@ TEST_CASE("a share takes its numbers after those of another prompt file's that b
   REQUIRE(prompts.run({"--shard", "1/2"}, "elsewhere", "more.txt").exit_code == 0);
   const fs::path out = prompts.folder / "out", other = "sdtorch.jobs.1-of-2.jsonl";
   fs::create_directory(out);
-  std::future<ProcessResult> share;
-  {
-    const FolderLock others(out, true);
-    share = std::async(std::launch::async, [&] { return prompts.run({"--shard", "0/2"}); });
-    std::this_thread::sleep_for(std::chrono::seconds(3));  // it waits by now
-    write_file_atomically(out / other, file_contents(prompts.folder / "elsewhere" / other));
-  }
-  const ProcessResult begun = share.get();
-  CHECK(begun.exit_code == 0);
-  CHECK(begun.err.find("waiting for another run that begins") != std::string::npos);
+  CHECK(run_overtaken(prompts, {"--shard", "0/2"}, {other}).exit_code == 0);
   const std::vector<RunRecord> runs = read_journals(out).runs;
   REQUIRE(runs.size() == 2);
   for (const RunRecord& run : runs) {
@@ -73,16 +88,8 @@ TEST_CASE("lines that were added take no numbers that another prompt file takes 
   fs::copy(out, prompts.folder / "elsewhere");
   REQUIRE(prompts.run({"--shard", "1/2"}, "elsewhere", "more.txt").exit_code == 0);  // behind two pictures
   prompts.add("a wolf");
-  std::future<ProcessResult> share;
-  {
-    const FolderLock others(out, true);
-    share = std::async(std::launch::async, [&] { return prompts.run({"--shard", "0/2"}); });
-    std::this_thread::sleep_for(std::chrono::seconds(3));  // it waits by now
-    write_file_atomically(out / other, file_contents(prompts.folder / "elsewhere" / other));
-  }
-  const ProcessResult refused = share.get();
+  const ProcessResult refused = run_overtaken(prompts, {"--shard", "0/2"}, {other});
   CHECK(refused.exit_code == 2);
-  CHECK(refused.err.find("waiting for another run that begins") != std::string::npos);
   CHECK(refused.err.find("the numbers that they would have are those of more.txt") != std::string::npos);
   CHECK(prompts.run({"--shard", "0/2"}, "out", "more.txt").exit_code == 0);
   CHECK(prompts.verify({"--from-file", "more.txt"}) == 3);  // its other share is still to come
@@ -94,19 +101,9 @@ TEST_CASE("a share takes the seeds of one that began meanwhile, before a line wa
   REQUIRE(prompts.run({"--shard", "0/2", "-s", "-1"}, "elsewhere").exit_code == 0);
   prompts.add("a wolf");
   fs::create_directory(out);
-  std::future<ProcessResult> share;
-  {
-    const FolderLock others(out, true);
-    share = std::async(std::launch::async, [&] { return prompts.run({"--shard", "1/2", "-s", "-1"}); });
-    std::this_thread::sleep_for(std::chrono::seconds(3));  // it waits by now
-    for (const auto& entry : fs::directory_iterator(elsewhere)) {
-      write_file_atomically(out / entry.path().filename(), file_contents(entry.path()));
-    }
-  }
-  const ProcessResult begun = share.get();
-  INFO(begun.err);
-  CHECK(begun.exit_code == 0);
-  CHECK(begun.err.find("waiting for another run that begins") != std::string::npos);
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(elsewhere)) files.push_back(entry.path().filename());
+  CHECK(run_overtaken(prompts, {"--shard", "1/2", "-s", "-1"}, files).exit_code == 0);
   CHECK(prompts.run({"--shard", "0/2", "-s", "-1"}).exit_code == 0);
   CHECK(prompts.verify({"--from-file", "prompts.txt", "--join"}) == 0);
 }
